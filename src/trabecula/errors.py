@@ -1,9 +1,9 @@
 """What can go wrong, as exceptions a person can read.
 
-    TrabeculaError        carries a stable ``code`` and a sentence; ``exit_code`` 1
-      +-- WrongUsage      the command was given wrongly; exit code 2
-      +-- Refusal         the input cannot be used; exit code 3
-      +-- Defect          ours: weights missing or corrupted; exit code 1
+TrabeculaError        carries a stable ``code`` and a sentence; ``exit_code`` 1
+  +-- WrongUsage      the command was given wrongly; exit code 2
+  +-- Refusal         the input cannot be used; exit code 3
+  +-- Defect          ours: weights missing or corrupted; exit code 1
 """
 
 

@@ -30,11 +30,11 @@ class Orientation:
 
     def apply(self, given: NDArray[Any]) -> NDArray[Any]:
         """Given axis order to (z, y, x). A view, not a copy."""
-        return np.flip(given.transpose(self.axes), [i for i, f in enumerate(self.flips) if f])
+        return np.flip(given.transpose(self.axes), tuple(i for i, f in enumerate(self.flips) if f))
 
     def undo(self, canonical: NDArray[Any]) -> NDArray[Any]:
         """(z, y, x) back to the axis order as given. A view, not a copy."""
-        flipped = np.flip(canonical, [i for i, f in enumerate(self.flips) if f])
+        flipped = np.flip(canonical, tuple(i for i, f in enumerate(self.flips) if f))
         return flipped.transpose(tuple(np.argsort(self.axes)))
 
     def undo_affine(self, affine: Float64, shape: tuple[int, int, int]) -> Float64:

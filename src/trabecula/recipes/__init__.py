@@ -1,0 +1,1 @@
+"""Published systems as data: which function does each stage, with which settings."""

@@ -1,0 +1,1 @@
+"""The doors to a screening. Adapters without medical logic."""

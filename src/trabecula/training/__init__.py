@@ -1,0 +1,1 @@
+"""From virtual patients to weights: one loop, its losses, and the export to ONNX."""

@@ -1,0 +1,54 @@
+# Everything is installed into .venv; nothing outside this folder is touched.
+# The core install screens a CT without torch; tests and training need the extras dev and train (5.4 GB, torch).
+
+PYTHON ?= python3.11
+BIN := .venv/bin
+CT ?= out/demo/ct
+RUNS ?= 3
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format train bench clean
+
+help: ## Print this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/.made:
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=...")'
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/.core: pyproject.toml | .venv/.made
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+.venv/.dev: pyproject.toml | .venv/.core
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[train,dev]'
+	@touch $@
+
+setup: .venv/.core .venv/.dev ## Install what screening, tests and training need into .venv
+
+demo: .venv/.core ## Simulate a patient, screen the CT, say where the report is (core install only)
+	$(BIN)/trabecula demo --out out/demo
+
+test: .venv/.dev ## Run the tests
+	$(BIN)/python -m pytest
+
+check: .venv/.dev ## Style, types, and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict src
+	$(BIN)/lint-imports
+
+format: .venv/.dev ## Put the source in the house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+train: .venv/.dev ## Simulate the cohort, train the networks of niu2023, export them
+	bash runs/niu2023/train.sh
+
+bench: .venv/.core ## Seconds and peak memory for one CT: make bench CT=folder RUNS=3
+	$(BIN)/python benchmarks/screen.py $(CT) --runs $(RUNS)
+
+clean: ## Remove what runs and tools left behind; .venv stays
+	rm -rf out build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find src tests benchmarks -name __pycache__ -prune -exec rm -rf {} +

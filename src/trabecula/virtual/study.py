@@ -1,0 +1,218 @@
+"""A virtual CT written down as a scanner would: a classic CT Image Storage series, one file a slice.
+
+Every file says that it is simulated. The same volume, seed and header give the same bytes: no clock is read.
+"""
+
+import secrets
+import shutil
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pydicom.valuerep import DSfloat
+
+from trabecula.errors import WrongUsage
+from trabecula.volume import Volume
+
+RESCALE_INTERCEPT_HU = -1024
+_UID_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:trabecula:virtual")
+_STUDY_DATE = "20250101"  # fixed: a virtual patient has no calendar, and files must not differ from day to day
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A scanner family as its headers name it; kernels from smooth to sharp."""
+
+    manufacturer: str
+    model: str
+    software: str
+    kernels: tuple[str, str, str]
+    image_type: tuple[str, ...]
+    filter_type: str
+    scan_options: str
+
+
+# Spelling of vendors, kernels and image types as in public CT collections (TCGA-OV, CPTAC-PDA, CRLM).
+MACHINES = {
+    "ge": Machine(
+        manufacturer="GE MEDICAL SYSTEMS",
+        model="LightSpeed VCT",
+        software="07MW18.4",
+        kernels=("SOFT", "STANDARD", "BONE"),
+        image_type=("ORIGINAL", "PRIMARY", "AXIAL"),
+        filter_type="BODY FILTER",
+        scan_options="HELICAL MODE",
+    ),
+    "siemens": Machine(
+        manufacturer="SIEMENS",
+        model="SOMATOM Definition AS",
+        software="syngo CT 2014A",
+        kernels=("B30f", "B40f", "B70f"),
+        image_type=("ORIGINAL", "PRIMARY", "AXIAL", "CT_SOM5 SPI"),
+        filter_type="FLAT",
+        scan_options="SPI",
+    ),
+    "canon": Machine(
+        manufacturer="TOSHIBA",
+        model="Aquilion ONE",
+        software="V4.74ER001",
+        kernels=("FC08", "FC13", "FC30"),
+        image_type=("ORIGINAL", "PRIMARY", "AXIAL"),
+        filter_type="LARGE",
+        scan_options="HELICAL_CT",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class StudyHeader:
+    """What the files say of the patient and of how the scan was made."""
+
+    sex: str  # "F" or "M"
+    age_years: float
+    slice_thickness_mm: float
+    machine: Machine = MACHINES["siemens"]
+    kernel: str = "B40f"
+    tube_voltage_kvp: float = 120.0
+    tube_current_ma: float = 200.0
+    patient_position: str = "HFS"  # or FFS: head or feet first, supine
+    body_part: str = "ABDOMEN"
+    contrast_agent: str | None = None
+    series_description: str = "Simulated abdomen"
+
+
+def write_dicom(volume: Volume, folder: Path, *, seed: int, header: StudyHeader) -> None:
+    """Write ``volume`` as a DICOM series into ``folder``, absent or empty before, which appears whole or not at all.
+
+    HU are rounded to integers and held as int16 with a rescale intercept of -1024. ``seed`` names the patient and the
+    study; header and grid name the series.
+
+    Raises:
+        WrongUsage: ``folder`` holds something already, or cannot be written.
+        ValueError: rows and columns of the volume are not at right angles, which DICOM cannot say.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise WrongUsage("output-not-empty", f"{folder} already holds something; name a new folder.")
+    common = _common(volume, seed, header)
+    partial = folder.parent / f".{folder.name}.{secrets.token_hex(4)}"
+    try:
+        partial.mkdir(parents=True)
+        for index in range(volume.shape[0]):
+            slice_ = _slice(volume, index, common)
+            slice_.save_as(partial / f"{slice_.SOPInstanceUID}.dcm", enforce_file_format=True)
+        partial.replace(folder)
+    except OSError as error:
+        raise WrongUsage("output-not-writable", f"{folder} cannot be written: {error.strerror}.") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _uid(*parts: object) -> str:
+    """A UID under 2.25 that depends on ``parts`` alone (PS3.5 B.2: the decimal value of a UUID)."""
+    return f"2.25.{uuid.uuid5(_UID_NAMESPACE, '/'.join(map(str, parts))).int}"
+
+
+def _number(value: float) -> DSfloat:
+    """A decimal string of at most 16 characters, as the value representation DS demands."""
+    return DSfloat(float(value), auto_format=True)
+
+
+def _common(volume: Volume, seed: int, header: StudyHeader) -> Dataset:
+    """The attributes that every slice shares."""
+    series = (seed, header, volume.shape, volume.affine.tolist())
+    dataset = Dataset()
+    _describe_study(dataset, seed, header)
+    _describe_scan(dataset, header)
+    dataset.SeriesInstanceUID = _uid("series", *series)
+    rows, columns = _directions(volume.affine)
+    _, row_mm, column_mm = volume.spacing_mm
+    dataset.ImageOrientationPatient = [_number(value) for value in (*columns, *rows)]
+    dataset.PixelSpacing = [_number(row_mm), _number(column_mm)]
+    dataset.ReconstructionDiameter = _number(column_mm * volume.shape[2])
+    dataset.Rows, dataset.Columns = volume.shape[1:]
+    dataset.SamplesPerPixel = 1
+    dataset.PhotometricInterpretation = "MONOCHROME2"
+    dataset.BitsAllocated = dataset.BitsStored = 16
+    dataset.HighBit = 15
+    dataset.PixelRepresentation = 1
+    dataset.RescaleIntercept = RESCALE_INTERCEPT_HU
+    dataset.RescaleSlope = 1
+    dataset.RescaleType = "HU"
+    dataset.WindowCenter, dataset.WindowWidth = 40, 400
+    return dataset
+
+
+def _describe_study(dataset: Dataset, seed: int, header: StudyHeader) -> None:
+    dataset.SpecificCharacterSet = "ISO_IR 100"
+    dataset.SOPClassUID = CTImageStorage
+    dataset.StudyDate = dataset.SeriesDate = dataset.AcquisitionDate = dataset.ContentDate = _STUDY_DATE
+    dataset.StudyTime = dataset.SeriesTime = dataset.AcquisitionTime = dataset.ContentTime = "120000"
+    dataset.AccessionNumber = ""
+    dataset.ReferringPhysicianName = ""
+    dataset.StudyDescription = "Simulated CT"
+    dataset.PatientName = "Virtual^Patient"
+    dataset.PatientID = f"VIRTUAL-{seed}"
+    dataset.PatientBirthDate = ""
+    dataset.PatientSex = header.sex
+    dataset.PatientAge = f"{round(header.age_years):03d}Y"
+    dataset.StudyInstanceUID = _uid("study", seed)
+    dataset.FrameOfReferenceUID = _uid("frame of reference", seed)
+    dataset.PositionReferenceIndicator = ""
+    dataset.StudyID = str(seed)
+    dataset.ImageComments = "Simulated; not a patient"
+
+
+def _describe_scan(dataset: Dataset, header: StudyHeader) -> None:
+    machine = header.machine
+    dataset.ImageType = list(machine.image_type)
+    dataset.Modality = "CT"
+    dataset.Manufacturer = machine.manufacturer
+    dataset.ManufacturerModelName = machine.model
+    dataset.SoftwareVersions = machine.software
+    dataset.SeriesDescription = header.series_description
+    dataset.SeriesNumber = 2
+    dataset.AcquisitionNumber = 1
+    if header.contrast_agent is not None:
+        dataset.ContrastBolusAgent = header.contrast_agent
+    dataset.BodyPartExamined = header.body_part
+    dataset.ScanOptions = machine.scan_options
+    dataset.SliceThickness = _number(header.slice_thickness_mm)
+    dataset.KVP = _number(header.tube_voltage_kvp)
+    dataset.DataCollectionDiameter = 500
+    dataset.GantryDetectorTilt = 0
+    dataset.ExposureTime = 500
+    dataset.XRayTubeCurrent = round(header.tube_current_ma)
+    dataset.FilterType = machine.filter_type
+    dataset.ConvolutionKernel = header.kernel
+    dataset.PatientPosition = header.patient_position
+
+
+def _directions(affine: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Unit vectors in LPS along which rows (array axis 1) and columns (axis 2) are counted."""
+    rows, columns = (affine[:3, axis] / np.linalg.norm(affine[:3, axis]) for axis in (1, 2))
+    if abs(rows @ columns) > 1e-4:  # the tolerance that readers of DICOM commonly hold orientations to
+        raise ValueError(f"Rows and columns are not at right angles (cosine {rows @ columns:.5f})")
+    return rows, columns
+
+
+def _slice(volume: Volume, index: int, common: Dataset) -> Dataset:
+    """One slice with its place, number and pixels; the most inferior is number 1."""
+    dataset = Dataset()
+    dataset.update(common)
+    position = volume.to_lps(np.array([index, 0, 0]))
+    dataset.SOPInstanceUID = _uid("instance", common.SeriesInstanceUID, index)
+    dataset.InstanceNumber = index + 1
+    dataset.ImagePositionPatient = [_number(value) for value in position]
+    dataset.SliceLocation = _number(position[2])
+    stored = np.rint(volume.hu[index]) - RESCALE_INTERCEPT_HU
+    limits = np.iinfo(np.int16)
+    dataset.PixelData = np.clip(stored, limits.min, limits.max).astype("<i2").tobytes()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    return dataset

@@ -1,0 +1,71 @@
+"""Figures with their 95% intervals."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Z95 = float(stats.norm.ppf(0.975))
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure and the ends of its 95% interval; nan where it cannot be had."""
+
+    value: float
+    low: float
+    high: float
+
+    def text(self, digits: int = 2, scale: float = 1.0) -> str:
+        """As tables show it: ``2.21 (1.05 to 3.37)``; ``scale`` 100 turns a fraction into a percentage."""
+        value, low, high = (f"{scale * figure:.{digits}f}" for figure in (self.value, self.low, self.high))
+        return f"{value} ({low} to {high})"
+
+
+def wilson(successes: int, trials: int) -> Estimate:
+    """A proportion with Wilson's score interval (Wilson 1927), which stays within 0 and 1; nan without trials.
+
+    Raises:
+        ValueError: more successes than trials, or fewer than none.
+    """
+    if not 0 <= successes <= trials:
+        raise ValueError(f"{successes} successes in {trials} trials")
+    if trials == 0:
+        return Estimate(np.nan, np.nan, np.nan)
+    share = successes / trials
+    shrink = 1 / (1 + Z95**2 / trials)
+    centre = shrink * (share + Z95**2 / (2 * trials))
+    half = shrink * Z95 * np.sqrt(share * (1 - share) / trials + Z95**2 / (4 * trials**2))
+    # The ends touch 0 and 1 exactly there; min and max keep rounding from stepping over the figure.
+    return Estimate(share, min(max(0.0, float(centre - half)), share), max(min(1.0, float(centre + half)), share))
+
+
+def mean(values: NDArray[np.float64]) -> Estimate:
+    """The mean with Student's t interval; a single value has no interval."""
+    values = np.asarray(values, float)
+    middle = float(values.mean())
+    if values.size < 2:
+        return Estimate(middle, np.nan, np.nan)
+    half = t95(values.size - 1) * float(values.std(ddof=1)) / np.sqrt(values.size)
+    return Estimate(middle, float(middle - half), float(middle + half))
+
+
+def t95(degrees_of_freedom: int) -> float:
+    """The two-sided 95% quantile of Student's t."""
+    return float(stats.t.ppf(0.975, degrees_of_freedom))
+
+
+def bootstrap(
+    values: NDArray[np.float64],
+    statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    *,
+    seed: int = 0,
+    resamples: int = 2000,
+) -> Estimate:
+    """A statistic with its percentile bootstrap interval. ``statistic`` reduces the last axis."""
+    values = np.asarray(values, float)
+    drawn = np.random.default_rng(seed).integers(0, values.size, (resamples, values.size))
+    low, high = np.quantile(statistic(values[drawn]), (0.025, 0.975))
+    return Estimate(float(statistic(values)), float(low), float(high))

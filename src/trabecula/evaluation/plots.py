@@ -1,0 +1,87 @@
+"""Figures of agreement, drawn with matplotlib's objects: no global state, no display."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trabecula.evaluation.agreement import Agreement, agreement
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, ACCENT, FAINT = "#1f2933", "#1f6f8b", "#9aa5b1"
+
+
+def bland_altman(
+    measured: NDArray[np.float64], reference: NDArray[np.float64], *, title: str, unit: str = "mg/cm$^3$"
+) -> "Figure":
+    """Difference against mean, with the bias and the 95% limits of agreement.
+
+    Raises:
+        ValueError: as ``agreement``.
+    """
+    measured, reference = np.asarray(measured, float), np.asarray(reference, float)
+    result = agreement(measured, reference)
+    figure, axes = _axes(title)
+    axes.scatter((measured + reference) / 2, measured - reference, s=14, color=ACCENT, linewidths=0)
+    for level, style in ((result.bias.value, "-"), (result.lower_limit.value, "--"), (result.upper_limit.value, "--")):
+        axes.axhline(level, color=INK, linestyle=style, linewidth=1)
+        axes.annotate(f"{level:.2f}", (1, level), xycoords=("axes fraction", "data"), ha="right", va="bottom", size=8)
+    axes.axhline(0, color=FAINT, linewidth=0.6)
+    axes.set_xlabel(f"mean of measured and reference, {unit}")
+    axes.set_ylabel(f"measured - reference, {unit}")
+    return figure
+
+
+def scatter(
+    measured: NDArray[np.float64],
+    reference: NDArray[np.float64],
+    *,
+    title: str,
+    unit: str = "mg/cm$^3$",
+    bands: tuple[float, ...] = (80.0, 120.0),
+) -> "Figure":
+    """Measured against reference, with the identity, the regression line and the diagnostic ``bands``.
+
+    Raises:
+        ValueError: as ``agreement``.
+    """
+    measured, reference = np.asarray(measured, float), np.asarray(reference, float)
+    result = agreement(measured, reference)
+    figure, axes = _axes(title)
+    ends = np.array([min(reference.min(), measured.min()), max(reference.max(), measured.max())])
+    for band in bands:
+        axes.axvline(band, color=FAINT, linewidth=0.6)
+        axes.axhline(band, color=FAINT, linewidth=0.6)
+    axes.plot(ends, ends, color=FAINT, linestyle="--", linewidth=1, label="identity")
+    line = result.intercept.value + result.slope.value * ends
+    axes.plot(ends, line, color=INK, linewidth=1, label=_line_label(result))
+    axes.scatter(reference, measured, s=14, color=ACCENT, linewidths=0)
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.set_xlabel(f"reference, {unit}")
+    axes.set_ylabel(f"measured, {unit}")
+    axes.legend(frameon=False, fontsize=8, loc="upper left")
+    return figure
+
+
+def save(figure: "Figure", path: Path) -> None:
+    """Write a PNG that differs only when the figure does."""
+    figure.savefig(path, dpi=150, metadata={"Software": None})
+
+
+def _line_label(result: Agreement) -> str:
+    sign = "-" if result.intercept.value < 0 else "+"
+    return f"{result.slope.value:.3f} x {sign} {abs(result.intercept.value):.1f}, R$^2$ {result.r2.value:.3f}"
+
+
+def _axes(title: str) -> tuple["Figure", "Axes"]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 4.2), layout="constrained")
+    axes = figure.subplots()
+    axes.set_title(title, fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes

@@ -1,0 +1,123 @@
+"""Markdown tables, and the figures that others have published to hold ours against."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from trabecula.evaluation.agreement import Agreement
+from trabecula.evaluation.diagnosis import Confusion
+from trabecula.evaluation.interval import Estimate
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a publication reports of its own test data; a dash where it is silent."""
+
+    system: str
+    dice: str
+    bmd: str
+    diagnosis: str
+
+
+PUBLISHED = (
+    Published(
+        "Niu 2023",
+        "0.95; 96.6% of cases > 0.9",
+        "R2 0.967, bias 2.21, limits -10.16 to 14.57 mg/cm3",
+        "AUC 0.984 (osteoporosis), 0.993 (abnormal)",
+    ),
+    Published("Fang 2021", "least mean 0.823 / 0.786 / 0.782 on three vendors", "r > 0.98 each", "-"),
+    Published(
+        "Peng 2023",
+        "-",
+        "MAE 6.30 / 10.26, RMSE 8.56 / 13.51, R2 0.962 / 0.878 (test / independent)",
+        "mean AUC 0.970 / 0.933; accuracy 0.909 / 0.815",
+    ),
+    Published("Pan 2024", "0.951 +/- 0.030", "-", "AUC normal / osteopenia / osteoporosis 0.990 / 0.952 / 0.980"),
+    Published("Yasaka 2020", "-", "r 0.852 / 0.840 against DXA", "AUC 0.965 / 0.970"),
+    Published("Pan Y. 2020", "0.866", "r 0.964 to 0.968, mean error 2.2 to 4.0 mg/cm3", "AUC 0.927 / 0.942"),
+    Published("ABMD (FDA K213760)", "-", "r 0.97 against manual QCT, 0.72 against DXA", "-"),
+    Published("Bunkerhill BMD (K242295)", "-", "r 0.791", "sensitivity 81.0%, specificity 78.4%"),
+)
+"""Each on its own patients: they can be read beside one another, not ranked."""
+
+NIU2023_TEST = {
+    "Dice, mean": "0.95",
+    "Dice, share above 0.9": "96.6%",
+    "BMD R2": "0.967",
+    "BMD bias, mg/cm3": "2.21",
+    "BMD limits of agreement, mg/cm3": "-10.16 to 14.57",
+    "Osteoporosis: AUC": "0.984 (0.965 to 1)",
+    "Osteoporosis: sensitivity": "95.45% (21/22)",
+    "Osteoporosis: specificity": "91.03% (71/78)",
+    "Osteoporosis: PPV": "75.00% (21/28)",
+    "Osteoporosis: NPV": "98.60% (71/72)",
+    "Abnormal: AUC": "0.993 (0.982 to 1)",
+    "Abnormal: sensitivity": "96.55% (56/58)",
+    "Abnormal: specificity": "100.00% (42/42)",
+    "Abnormal: PPV": "100.00% (56/56)",
+    "Abnormal: NPV": "95.45% (42/44)",
+    "Seconds a case": "8.46 (Tesla P100 server)",
+}
+"""Niu 2023, results and table 1, test set of 100 patients."""
+
+
+def markdown(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A Markdown table, one line a row, without a closing line break.
+
+    Raises:
+        ValueError: a row has another length than the heads.
+    """
+    lines = [list(heads), ["---"] * len(heads), *([str(cell) for cell in row] for row in rows)]
+    for line in lines:
+        if len(line) != len(heads):
+            raise ValueError(f"{len(heads)} heads but {len(line)} cells: {line}")
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def peers(ours: Sequence[Published]) -> str:
+    """Published systems, ours below them, as a Markdown table."""
+    rows = [(p.system, p.dice, p.bmd, p.diagnosis) for p in (*PUBLISHED, *ours)]
+    return markdown(("system", "segmentation Dice", "BMD", "diagnosis"), rows)
+
+
+def beside(published: Mapping[str, str], ours: Mapping[str, str], heads: tuple[str, str, str]) -> str:
+    """Two columns of figures, ours on the right; figures that only we give come last.
+
+    Raises:
+        ValueError: a published figure is passed over; say "not measured" instead.
+    """
+    missing = published.keys() - ours.keys()
+    if missing:
+        raise ValueError(f"Not said of ours: {sorted(missing)}")
+    return markdown(heads, [(name, published.get(name, "-"), ours[name]) for name in {**published, **ours}])
+
+
+def agreement_figures(result: Agreement) -> dict[str, str]:
+    """The rows that an agreement gives, under the names of ``NIU2023_TEST`` where they are its own."""
+    return {
+        "BMD R2": result.r2.text(3),
+        "BMD bias, mg/cm3": result.bias.text(2),
+        "BMD limits of agreement, mg/cm3": f"{result.lower_limit.value:.2f} to {result.upper_limit.value:.2f}",
+        "BMD slope of measured on reference": result.slope.text(3),
+        "BMD mean absolute error, mg/cm3": result.mae.text(2),
+        "BMD root-mean-square error, mg/cm3": result.rmse.text(2),
+        "BMD pairs": str(result.n),
+    }
+
+
+def diagnosis_figures(name: str, counts: Confusion, area: Estimate) -> dict[str, str]:
+    """The rows of one yes-or-no diagnosis, ``name`` being "Osteoporosis" or "Abnormal" as in ``NIU2023_TEST``."""
+    tp, fp, fn, tn = counts.true_positive, counts.false_positive, counts.false_negative, counts.true_negative
+    return {
+        f"{name}: AUC": area.text(3),
+        f"{name}: sensitivity": _share(counts.sensitivity, tp, tp + fn),
+        f"{name}: specificity": _share(counts.specificity, tn, tn + fp),
+        f"{name}: PPV": _share(counts.positive_predictive_value, tp, tp + fp),
+        f"{name}: NPV": _share(counts.negative_predictive_value, tn, tn + fn),
+    }
+
+
+def _share(share: Estimate, count: int, of: int) -> str:
+    if of == 0:
+        return "none (0/0)"
+    return f"{100 * share.value:.2f}% ({count}/{of}; {100 * share.low:.1f} to {100 * share.high:.1f})"

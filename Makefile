@@ -33,15 +33,17 @@ demo: .venv/.core ## Simulate a patient, screen the CT, say where the report is 
 test: .venv/.dev ## Run the tests
 	$(BIN)/python -m pytest
 
-check: .venv/.dev ## Style, types, and the direction of imports
+check: .venv/.dev ## Style, types, the direction of imports, generated pages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict src
 	$(BIN)/lint-imports
+	$(BIN)/python tools/reasons.py --check
 
-format: .venv/.dev ## Put the source in the house style
+format: .venv/.dev ## Put the source in the house style, write docs/reasons.md anew
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/python tools/reasons.py
 
 train: .venv/.dev ## Simulate the cohort, train the networks of niu2023, export them
 	bash runs/niu2023/train.sh

@@ -1,0 +1,4 @@
+"""DICOM instances to a scan: ``reader.read_dicom`` is the door, the other modules are its parts in order.
+
+files (open one, bounded) -> planes (its geometry) -> series (group, split, rank) -> stack (volume, from pixels).
+"""

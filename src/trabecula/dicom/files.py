@@ -1,0 +1,85 @@
+"""Opening one DICOM file that nobody vouches for: bounded memory, no warnings that could print a patient's name."""
+
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+from pydicom import Dataset, dcmread
+from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_dataset, read_file_meta_info
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from trabecula.errors import Refusal
+
+DEFER_BYTES = 64 * 2**10
+"""Longer values stay in the file until they are asked for, so that a folder of series does not fill the memory."""
+
+MAX_INFLATED_BYTES = 2**30
+
+MALFORMED = (
+    ValueError,
+    KeyError,
+    AttributeError,
+    TypeError,
+    IndexError,
+    ArithmeticError,
+    EOFError,
+    OSError,
+    RuntimeError,  # with RecursionError and NotImplementedError; the codecs raise it too
+    MemoryError,
+    struct.error,
+    zlib.error,
+    InvalidDicomError,
+)
+"""What pydicom and its codecs raise on damaged or hostile bytes."""
+
+
+@contextmanager
+def muted() -> Iterator[None]:
+    """pydicom warns with the offending value in the text, which may be a name or a number of the patient."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def open_dataset(path: Path) -> Dataset | None:
+    """The dataset of a DICOM file, its pixels left in the file; None when it is no DICOM.
+
+    Raises:
+        Refusal: it begins as DICOM but cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(132)
+        part10 = head[128:] == b"DICM"
+        if not part10 and not _begins_as_bare_dataset(head):
+            return None
+        if part10 and read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+            return _inflated(path)
+        return dcmread(path, defer_size=DEFER_BYTES, force=not part10)
+    except MALFORMED as error:
+        raise Refusal("file-unreadable", "A DICOM file is damaged. Send the study again.") from error
+
+
+def _begins_as_bare_dataset(head: bytes) -> bool:
+    """Old files carry no preamble: they begin with group 0002 or 0008, little endian, and a low element."""
+    return len(head) > 8 and head[:2] in (b"\x02\x00", b"\x08\x00") and head[3] == 0 and head[2] <= 0x70
+
+
+def _inflated(path: Path) -> Dataset:
+    """A deflated dataset, inflated up to a limit; pydicom itself knows none."""
+    meta = read_file_meta_info(path)
+    with path.open("rb") as file:
+        file.seek(132 + 12 + int(meta.FileMetaInformationGroupLength))
+        packed = file.read()
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    plain = inflater.decompress(packed, MAX_INFLATED_BYTES)
+    if inflater.unconsumed_tail:
+        raise ValueError("inflates without end")
+    dataset = read_dataset(BytesIO(plain), is_implicit_VR=False, is_little_endian=True)
+    dataset.file_meta = meta
+    return dataset

@@ -1,0 +1,204 @@
+"""What a CT's headers say of how it was made, and the doubts that follow from it."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from pydicom import Dataset
+from pydicom.uid import JPEG2000, UID, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
+
+from trabecula.records import Acquisition, Reason
+
+REFERENCE_KVP = 120.0
+THICK_SLICE_MM = 5.0
+LOSSY_SYNTAXES = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
+
+# words of ImageType that mark numbers other than the attenuation of the whole beam (PS3.3 C.8.15.3 and vendors' own)
+_NOT_HU_WORD = re.compile(
+    r"MONO(?!C)|VMI|VNC|VUE|IODINE|VIRTUAL|MATERIAL|Z_?EFF|EFFECTIVE|ELECTRON|M(AX|IN)?_?IP$|VRT|SUBTRACT|SCREEN"
+    r"|DOSE|RGB"
+)
+_NOT_HU_DESCRIPTION = re.compile(
+    r"\b\d{2,3} ?kev\b|\bmono ?(e|energetic|\+|plus)|(?<![a-z])(vnc|vue|vmi|mip|minip|vrt|z-?eff)(?![a-z])"
+    r"|iodine *(map|no|density|overlay|conc|\[|\(|$)|virtual|electron density|subtract",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What may differ between images of one series that lie at one place."""
+
+    acquisition: str
+    image_type: tuple[str, ...]
+    kernel: tuple[str, ...]
+    kvp: float | None
+    thickness_mm: float | None
+    contrast_agent: str | None
+    taken_at: float | None  # seconds of the day
+
+
+def text(value: Any) -> str | None:
+    """A header's value as one short printable line, or None when it is empty."""
+    if value is None:
+        return None
+    parts = value if isinstance(value, (list, tuple)) or hasattr(value, "append") else [value]
+    line = " ".join(str(part) for part in parts)
+    return "".join(c for c in line if c.isprintable()).strip()[:64] or None
+
+
+def words(value: Any) -> tuple[str, ...]:
+    """A multi-valued code string as its words, in capitals."""
+    return tuple((text(value) or "").upper().split())
+
+
+def number(value: Any) -> float | None:
+    """A finite decimal, or None."""
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        return None
+    return found if abs(found) < float("inf") else None
+
+
+def why_not_hounsfield(image_type: Any, description: Any, rescale_type: Any) -> str | None:
+    """The word by which an image says that its numbers are not plain CT numbers, or None."""
+    unit = (text(rescale_type) or "HU").upper()
+    if unit not in ("HU", "US"):  # US: unspecified
+        return unit
+    for word in words(image_type):
+        if _NOT_HU_WORD.match(word):
+            return word
+    found = _NOT_HU_DESCRIPTION.search((text(description) or "").replace("_", " "))
+    return found.group() if found else None
+
+
+def phase_of(dataset: Dataset, facts: Dataset) -> Phase:
+    """``facts`` are the instance itself or the flattened functional groups of one of its frames."""
+
+    def either(keyword: str) -> Any:
+        return facts.get(keyword) or dataset.get(keyword)
+
+    agent = text(either("ContrastBolusAgent"))
+    if agent is None and (facts.get("ContrastBolusUsageSequence") or dataset.get("ContrastBolusAgentSequence")):
+        agent = "recorded"
+    return Phase(
+        acquisition=text(facts.get("FrameAcquisitionNumber") or dataset.get("AcquisitionNumber")) or "",
+        image_type=words(either("ImageType")),
+        kernel=tuple(part for part in (text(v) for v in _several(either("ConvolutionKernel"))) if part),
+        kvp=number(either("KVP")),
+        thickness_mm=number(either("SliceThickness")),
+        contrast_agent=None if (agent or "").upper() in ("", "NONE", "NO") else agent,
+        taken_at=_seconds(dataset.get("ContentTime") or dataset.get("AcquisitionTime")),
+    )
+
+
+def is_sharp(manufacturer: str | None, kernel: tuple[str, ...]) -> bool:
+    """Whether a reconstruction kernel is one for bone or lung, by the names its vendor uses."""
+    maker = (manufacturer or "").upper()
+    for name in (part.upper() for part in kernel):
+        if "SIEMENS" in maker:
+            # body and head kernels are numbered by sharpness: B30f smooth ... B70f, Br64, Bl57 sharp
+            found = re.match(r"[A-Z]{1,2}(\d{2})", name)
+            if found and int(found.group(1)) >= 55:
+                return True
+        elif "GE" in maker.split() or maker.startswith("GE"):
+            if any(word in name for word in ("BONE", "LUNG", "EDGE", "ULTRA")):
+                return True
+        elif "PHILIPS" in maker:
+            if re.fullmatch(r"D|E|F|L|Y[A-E]|UD|SHARP.*|LUNG.*|BONE.*", name):
+                return True
+        elif "TOSHIBA" in maker or "CANON" in maker:
+            found = re.match(r"FC(\d{2})", name)
+            if found and (30 <= int(found.group(1)) <= 39 or int(found.group(1)) >= 50):
+                return True
+        elif re.search(r"BONE|LUNG|SHARP|EDGE", name):
+            return True
+    return False
+
+
+def acquisition_of(dataset: Dataset, phase: Phase) -> Acquisition:
+    """The part of the headers that a result may carry: no name, number or date of the patient."""
+    sex = text(dataset.get("PatientSex"))
+    return Acquisition(
+        source="dicom",
+        manufacturer=text(dataset.get("Manufacturer")),
+        model=text(dataset.get("ManufacturerModelName")),
+        tube_voltage_kvp=phase.kvp,
+        kernel=" ".join(phase.kernel) or None,
+        slice_thickness_mm=phase.thickness_mm,
+        contrast_agent=phase.contrast_agent,
+        series_description=text(dataset.get("SeriesDescription")),
+        study_instance_uid=_uid(dataset.get("StudyInstanceUID")),
+        series_instance_uid=_uid(dataset.get("SeriesInstanceUID")),
+        patient_sex=sex if sex in ("F", "M", "O") else None,
+        patient_age_years=_years(text(dataset.get("PatientAge"))),
+    )
+
+
+def acquisition_reasons(acquisition: Acquisition, kernel: tuple[str, ...]) -> list[Reason]:
+    """The doubts that follow from the headers alone."""
+    reasons = []
+    thickness, kvp = acquisition.slice_thickness_mm, acquisition.tube_voltage_kvp
+    if thickness is not None and thickness >= THICK_SLICE_MM:
+        reasons.append(
+            Reason(
+                "thick-slices",
+                f"Slices are {thickness:g} mm thick; from {THICK_SLICE_MM:g} mm on, cortex and discs blur into the"
+                " trabecular region. Thin slices of the same scan would be better.",
+            )
+        )
+    if is_sharp(acquisition.manufacturer, kernel):
+        reasons.append(
+            Reason(
+                "sharp-kernel",
+                f"The kernel {acquisition.kernel} is a sharp one, noisy in trabecular bone."
+                " A soft-tissue reconstruction of the same scan would be better.",
+            )
+        )
+    if kvp is None:
+        reasons.append(Reason("tube-voltage-unknown", "The tube voltage is not recorded; 120 kVp is assumed."))
+    elif kvp != REFERENCE_KVP:
+        reasons.append(
+            Reason(
+                "tube-voltage", f"The scan was made at {kvp:g} kVp; Hounsfield units of bone depend on it (120 kVp)."
+            )
+        )
+    if acquisition.contrast_agent is not None:
+        reasons.append(
+            Reason(
+                "contrast-agent-recorded",
+                "The header records a contrast medium, which raises the apparent density of bone.",
+            )
+        )
+    return reasons
+
+
+def is_lossy(dataset: Dataset, syntax: UID) -> bool:
+    """Whether the pixels were ever compressed with loss, as far as the instance says."""
+    declared = text(dataset.get("LossyImageCompression"))
+    return declared == "01" or syntax in LOSSY_SYNTAXES or (syntax == JPEG2000 and declared != "00")
+
+
+def _several(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return list(value) if hasattr(value, "append") else [value]
+
+
+def _uid(value: Any) -> str | None:
+    """A UID that is one: digits and dots, so that it can never name a path."""
+    uid = str(value or "")
+    return uid if re.fullmatch(r"[0-9]+(\.[0-9]+)*", uid) and len(uid) <= 64 else None
+
+
+def _years(age: str | None) -> float | None:
+    found = re.fullmatch(r"(\d{1,3})([YMWD])", age or "")
+    if not found:
+        return None
+    return round(int(found.group(1)) / {"Y": 1.0, "M": 12.0, "W": 52.18, "D": 365.25}[found.group(2)], 2)
+
+
+def _seconds(time: Any) -> float | None:
+    found = re.match(r"(\d{2})(\d{2})(\d{2}(?:\.\d+)?)", str(time or ""))
+    return None if not found else int(found.group(1)) * 3600 + int(found.group(2)) * 60 + float(found.group(3))

@@ -1,0 +1,131 @@
+"""The stored numbers of one plane and their Hounsfield units."""
+
+import struct
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+from pydicom.dataelem import RawDataElement
+from pydicom.encaps import get_frame
+from pydicom.pixels import get_decoder
+from pydicom.uid import ExplicitVRBigEndian, RLELossless
+
+from trabecula.dicom.files import MALFORMED
+from trabecula.dicom.planes import Plane, transfer_syntax
+from trabecula.errors import Refusal
+from trabecula.formats.grid import mask_outside
+from trabecula.volume import PADDING_HU, Float32
+
+PIXEL_DATA = 0x7FE00010
+TISSUE_HU = (-900.0, 3000.0)
+"""A padding value inside this range would be a header's mistake: masking it would punch holes into the patient."""
+
+
+def hounsfield(plane: Plane) -> Float32:
+    """The plane in HU, (row, column) float32, everything outside the field of view at -1000.
+
+    Raises:
+        Refusal: the pixels are damaged, cut short or not of the size declared.
+    """
+    try:
+        stored = _decoded(plane) if transfer_syntax(plane).is_encapsulated else _native(plane)
+        outside = _padding(stored, plane)
+        hu = _used_bits(stored, plane.dataset).astype(np.float32)
+    except MALFORMED as error:
+        raise Refusal("file-unreadable", "The pixels of a slice are damaged or cut short. Send it again.") from error
+    if plane.slope != 1:
+        hu *= np.float32(plane.slope)
+    hu += np.float32(plane.intercept)
+    if outside is not None:
+        hu[outside] = PADDING_HU
+    return mask_outside(hu)
+
+
+def _native(plane: Plane) -> NDArray[Any]:
+    """Uncompressed pixels, read from the file for this frame alone."""
+    dataset = plane.dataset
+    dtype = _dtype(dataset)
+    if transfer_syntax(plane) == ExplicitVRBigEndian:
+        dtype = dtype.newbyteorder(">")
+    size = plane.rows * plane.columns * dtype.itemsize
+    element = dataset.get_item(PIXEL_DATA, keep_deferred=True)
+    if isinstance(element, RawDataElement) and element.value is None:
+        with open(dataset.filename, "rb") as file:  # noqa: PTH123 - the name may be a plain string
+            file.seek(element.value_tell + plane.frame * size)
+            pixels = file.read(size)
+    else:
+        pixels = element.value[plane.frame * size : (plane.frame + 1) * size]
+    if len(pixels) != size:
+        raise EOFError("pixel data cut short")
+    return np.frombuffer(pixels, dtype).reshape(plane.rows, plane.columns)
+
+
+def _decoded(plane: Plane) -> NDArray[Any]:
+    """Compressed pixels, once the codestream has the size that the header declares."""
+    dataset, syntax = plane.dataset, transfer_syntax(plane)
+    frames = int(dataset.get("NumberOfFrames") or 1)
+    codestream = get_frame(dataset.PixelData, plane.frame, number_of_frames=frames)
+    if len(codestream) > 2 * plane.rows * plane.columns * _dtype(dataset).itemsize + 2**16:
+        raise ValueError("codestream larger than the image")
+    if syntax != RLELossless and codestream_size(codestream) != (plane.rows, plane.columns):
+        raise ValueError("codestream of another size")
+    pixels, _ = get_decoder(syntax).as_array(dataset, index=plane.frame, raw=True)
+    return pixels.reshape(plane.rows, plane.columns)
+
+
+def codestream_size(codestream: bytes) -> tuple[int, int] | None:
+    """(rows, columns) that a JPEG, JPEG-LS or JPEG 2000 codestream itself declares; None where none is found.
+
+    A decoder allocates what the codestream says, not what the DICOM header says.
+    """
+    start = codestream.find(b"\xff\x4f\xff\x51", 0, 4096)  # JPEG 2000: SOC, SIZ; perhaps inside a JP2 box
+    if start >= 0:
+        right, bottom, left, top = struct.unpack_from(">4I", codestream, start + 8)
+        return bottom - top, right - left
+    at = 2
+    while at + 9 <= len(codestream) and codestream[at] == 0xFF:
+        marker = codestream[at + 1]
+        if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):  # SOF of JPEG-LS, JPEG
+            rows, columns = struct.unpack_from(">2H", codestream, at + 5)
+            return rows, columns
+        at += 1 if marker == 0xFF else 2 + struct.unpack_from(">H", codestream, at + 2)[0]
+    return None
+
+
+def _dtype(dataset: Dataset) -> np.dtype[Any]:
+    allocated = int(dataset.BitsAllocated)
+    if allocated not in (8, 16, 32):
+        raise ValueError("bits allocated")
+    return np.dtype(f"<{'i' if dataset.PixelRepresentation == 1 else 'u'}{allocated // 8}")
+
+
+def _padding(stored: NDArray[Any], plane: Plane) -> NDArray[np.bool_] | None:
+    """Where PixelPaddingValue (to PixelPaddingRangeLimit) stands. Compared before unused bits are cut off."""
+    value = plane.dataset.get("PixelPaddingValue")
+    if value is None:
+        return None
+    limit = plane.dataset.get("PixelPaddingRangeLimit")
+    first, last = sorted((_as_stored(value, stored), _as_stored(value if limit is None else limit, stored)))
+    for end in (first, last):
+        if TISSUE_HU[0] < end * plane.slope + plane.intercept < TISSUE_HU[1]:
+            return None
+    return (stored >= first) & (stored <= last)
+
+
+def _as_stored(value: Any, stored: NDArray[Any]) -> int:
+    """A padding value as a stored pixel would read: its VR is often the wrong one of US and SS."""
+    bits = 8 * stored.dtype.itemsize
+    wrapped = int(value) % 2**bits
+    return wrapped - 2**bits if stored.dtype.kind == "i" and wrapped >= 2 ** (bits - 1) else wrapped
+
+
+def _used_bits(stored: NDArray[Any], dataset: Dataset) -> NDArray[Any]:
+    """Cut off the bits that hold no pixel (old overlays) and carry the sign of fewer than all bits to the top."""
+    allocated, used = 8 * stored.dtype.itemsize, int(dataset.BitsStored)
+    above = allocated - 1 - int(dataset.get("HighBit", used - 1))
+    if used == allocated:
+        return stored
+    if above < 0 or used < 1 or allocated - used < above:
+        raise ValueError("bits stored")
+    return np.right_shift(np.left_shift(stored, above), allocated - used)

@@ -1,0 +1,110 @@
+"""DICOM files in any order, of any kind, to one scan."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from trabecula.dicom.files import MALFORMED, muted, open_dataset
+from trabecula.dicom.headers import acquisition_of, acquisition_reasons, is_lossy
+from trabecula.dicom.planes import LeftOut, Plane, other_modality, planes_of, transfer_syntax
+from trabecula.dicom.series import Series, chosen_reason, group, rank
+from trabecula.dicom.stack import stack
+from trabecula.errors import Refusal
+from trabecula.records import Reason, Scan
+
+FileProgress = Callable[[int, int], None]
+
+
+@dataclass
+class Found:
+    """What the files hold: planes of CT, and how many files were left out for which cause."""
+
+    planes: list[Plane] = field(default_factory=list)
+    left_out: Counter[LeftOut] = field(default_factory=Counter)
+    modalities: Counter[str] = field(default_factory=Counter)
+
+
+def read_dicom(files: Sequence[Path], progress: FileProgress = lambda done, total: None) -> Scan:
+    """The CT in these files; of several series the best that can be read.
+
+    Raises:
+        Refusal: there is no CT, or none that is regular and in Hounsfield units.
+    """
+    with muted():
+        found = _sort(files, progress)
+        if not found.planes:
+            raise _refusal(found)
+        series, refusals = group(found.planes)
+        ungrouped = len(refusals)
+        for one in rank(series):
+            try:
+                return _scan(one, series, ungrouped, found)
+            except Refusal as refusal:
+                refusals.append(refusal)
+    raise refusals[0] if not series else refusals[-len(series)]  # that of the best
+
+
+def _sort(files: Sequence[Path], progress: FileProgress) -> Found:
+    found = Found()
+    for done, path in enumerate(files, start=1):
+        try:
+            dataset = open_dataset(path)
+            planes = LeftOut.NOT_DICOM if dataset is None else planes_of(dataset)
+        except (Refusal, *MALFORMED):
+            dataset, planes = None, LeftOut.UNREADABLE
+        if isinstance(planes, LeftOut):
+            found.left_out[planes] += 1
+            if dataset is not None and planes is LeftOut.NOT_CT:
+                found.modalities[other_modality(dataset)] += 1
+        else:
+            found.planes += planes
+        progress(done, len(files))
+    return found
+
+
+def _scan(one: Series, series: list[Series], refused: int, found: Found) -> Scan:
+    volume, orientation, mended = stack(one)
+    first = one.planes[0]
+    acquisition = acquisition_of(first.dataset, first.phase)
+    reasons = [*mended, *acquisition_reasons(acquisition, first.phase.kernel)]
+    if len(series) + refused > 1:
+        reasons.append(chosen_reason(one, series, refused))
+    if any(is_lossy(plane.dataset, transfer_syntax(plane)) for plane in one.planes):
+        reasons.append(Reason("lossy-compression", "The images were compressed with loss; values may be off."))
+    if not all(plane.rescale_declared for plane in one.planes):
+        reasons.append(
+            Reason("rescale-missing", "Slope or intercept is not recorded; the values were taken as Hounsfield units.")
+        )
+    if sum(found.left_out.values()):
+        kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(found.left_out.items()))
+        reasons.append(Reason("files-left-out", f"Files that are no part of the CT were left out: {kinds}."))
+    return Scan(volume, orientation, acquisition, tuple(reasons))
+
+
+def _refusal(found: Found) -> Refusal:
+    """Why nothing can be read, by the file that came nearest to a CT."""
+    if found.left_out[LeftOut.NOT_HOUNSFIELD]:
+        return Refusal(
+            "not-hounsfield-units",
+            "The images are derived ones (such as monoenergetic, iodine, virtual non-contrast, projection or screen"
+            " captures), not Hounsfield units of the whole beam. Give the original reconstruction.",
+        )
+    if found.left_out[LeftOut.NO_GEOMETRY]:
+        return Refusal(
+            "geometry-missing",
+            "The images do not say where they lie in the patient (position, orientation and pixel spacing)."
+            " Give the original series.",
+        )
+    if found.left_out[LeftOut.LOCALIZER]:
+        return Refusal(
+            "localizer-only", "There is only the localizer (scout view). Give the series of axial slices as well."
+        )
+    if found.modalities:
+        kinds = ", ".join(sorted(found.modalities))
+        return Refusal("not-ct", f"The images are not CT (modality {kinds}). Give a CT.")
+    if found.left_out[LeftOut.UNREADABLE]:
+        return Refusal("file-unreadable", "The DICOM files are damaged or cut short. Send the study again.")
+    if found.left_out[LeftOut.NOT_IMAGE]:
+        return Refusal("no-images", "The DICOM files hold no images (reports, an index, or similar). Give the series.")
+    return Refusal("no-dicom", "There is no DICOM file here. Give the folder of a CT series, or a NIfTI or NRRD file.")

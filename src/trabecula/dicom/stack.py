@@ -1,0 +1,115 @@
+"""One series as a volume: its planes decoded, set square and brought to even steps."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from trabecula.dicom.pixels import hounsfield
+from trabecula.dicom.planes import Plane
+from trabecula.dicom.series import Series
+from trabecula.dicom.spacing import Spacing, judge
+from trabecula.errors import Refusal
+from trabecula.formats.given import volume_from_given
+from trabecula.formats.grid import require_bearable, require_sound_affine
+from trabecula.records import Reason
+from trabecula.volume import PADDING_HU, Float32, Float64, Orientation, Volume
+
+MAX_SHIFT_PIXELS = 0.5
+"""Slices that wander in their own plane by less are taken to lie square over one another."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The in-plane grid that every slice is laid on: that of the first slice, grown to hold them all."""
+
+    shape: tuple[int, int]
+    first: tuple[int, int]  # (row, column) of the frame's corner, counted from the first slice's
+    shifts: Float64  # (slice, 2): where each slice's corner lies, in rows and columns from the first slice's
+    moved: bool
+
+    def lay(self, index: int, hu: Float32) -> Float32:
+        """A slice on the frame; interpolated linearly where it is shifted, air where it does not reach."""
+        if not self.moved:
+            return hu
+        matrix = np.ones(2)
+        offset = np.asarray(self.first) - self.shifts[index]
+        laid = ndimage.affine_transform(hu, matrix, offset, self.shape, order=1, mode="constant", cval=PADDING_HU)
+        return np.asarray(laid)
+
+
+def stack(series: Series) -> tuple[Volume, Orientation, tuple[Reason, ...]]:
+    """The volume of a series, the way back to (slice along the normal, row, column), and what was mended.
+
+    Where slices had to be set square or interpolated, 'as given' is the mended grid: the given one is no grid.
+
+    Raises:
+        Refusal: slices are missing, irregular or too few, or the volume would not fit in memory.
+    """
+    judge(series.along_mm)  # from the headers alone, before pixels are read
+    frame, reasons = _frame(series)
+    given, kept = _decode(series, frame)
+    if not kept:
+        raise Refusal("file-unreadable", "The pixels of every slice are damaged or cut short. Send the series again.")
+    damaged = tuple(float(series.along_mm[i]) for i in range(len(series.planes)) if i not in set(kept))
+    spacing = judge(series.along_mm[kept], damaged)
+    if spacing.mended:
+        given = spacing.resample(given)
+        reasons += spacing.reasons
+    affine = _affine(series.planes[0], frame, spacing, float(spacing.even_mm[0] - series.along_mm[0]))
+    require_sound_affine(affine)
+    volume, orientation = volume_from_given(given, affine)
+    return volume, orientation, reasons
+
+
+def _frame(series: Series) -> tuple[Frame, tuple[Reason, ...]]:
+    """Compare where slices lie in their own plane: a tilted gantry makes them wander by equal steps."""
+    first = series.planes[0]
+    offsets = np.asarray([plane.position_mm for plane in series.planes]) - first.position_mm
+    shifts = np.stack(
+        [offsets @ first.column_direction / first.spacing_mm[0], offsets @ first.row_direction / first.spacing_mm[1]], 1
+    )
+    if np.ptp(shifts, axis=0).max() <= MAX_SHIFT_PIXELS:
+        return Frame((first.rows, first.columns), (0, 0), shifts, moved=False), ()
+    low, high = np.floor(shifts.min(axis=0)).astype(int), np.ceil(shifts.max(axis=0)).astype(int)
+    shape = first.rows + int(high[0] - low[0]), first.columns + int(high[1] - low[1])
+    return Frame(shape, (int(low[0]), int(low[1])), shifts, moved=True), (_shift_reason(series, shifts),)
+
+
+def _shift_reason(series: Series, shifts: Float64) -> Reason:
+    along = series.along_mm - series.along_mm[0]
+    per_mm = shifts[-1] / along[-1]
+    if np.abs(shifts - along[:, None] * per_mm).max() > MAX_SHIFT_PIXELS:
+        return Reason("slices-realigned", "The slices do not lie over one another; they were shifted into place.")
+    tilt = math.degrees(math.atan(float(np.linalg.norm(per_mm * series.planes[0].spacing_mm))))
+    return Reason(
+        "gantry-tilt", f"The gantry was tilted by {tilt:.1f} degrees; the slices were set square by interpolation."
+    )
+
+
+def _decode(series: Series, frame: Frame) -> tuple[Float32, list[int]]:
+    """The slices that can be read, (slice, row, column) HU on the frame, and their numbers in the series."""
+    require_bearable((len(series.planes), *frame.shape))
+    given = np.empty((len(series.planes), *frame.shape), np.float32)
+    kept: list[int] = []
+    for index, plane in enumerate(series.planes):
+        try:
+            given[len(kept)] = frame.lay(index, hounsfield(plane))
+        except Refusal:
+            continue  # as good as missing: judged with the gaps
+        kept.append(index)
+    return given[: len(kept)], kept
+
+
+def _affine(first: Plane, frame: Frame, spacing: Spacing, skipped_mm: float) -> Float64:
+    """Index (slice, row, column) to LPS mm."""
+    affine = np.eye(4)
+    affine[:3, 0] = first.normal * spacing.step_mm
+    affine[:3, 1] = first.column_direction * first.spacing_mm[0]
+    affine[:3, 2] = first.row_direction * first.spacing_mm[1]
+    corner = frame.first if frame.moved else (0, 0)
+    affine[:3, 3] = (
+        first.position_mm + skipped_mm * first.normal + affine[:3, 1] * corner[0] + affine[:3, 2] * corner[1]
+    )
+    return affine

@@ -1,0 +1,154 @@
+"""Stage 1: whatever a CT was given as, as a scan in Hounsfield units on a known grid, or a refusal."""
+
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from trabecula.dicom.reader import read_dicom
+from trabecula.errors import Refusal, WrongUsage
+from trabecula.formats import nifti, nrrd
+from trabecula.formats.archive import unpacked
+from trabecula.records import Reason, Scan
+from trabecula.volume import Volume
+
+FileProgress = Callable[[int, int], None]
+
+MAX_FILES = 50_000
+SHORT_COVERAGE_MM = 30.0
+WIDE_STEP_MM = 6.0
+THICK_STEP_MM = 5.0
+MAX_OBLIQUITY_DEGREES = 20.0
+
+AIR_HU, FAT_HU, SOFT_TISSUE_HU, BONE_HU = (-1100.0, -850.0), (-150.0, -40.0), (-150.0, 150.0), 250.0
+MIN_AIR_SHARE, MIN_FAT_SHARE, MIN_BONE_SHARE, MIN_SOFT_TISSUE_SHARE = 0.002, 0.02, 0.002, 0.3
+MAX_SATURATED_SHARE = 0.01
+
+
+def read(path: Path, progress: FileProgress = lambda done, total: None) -> Scan:
+    """A CT from a DICOM folder or file, a zip of a folder, a NIfTI or an NRRD. ``progress`` counts files.
+
+    Raises:
+        WrongUsage: there is nothing at ``path``, or it may not be read.
+        Refusal: it is no CT, or none that can be read without guessing.
+    """
+    try:
+        scan = _read(path, progress)
+    except FileNotFoundError as error:
+        raise WrongUsage("input-missing", f"There is no file or folder {path}.") from error
+    except PermissionError as error:
+        raise WrongUsage("input-unreadable", f"You may not read {path}: ask for access.") from error
+    require_hounsfield(scan.volume)
+    return replace(scan, reasons=(*scan.reasons, *_reasons(scan)))
+
+
+def _read(path: Path, progress: FileProgress) -> Scan:
+    if path.is_dir():
+        return read_dicom(_files_in(path), progress)
+    with path.open("rb") as file:
+        head = file.read(132)
+    if path.name.lower().endswith(nifti.SUFFIXES):
+        scan = nifti.read_nifti(path)
+    elif head.startswith(nrrd.MAGIC):
+        scan = nrrd.read_nrrd(path)
+    elif zipfile.is_zipfile(path):
+        with unpacked(path) as files:
+            return read_dicom(files, progress)
+    elif head[128:] == b"DICM" or path.suffix.lower() in (".dcm", ".dicom", ".ima"):
+        return read_dicom([path], progress)
+    else:
+        raise Refusal(
+            "unknown-format",
+            "This is no DICOM, zip, NIfTI or NRRD file. Give the folder of a CT series, or such a file.",
+        )
+    progress(1, 1)
+    return scan
+
+
+def _files_in(folder: Path) -> list[Path]:
+    files: list[Path] = []
+    for path in folder.rglob("*"):
+        if path.is_file():
+            files.append(path)
+        if len(files) > MAX_FILES:
+            raise Refusal("too-many-files", f"The folder holds more than {MAX_FILES} files. Give one study at a time.")
+    if not files:
+        raise Refusal("empty-folder", "The folder is empty. Give the folder that holds the CT series.")
+    return sorted(files)
+
+
+def require_hounsfield(volume: Volume) -> None:
+    """Refuse values that cannot be Hounsfield units: without air near -1000 (or fat, in a close crop) and soft tissue.
+
+    Raises:
+        Refusal: the intensities are on another scale, or cut off to a display window.
+    """
+    step = max(1, round((volume.hu.size / 4e6) ** (1 / 3)))
+    hu = volume.hu[::step, ::step, ::step]
+    low, high = float(hu.min()), float(hu.max())
+    air = _share(hu, *AIR_HU)
+    inside = hu[hu > -400]
+    soft_tissue = _share(inside, *SOFT_TISSUE_HU) if inside.size else 0.0
+    # a crop of the spine alone may hold no air; fat and dense bone together still fix both ends of the scale
+    cropped = _share(hu, *FAT_HU) > MIN_FAT_SHARE and float((hu > BONE_HU).mean()) > MIN_BONE_SHARE
+    if (air < MIN_AIR_SHARE and not cropped) or soft_tissue < MIN_SOFT_TISSUE_SHARE:
+        raise Refusal(
+            "not-hounsfield-units",
+            f"The intensities run from {low:.4g} to {high:.4g} without what every CT shows, air near -1000 and soft"
+            " tissue near 0: they are not Hounsfield units. Export the CT without rescaling its values.",
+        )
+    if float((hu == high).mean()) > MAX_SATURATED_SHARE or (air < MIN_AIR_SHARE and _share(hu, low, low) > 0.01):
+        raise Refusal(
+            "intensities-clipped",
+            f"The intensities are cut off at {low:.4g} and {high:.4g} as by a display window, so bone cannot be"
+            " measured. Export the CT without windowing.",
+        )
+
+
+def _share(hu: np.ndarray[tuple[int, ...], np.dtype[np.float32]], low: float, high: float) -> float:
+    return float(((hu >= low) & (hu <= high)).mean())
+
+
+def _reasons(scan: Scan) -> list[Reason]:
+    """The doubts that follow from the grid, or from the want of headers."""
+    reasons: list[Reason] = []
+    volume, coarsest = scan.volume, max(scan.volume.spacing_mm)
+    coverage = volume.shape[0] * volume.spacing_mm[0]
+    if min(volume.shape) < 3:
+        raise Refusal("too-few-slices", f"The image measures {volume.shape} voxels; at least 3 each way are needed.")
+    if coverage < SHORT_COVERAGE_MM:
+        reasons.append(
+            Reason("short-coverage", f"The scan covers {coverage:.0f} mm from foot to head, hardly one vertebra.")
+        )
+    if coarsest > WIDE_STEP_MM:
+        reasons.append(
+            Reason(
+                "slices-far-apart",
+                f"Slices lie {coarsest:.1f} mm apart; more than {WIDE_STEP_MM:g} mm skips much bone.",
+            )
+        )
+    elif coarsest >= THICK_STEP_MM - 0.05 and not any(reason.code == "thick-slices" for reason in scan.reasons):
+        reasons.append(
+            Reason("thick-slices", f"Voxels are {coarsest:.1f} mm long; cortex and discs blur into the region.")
+        )
+    obliquity = _obliquity_degrees(volume)
+    if obliquity > MAX_OBLIQUITY_DEGREES:
+        reasons.append(Reason("oblique", f"The slices are turned {obliquity:.0f} degrees out of the patient's axes."))
+    if scan.acquisition.source != "dicom":
+        kind = scan.acquisition.source.upper().replace("NIFTI", "NIfTI")
+        reasons.append(
+            Reason(
+                "acquisition-unknown",
+                f"A {kind} does not record tube voltage, kernel or contrast medium; 120 kVp is assumed.",
+            )
+        )
+    return reasons
+
+
+def _obliquity_degrees(volume: Volume) -> float:
+    """The largest angle between an axis of the array and the patient's axis that it stands for."""
+    columns = volume.affine[:3, :3] / np.asarray(volume.spacing_mm)
+    cosines = np.abs(columns[[2, 1, 0], [0, 1, 2]])
+    return float(np.degrees(np.arccos(np.clip(cosines.min(), -1, 1))))

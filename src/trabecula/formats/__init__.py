@@ -1,0 +1,1 @@
+"""File formats: the grid as given and back, zip archives, NIfTI and NRRD."""

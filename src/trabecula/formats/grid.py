@@ -1,0 +1,66 @@
+"""What every grid must be: sound in its affine, bearable in its size, made of numbers."""
+
+import math
+
+import numpy as np
+
+from trabecula.errors import Refusal
+from trabecula.volume import PADDING_HU, Float32, Float64
+
+MAX_VOXELS = 2**30  # 4 GiB as float32
+MAX_COSINE_OF_SHEAR = 5e-3  # headers rounded to single precision or to quaternions stay below 1e-3
+SPACING_LIMITS_MM = (0.05, 20.0)
+LOWEST_HU = -1024.0
+"""CT numbers begin here; what lies below is a scanner's mark for 'outside the field of view'."""
+
+
+def require_bearable(shape: tuple[int, ...]) -> None:
+    """Refuse a declared size before anything is allocated for it."""
+    voxels = math.prod(int(n) for n in shape)
+    if voxels > MAX_VOXELS or min(shape) < 1:
+        raise Refusal(
+            "too-large",
+            f"The image declares {' x '.join(map(str, shape))} voxels; between 1 and {MAX_VOXELS} are read.",
+        )
+
+
+def require_sound_affine(affine: Float64) -> None:
+    """Refuse an affine from which no place in the patient can be told.
+
+    Raises:
+        Refusal: it is not finite, is singular, is sheared, or its spacing is not one of millimetres.
+    """
+    columns = affine[:3, :3]
+    lengths = np.linalg.norm(columns, axis=0)
+    if not np.isfinite(affine).all() or (lengths == 0).any() or abs(np.linalg.det(columns / lengths)) < 1e-3:
+        raise Refusal(
+            "affine-singular", "The image's affine is zero, flat or not a number: export it again with its geometry."
+        )
+    low, high = SPACING_LIMITS_MM
+    if lengths.min() < low or lengths.max() > high:
+        spacing = " x ".join(f"{n:.3g}" for n in lengths)
+        raise Refusal(
+            "spacing-implausible",
+            f"The voxels measure {spacing}; a CT in millimetres lies between {low} and {high}. Check the units.",
+        )
+    cosines = columns / lengths
+    shear = float(np.abs(cosines.T @ cosines - np.eye(3)).max())
+    if shear > MAX_COSINE_OF_SHEAR:
+        raise Refusal(
+            "affine-sheared",
+            f"The image's axes are {math.degrees(math.asin(min(shear, 1.0))):.1f} degrees from square."
+            " Resample it onto a square grid, or give the DICOM series.",
+        )
+
+
+def require_finite(values: Float32) -> None:
+    """Refuse NaN and infinity: nothing says what stood there."""
+    # a sum is not finite when any term is not; cheaper than a mask of every voxel
+    if not np.isfinite(values.sum(dtype=np.float64)):
+        raise Refusal("not-finite", "The image holds NaN or infinite values. Export it again without them.")
+
+
+def mask_outside(hu: Float32) -> Float32:
+    """Replace, in place, everything below the CT scale by air."""
+    np.putmask(hu, hu < LOWEST_HU, PADDING_HU)
+    return hu

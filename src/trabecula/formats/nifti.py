@@ -1,0 +1,66 @@
+"""NIfTI: an array (i, j, k) and an affine to RAS, with no word of how the scan was made."""
+
+import zlib
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.wrapstruct import WrapStructError
+
+from trabecula.errors import Refusal
+from trabecula.formats.given import RAS_FROM_LPS, volume_from_given
+from trabecula.formats.grid import mask_outside, require_bearable, require_finite, require_sound_affine
+from trabecula.records import Acquisition, Scan
+from trabecula.volume import Float32
+
+SUFFIXES = (".nii", ".nii.gz")
+
+
+def read_nifti(path: Path) -> Scan:
+    """A .nii or .nii.gz file as a scan, its values as they stand; the caller judges whether they are HU.
+
+    Raises:
+        Refusal: damaged, not three-dimensional, without orientation, or with an unsound affine or values.
+    """
+    try:
+        image = nib.Nifti1Image.from_filename(path)
+        affine_ras = np.asarray(image.affine, dtype=np.float64)
+    except (ImageFileError, WrapStructError, nib.spatialimages.HeaderDataError, OSError, EOFError, ValueError) as error:
+        raise _damaged() from error
+    shape = tuple(int(n) for n in image.shape)
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) != 3:
+        raise Refusal(
+            "not-three-dimensional",
+            f"The image has {len(shape)} dimensions ({' x '.join(map(str, shape))}); a CT has three."
+            " Give one volume of it.",
+        )
+    require_bearable(shape)
+    header = image.header
+    if int(header["sform_code"]) <= 0 and int(header["qform_code"]) <= 0:
+        raise Refusal(
+            "orientation-missing",
+            "The NIfTI says nothing of its orientation (sform and qform codes are 0), so left, right, head and foot"
+            " are unknown. Convert the scan again, or give the DICOM series.",
+        )
+    require_sound_affine(affine_ras)
+    values = _values(image).reshape(shape, order="F")
+    require_finite(values)
+    volume, orientation = volume_from_given(values, RAS_FROM_LPS @ affine_ras)
+    mask_outside(volume.hu)
+    return Scan(volume, orientation, Acquisition(source="nifti"))
+
+
+def _values(image: nib.Nifti1Image) -> Float32:
+    if image.get_data_dtype().kind not in "iuf":
+        raise Refusal("not-hounsfield-units", "The image holds colours or complex numbers, not Hounsfield units.")
+    try:
+        return np.asarray(image.dataobj, dtype=np.float32)
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise _damaged() from error
+
+
+def _damaged() -> Refusal:
+    return Refusal("file-unreadable", "The NIfTI file is damaged or cut short. Send it again.")

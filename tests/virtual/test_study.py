@@ -10,6 +10,7 @@ import pydicom
 import pytest
 
 from trabecula.errors import WrongUsage
+from trabecula.flow.read import read
 from trabecula.virtual.study import MACHINES, StudyHeader, write_dicom
 from trabecula.volume import Volume
 
@@ -75,6 +76,28 @@ def test_the_standard_finds_no_error(
         assert "CTImage" in said
         assert "Error" not in said
         assert verdict.returncode == 0
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("position", ["HFS", "FFS"])
+def test_our_own_reader_gives_the_same_scan(tmp_path: Path, machine: str, position: str) -> None:
+    z, y, x = np.mgrid[:16, :48, :64]
+    noise = np.random.default_rng(8).normal(0, 12, z.shape)
+    hu = np.where(((y - 24) / 20) ** 2 + ((x - 30) / 28) ** 2 < 1, 40 + noise, -1000.0)
+    hu[3:12, 26:36, 25:37] += 350
+    given = Volume(hu.astype(np.float32), tilted_affine(0.0))
+    header = replace(HEADER, machine=MACHINES[machine], kernel=MACHINES[machine].kernels[1], patient_position=position)
+    write_dicom(given, tmp_path / "ct", seed=3, header=header)
+
+    scan = read(tmp_path / "ct")
+    np.testing.assert_array_equal(scan.volume.hu, np.rint(given.hu))
+    np.testing.assert_allclose(scan.volume.affine, given.affine, atol=1e-6)
+    assert scan.acquisition.manufacturer == MACHINES[machine].manufacturer
+    assert scan.acquisition.kernel == MACHINES[machine].kernels[1]
+    assert (scan.acquisition.patient_sex, scan.acquisition.patient_age_years) == ("F", 67)
+    assert (scan.acquisition.tube_voltage_kvp, scan.acquisition.slice_thickness_mm) == (120, 2.5)
+    assert scan.acquisition.contrast_agent is None
+    assert scan.reasons == ()
 
 
 def test_the_files_say_that_nobody_was_scanned(volume: Volume, tmp_path: Path) -> None:

@@ -4,6 +4,9 @@
 set -euo pipefail
 
 packages=(dicom3tools)
+# Debian keeps what "python3 -m venv" needs in a package of its own.
+python="${PYTHON:-python3.11}"
+"$python" -c 'import ensurepip' 2>/dev/null || packages+=(python3.11 python3.11-venv)
 
 missing=()
 for package in "${packages[@]}"; do

@@ -1,0 +1,78 @@
+"""Virtual patients, drawn and scanned, with exact truth."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trabecula.anatomy import LEVELS, MEASURED_LEVELS, Level
+from trabecula.virtual.attenuation import qct_bmd
+from trabecula.virtual.canvas import Canvas
+from trabecula.virtual.scanner import MARGIN_BY_THICKNESS, Protocol, acquire
+from trabecula.virtual.skeleton import draw_skeleton
+from trabecula.virtual.subject import Subject
+from trabecula.virtual.tissue import draw_torso
+from trabecula.volume import Float32, Grid, Volume
+
+TRABECULAR_MARGIN_MM = 3.0
+"""How far inside the outer surface the trabecular region begins: a blurred cortex of 0.7 mm and the 2.3 mm that
+readers keep from it."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A patient before the scanner: noise-free HU and the distances that truth is cut from, on one fine grid."""
+
+    subject: Subject
+    volume: Volume
+    body: NDArray[np.uint8]
+    depth_mm: Float32
+    end_mm: Float32
+
+    def trabecular(self, thickness_mm: float = 1.0) -> NDArray[np.uint8]:
+        """VerSe ids of the trabecular regions; thicker slices keep further from the end plates they blur."""
+        end_margin = TRABECULAR_MARGIN_MM + MARGIN_BY_THICKNESS * max(0.0, thickness_mm - 2.0)
+        inside = (self.depth_mm > TRABECULAR_MARGIN_MM) & (self.end_mm > end_margin)
+        return np.where(inside, self.body, 0).astype(np.uint8)
+
+    def bmd(self) -> dict[Level, float]:
+        """QCT-equivalent BMD of each whole trabecular region, mg/cm3 K2HPO4, from the noise-free 120 kVp image."""
+        regions = self.trabecular()
+        return {
+            level: qct_bmd(float(self.volume.hu[mask].mean()))
+            for level in MEASURED_LEVELS
+            if (mask := regions == level.verse_id).any()
+        }
+
+
+def draw(subject: Subject, grid: Grid) -> Drawn:
+    """Draws a subject on a grid at 120 kVp."""
+    canvas = Canvas(grid)
+    rng = np.random.default_rng([subject.seed, 2])
+    draw_torso(canvas, subject, rng)
+    draw_skeleton(canvas, subject, rng)
+    return Drawn(subject, Volume(canvas.hu, grid.affine), canvas.body, canvas.depth_mm, canvas.end_mm)
+
+
+def spine_grid(subject: Subject, top: Level, bottom: Level, spacing_mm: float, margin_mm: float = 25.0) -> Grid:
+    """A narrow grid along the spine between two levels: all that segmentation needs to see."""
+    centres = np.array([subject.vertebra(level).centre_lps_mm for level in LEVELS[LEVELS.index(top) : LEVELS.index(bottom) + 1]])
+    low, high = centres.min(0) - margin_mm, centres.max(0) + margin_mm
+    size = np.array([124.0, 176.0, high[2] - low[2]])
+    middle = (low + high) / 2 + [0, 12, 0]
+    shape = tuple(int(np.ceil(s / spacing_mm)) for s in size[::-1])
+    return Grid.axial((middle[0], middle[1], middle[2]), (shape[0], shape[1], shape[2]), (spacing_mm,) * 3)
+
+
+def torso_grid(subject: Subject, z_range_mm: tuple[float, float], spacing_mm: float, width_mm: float = 420.0) -> Grid:
+    """A grid over the whole torso between two heights, as a scanner's field of view covers it."""
+    depth = min(width_mm, 2 * subject.half_depth_mm + 110)
+    centre_y = -0.36 * (subject.half_depth_mm - subject.fat_mm) + 10
+    size = (z_range_mm[1] - z_range_mm[0], depth, width_mm)
+    shape = tuple(int(np.ceil(s / spacing_mm)) for s in size)
+    return Grid.axial((0.0, centre_y, sum(z_range_mm) / 2), (shape[0], shape[1], shape[2]), (spacing_mm,) * 3)
+
+
+def scan(drawn: Drawn, protocol: Protocol, seed: int) -> Volume:
+    """One CT of a drawn patient; another seed gives another scan of the same person."""
+    return acquire(drawn.volume, protocol, np.random.default_rng([drawn.subject.seed, seed, 3]))

@@ -1,6 +1,8 @@
 """One series as a volume: its planes decoded, set square and brought to even steps."""
 
 import math
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +18,7 @@ from trabecula.formats.grid import require_bearable, require_sound_affine
 from trabecula.records import Reason
 from trabecula.volume import PADDING_HU, Float32, Float64, Orientation, Volume
 
+THREADS = min(4, os.cpu_count() or 1)
 MAX_SHIFT_PIXELS = 0.5
 """Slices that wander in their own plane by less are taken to lie square over one another."""
 
@@ -90,16 +93,20 @@ def _shift_reason(series: Series, shifts: Float64) -> Reason:
 
 def _decode(series: Series, frame: Frame) -> tuple[Float32, list[int]]:
     """The slices that can be read, (slice, row, column) HU on the frame, and their numbers in the series."""
-    require_bearable((len(series.planes), *frame.shape))
-    given = np.empty((len(series.planes), *frame.shape), np.float32)
-    kept: list[int] = []
-    for index, plane in enumerate(series.planes):
+    count = len(series.planes)
+    require_bearable((count, *frame.shape))
+    given = np.empty((count, *frame.shape), np.float32)
+
+    def decode(index: int) -> bool:
         try:
-            given[len(kept)] = frame.lay(index, hounsfield(plane))
+            given[index] = frame.lay(index, hounsfield(series.planes[index]))
         except Refusal:
-            continue  # as good as missing: judged with the gaps
-        kept.append(index)
-    return given[: len(kept)], kept
+            return False  # as good as missing: judged with the gaps
+        return True
+
+    with ThreadPoolExecutor(THREADS) as pool:  # files and codecs leave the interpreter free
+        kept = [index for index, readable in enumerate(pool.map(decode, range(count))) if readable]
+    return given if len(kept) == count else given[kept], kept
 
 
 def _affine(first: Plane, frame: Frame, spacing: Spacing, skipped_mm: float) -> Float64:

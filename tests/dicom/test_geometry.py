@@ -1,0 +1,159 @@
+"""Whatever way the slices lie, every voxel must end up with the HU of its own place in the patient."""
+
+import numpy as np
+import pytest
+
+from trabecula.errors import Refusal
+from trabecula.flow.read import read
+from trabecula.formats.given import on_given_grid
+from trabecula.records import Scan
+
+TURN = np.radians(12)
+LIES = {
+    "supine": ((1, 0, 0), (0, 1, 0)),
+    "prone": ((-1, 0, 0), (0, -1, 0)),
+    "decubitus": ((0, 1, 0), (-1, 0, 0)),
+    "mirrored": ((-1, 0, 0), (0, 1, 0)),
+    "sagittal": ((0, 1, 0), (0, 0, -1)),
+    "coronal": ((1, 0, 0), (0, 0, -1)),
+    "oblique": ((1, 0, 0), (0, np.cos(TURN), np.sin(TURN))),
+}
+
+
+def codes(scan: Scan) -> set[str]:
+    return {reason.code for reason in scan.reasons}
+
+
+def wrong_voxels(scan: Scan, ct, margin: int = 0, tolerance_hu: float = 0.5) -> float:
+    """The share of voxels whose HU is not that of the scene at their place."""
+    inner = tuple(slice(margin, n - margin) for n in scan.volume.shape)
+    index = np.stack(np.meshgrid(*map(np.arange, scan.volume.shape), indexing="ij"), -1)[inner]
+    truth = ct.scene_hu(scan.volume.to_lps(index))
+    return float((np.abs(scan.volume.hu[inner] - truth) > tolerance_hu).mean())
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_every_lie_gives_the_same_patient(ct, lie):
+    row, column = LIES[lie]
+    scan = read(ct.save(ct.make(shape=(48, 60), spacing=(2.5, 2.0), row=row, column=column)))
+    assert wrong_voxels(scan, ct) < 1e-4  # rounding of positions at an edge
+    columns = scan.volume.affine[:3, :3]
+    assert columns[2, 0] > 0 and columns[1, 1] > 0 and columns[0, 2] > 0
+    assert codes(scan) == set()
+
+
+def test_the_given_grid_is_slices_along_the_normal_then_rows_then_columns(ct):
+    slices = ct.make(row=(-1, 0, 0), column=(0, 1, 0), shape=(40, 48))  # the normal points to the feet
+    scan = read(ct.save(slices))
+    given, affine_ras = on_given_grid(scan.volume.hu, scan.volume, scan.orientation)
+    stored = np.stack([ct.pixels(one) for one in slices]).astype(np.float32) - 1024
+    np.testing.assert_array_equal(given, stored)
+    first = np.asarray([float(v) for v in slices[0].ImagePositionPatient])
+    np.testing.assert_allclose(affine_ras[:3, 3], first * (-1, -1, 1), atol=1e-6)
+
+
+def test_a_tilted_gantry_is_set_square_from_geometry(ct):
+    tilt = np.radians(15)
+    row, column = np.asarray((1, 0, 0)), np.asarray((0, np.cos(tilt), np.sin(tilt)))
+    slices = ct.make(row=row, column=column, step=(0, 0, 2.5), GantryDetectorTilt=0)  # the tag lies
+    scan = read(ct.save(slices))
+    assert "gantry-tilt" in codes(scan)
+    assert "15.0" in next(reason.message for reason in scan.reasons if reason.code == "gantry-tilt")
+    np.testing.assert_allclose(scan.volume.spacing_mm, (2.5 * np.cos(tilt), 2.5, 2.5), atol=1e-4)
+    bone = scan.volume.hu[tuple(np.rint(scan.volume.to_index((20, 15, 10))).astype(int))]
+    assert bone == pytest.approx(300, abs=1)
+    # only voxels at an edge of the scene, blended in plane, and those that no slice reached may differ
+    inside = scan.volume.hu > -990
+    index = np.argwhere(inside)
+    off = np.abs(scan.volume.hu[inside] - ct.scene_hu(scan.volume.to_lps(index)))
+    assert np.median(off) < 0.5 and (off > 100).mean() < 0.06
+
+
+def test_slices_that_wander_are_shifted_into_place(ct):
+    slices = ct.make()
+    for number, one in enumerate(slices):
+        shift = 2 * (number % 2)  # whole pixels, so that nothing is blended
+        one.PixelData = np.roll(ct.pixels(one), -shift, axis=1).tobytes()
+        x, y, z = (float(v) for v in one.ImagePositionPatient)
+        one.ImagePositionPatient = [x + 2.5 * shift, y, z]
+    scan = read(ct.save(slices))
+    assert "slices-realigned" in codes(scan)
+    assert wrong_voxels(scan, ct) < 1e-4
+
+
+def test_mildly_uneven_slices_are_interpolated_from_where_they_are(ct):
+    slices = ct.make()
+    for number, one in enumerate(slices):
+        *_, z = (float(v) for v in one.ImagePositionPatient)
+        place = z + 0.5 * (number % 2)
+        again = ct.make(count=1, scene=lambda lps, place=place: ct.scene_hu(lps + (0, 0, place)))[0]
+        one.PixelData, one.ImagePositionPatient = again.PixelData, [*one.ImagePositionPatient[:2], f"{place:.3f}"]
+    scan = read(ct.save(slices))
+    assert "spacing-uneven" in codes(scan)
+    assert wrong_voxels(scan, ct) < 0.02
+    assert scan.volume.hu[tuple(np.rint(scan.volume.to_index((27, 15, -18))).astype(int))] == pytest.approx(900, abs=1)
+
+
+def test_five_missing_slices_are_refused(ct):
+    slices = ct.make(count=80)
+    with pytest.raises(Refusal, match="5 of 80") as caught:
+        read(ct.save(slices[:40] + slices[45:]))
+    assert caught.value.code == "slices-missing"
+
+
+def test_five_scattered_missing_slices_are_refused(ct):
+    with pytest.raises(Refusal) as caught:
+        read(ct.save(one for i, one in enumerate(ct.make(count=80)) if i not in (10, 20, 33, 47, 60)))
+    assert caught.value.code == "slices-missing"
+
+
+def test_one_missing_thin_slice_is_bridged_and_disclosed(ct):
+    slices = ct.make(count=60, step=(0, 0, 1.25))
+    scan = read(ct.save(slices[:30] + slices[31:]))
+    assert "slices-interpolated" in codes(scan)
+    assert scan.volume.shape[0] == 60
+    assert wrong_voxels(scan, ct) < 0.005
+
+
+def test_one_missing_thick_slice_is_refused(ct):
+    slices = ct.make(count=60, step=(0, 0, 3))
+    with pytest.raises(Refusal) as caught:
+        read(ct.save(slices[:30] + slices[31:]))
+    assert caught.value.code == "slices-missing"
+
+
+def test_slices_crowded_by_a_second_scan_are_refused(ct):
+    slices = ct.make()
+    slices[20].ImagePositionPatient = [*slices[20].ImagePositionPatient[:2], float(slices[19].ImagePositionPatient[2]) + 1]
+    with pytest.raises(Refusal) as caught:
+        read(ct.save(slices))
+    assert caught.value.code in ("spacing-irregular", "slices-missing")
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_too_few_slices_are_refused(ct, count):
+    with pytest.raises(Refusal) as caught:
+        read(ct.save(ct.make(count=count)))
+    assert caught.value.code == "too-few-slices"
+
+
+def test_slices_too_far_apart_are_refused(ct):
+    with pytest.raises(Refusal) as caught:
+        read(ct.save(ct.make(count=10, step=(0, 0, 12))))
+    assert caught.value.code == "slices-far-apart"
+
+
+def test_doubts_about_the_grid_are_noted(ct):
+    assert codes(read(ct.save(ct.make(count=8)))) == {"short-coverage"}
+
+
+def test_wide_steps_are_noted(ct):
+    assert "wide-slice-steps" in codes(read(ct.save(ct.make(count=14, step=(0, 0, 7)))))
+
+
+def test_an_enhanced_multi_frame_ct_is_read_like_its_slices(ct, tmp_path):
+    path = tmp_path / "enhanced.dcm"
+    ct.enhanced(ct.make(count=30)).save_as(path, enforce_file_format=True)
+    scan = read(path)
+    assert wrong_voxels(scan, ct) < 1e-4
+    assert scan.acquisition.kernel == "B30f" and scan.acquisition.tube_voltage_kvp == 120

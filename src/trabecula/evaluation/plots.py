@@ -29,7 +29,7 @@ def bland_altman(
     axes.scatter((measured + reference) / 2, measured - reference, s=14, color=ACCENT, linewidths=0)
     for level, style in ((result.bias.value, "-"), (result.lower_limit.value, "--"), (result.upper_limit.value, "--")):
         axes.axhline(level, color=INK, linestyle=style, linewidth=1)
-        axes.annotate(f"{level:.2f}", (1, level), xycoords=("axes fraction", "data"), ha="right", va="bottom", size=8)
+        axes.annotate(f"{level:.2f}", (1.01, level), xycoords=("axes fraction", "data"), va="center", size=8)
     axes.axhline(0, color=FAINT, linewidth=0.6)
     axes.set_xlabel(f"mean of measured and reference, {unit}")
     axes.set_ylabel(f"measured - reference, {unit}")
@@ -60,7 +60,8 @@ def scatter(
     line = result.intercept.value + result.slope.value * ends
     axes.plot(ends, line, color=INK, linewidth=1, label=_line_label(result))
     axes.scatter(reference, measured, s=14, color=ACCENT, linewidths=0)
-    axes.set_aspect("equal", adjustable="datalim")
+    margin = 0.04 * float(np.ptp(ends))
+    axes.set(aspect="equal", xlim=(ends[0] - margin, ends[1] + margin), ylim=(ends[0] - margin, ends[1] + margin))
     axes.set_xlabel(f"reference, {unit}")
     axes.set_ylabel(f"measured, {unit}")
     axes.legend(frameon=False, fontsize=8, loc="upper left")

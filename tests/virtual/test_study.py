@@ -11,7 +11,9 @@ import pytest
 
 from trabecula.errors import WrongUsage
 from trabecula.flow.read import read
-from trabecula.virtual.study import MACHINES, StudyHeader, write_dicom
+from trabecula.virtual.scanner import Protocol
+from trabecula.virtual.study import MACHINES, StudyHeader, header_of, write_dicom
+from trabecula.virtual.subject import sample_subject
 from trabecula.volume import Volume
 
 HEADER = StudyHeader(sex="F", age_years=67.4, slice_thickness_mm=2.5)
@@ -98,6 +100,26 @@ def test_our_own_reader_gives_the_same_scan(tmp_path: Path, machine: str, positi
     assert (scan.acquisition.tube_voltage_kvp, scan.acquisition.slice_thickness_mm) == (120, 2.5)
     assert scan.acquisition.contrast_agent is None
     assert scan.reasons == ()
+
+
+@pytest.mark.parametrize(
+    ("seed", "protocol", "manufacturer", "kernel"),
+    [
+        (0, Protocol(psf_fwhm_mm=1.4), "GE MEDICAL SYSTEMS", "SOFT"),
+        (1, Protocol(psf_fwhm_mm=0.9), "SIEMENS", "B40f"),
+        (2, Protocol(psf_fwhm_mm=0.6, edge_overshoot=0.2), "TOSHIBA", "FC30"),
+    ],
+)
+def test_a_header_tells_of_the_scan_it_belongs_to(
+    seed: int, protocol: Protocol, manufacturer: str, kernel: str
+) -> None:
+    subject = replace(sample_subject(seed), phase="portal")
+    header = header_of(subject, replace(protocol, kvp=100, thickness_mm=3.0))
+    assert (header.machine.manufacturer, header.kernel) == (manufacturer, kernel)
+    assert (header.sex, header.age_years) == (subject.sex, subject.age_years)
+    assert (header.tube_voltage_kvp, header.slice_thickness_mm) == (100, 3)
+    assert header.contrast_agent == "Iodine"
+    assert header_of(replace(subject, phase="none"), protocol).contrast_agent is None
 
 
 def test_the_files_say_that_nobody_was_scanned(volume: Volume, tmp_path: Path) -> None:

@@ -16,9 +16,13 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from pydicom.valuerep import DSfloat
 
 from trabecula.errors import WrongUsage
+from trabecula.virtual.scanner import Protocol
+from trabecula.virtual.subject import Subject
 from trabecula.volume import Volume
 
 RESCALE_INTERCEPT_HU = -1024
+SOFT_KERNEL_FWHM_MM = 1.1
+"""From this point spread on a kernel counts as a soft one, below it as standard."""
 _UID_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:trabecula:virtual")
 _STUDY_DATE = "20250101"  # fixed: a virtual patient has no calendar, and files must not differ from day to day
 
@@ -83,6 +87,23 @@ class StudyHeader:
     body_part: str = "ABDOMEN"
     contrast_agent: str | None = None
     series_description: str = "Simulated abdomen"
+
+
+def header_of(subject: Subject, protocol: Protocol) -> StudyHeader:
+    """The header that fits a virtual person and the way the scan was made; the seed chooses the scanner family."""
+    machine = list(MACHINES.values())[subject.seed % len(MACHINES)]
+    smoothness = 2 if protocol.edge_overshoot > 0 else int(protocol.psf_fwhm_mm < SOFT_KERNEL_FWHM_MM)
+    kernel = machine.kernels[smoothness]
+    return StudyHeader(
+        sex=subject.sex,
+        age_years=subject.age_years,
+        slice_thickness_mm=protocol.thickness_mm,
+        machine=machine,
+        kernel=kernel,
+        tube_voltage_kvp=float(protocol.kvp),
+        contrast_agent=None if subject.phase == "none" else "Iodine",
+        series_description=f"Simulated {protocol.thickness_mm:g} mm {kernel}",
+    )
 
 
 def write_dicom(volume: Volume, folder: Path, *, seed: int, header: StudyHeader) -> None:

@@ -55,18 +55,20 @@ def test_the_given_grid_is_slices_along_the_normal_then_rows_then_columns(ct):
 def test_a_tilted_gantry_is_set_square_from_geometry(ct):
     tilt = np.radians(15)
     row, column = np.asarray((1, 0, 0)), np.asarray((0, np.cos(tilt), np.sin(tilt)))
-    slices = ct.make(row=row, column=column, step=(0, 0, 2.5), GantryDetectorTilt=0)  # the tag lies
+
+    def slope_hu(lps_mm):  # linear within the body, so that linear interpolation must keep it
+        x, y, z = np.moveaxis(lps_mm, -1, 0)
+        return np.where(np.hypot(x / 50, y / 42) < 1, 0.5 * x + 0.8 * y + 0.3 * z, -1000)
+
+    slices = ct.make(row=row, column=column, step=(0, 0, 2.5), scene=slope_hu, GantryDetectorTilt=0)  # the tag lies
     scan = read(ct.save(slices))
     assert "gantry-tilt" in codes(scan)
     assert "15.0" in next(reason.message for reason in scan.reasons if reason.code == "gantry-tilt")
     np.testing.assert_allclose(scan.volume.spacing_mm, (2.5 * np.cos(tilt), 2.5, 2.5), atol=1e-4)
-    bone = scan.volume.hu[tuple(np.rint(scan.volume.to_index((20, 15, 10))).astype(int))]
-    assert bone == pytest.approx(300, abs=1)
-    # only voxels at an edge of the scene, blended in plane, and those that no slice reached may differ
-    inside = scan.volume.hu > -990
-    index = np.argwhere(inside)
-    off = np.abs(scan.volume.hu[inside] - ct.scene_hu(scan.volume.to_lps(index)))
-    assert np.median(off) < 0.5 and (off > 100).mean() < 0.06
+    place = scan.volume.to_lps(np.argwhere(scan.volume.hu > -2000))
+    inside = np.hypot(place[:, 0] / 50, place[:, 1] / 42) < 0.9
+    assert np.abs(scan.volume.hu.ravel() - slope_hu(place))[inside].max() <= 1
+    assert inside.mean() > 0.2
 
 
 def test_slices_that_wander_are_shifted_into_place(ct):
@@ -86,7 +88,7 @@ def test_mildly_uneven_slices_are_interpolated_from_where_they_are(ct):
     for number, one in enumerate(slices):
         *_, z = (float(v) for v in one.ImagePositionPatient)
         place = z + 0.5 * (number % 2)
-        again = ct.make(count=1, scene=lambda lps, place=place: ct.scene_hu(lps + (0, 0, place)))[0]
+        again = ct.make(count=1, scene=lambda lps, place=place: ct.scene_hu(np.add(lps, (0, 0, place))))[0]
         one.PixelData, one.ImagePositionPatient = again.PixelData, [*one.ImagePositionPatient[:2], f"{place:.3f}"]
     scan = read(ct.save(slices))
     assert "spacing-uneven" in codes(scan)
@@ -124,10 +126,11 @@ def test_one_missing_thick_slice_is_refused(ct):
 
 def test_slices_crowded_by_a_second_scan_are_refused(ct):
     slices = ct.make()
-    slices[20].ImagePositionPatient = [*slices[20].ImagePositionPatient[:2], float(slices[19].ImagePositionPatient[2]) + 1]
+    x, y, z = (float(v) for v in slices[19].ImagePositionPatient)
+    slices[20].ImagePositionPatient = [x, y, z + 1]
     with pytest.raises(Refusal) as caught:
         read(ct.save(slices))
-    assert caught.value.code in ("spacing-irregular", "slices-missing")
+    assert caught.value.code == "spacing-irregular"
 
 
 @pytest.mark.parametrize("count", [1, 2])

@@ -1,5 +1,6 @@
 """Opening one DICOM file that nobody vouches for: bounded memory, no warnings that could print a patient's name."""
 
+import logging
 import struct
 import warnings
 import zlib
@@ -40,10 +41,15 @@ MALFORMED = (
 
 @contextmanager
 def muted() -> Iterator[None]:
-    """pydicom warns with the offending value in the text, which may be a name or a number of the patient."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    """pydicom warns and logs with the offending value in the text, which may be a name or a number of the patient."""
+    logger = logging.getLogger("pydicom")
+    before, logger.disabled = logger.disabled, True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.disabled = before
 
 
 def open_dataset(path: Path) -> Dataset | None:

@@ -16,6 +16,7 @@ MAX_SIDE = 8192
 """Rows or columns; scanners make 512 to 2048."""
 
 MAX_FRAMES = 20_000
+CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
 
@@ -66,7 +67,7 @@ def planes_of(dataset: Dataset) -> list[Plane] | LeftOut:
     """
     sop_class = str(dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID", ""))
     if "Rows" not in dataset or "Columns" not in dataset:
-        return LeftOut.NOT_IMAGE
+        return LeftOut.UNREADABLE if sop_class.startswith(CT_IMAGE) else LeftOut.NOT_IMAGE  # cut short in its headers
     if dataset.get("Modality") != "CT":
         return LeftOut.NOT_CT
     if "LOCALIZER" in words(dataset.get("ImageType")):

@@ -36,10 +36,9 @@ def read_dicom(files: Sequence[Path], progress: FileProgress = lambda done, tota
         if not found.planes:
             raise _refusal(found)
         series, refusals = group(found.planes)
-        ungrouped = len(refusals)
         for one in rank(series):
             try:
-                return _scan(one, series, ungrouped, found)
+                return _scan(one, series, refusals, found)
             except Refusal as refusal:
                 refusals.append(refusal)
     raise refusals[0] if not series else refusals[-len(series)]  # that of the best
@@ -63,13 +62,13 @@ def _sort(files: Sequence[Path], progress: FileProgress) -> Found:
     return found
 
 
-def _scan(one: Series, series: list[Series], refused: int, found: Found) -> Scan:
+def _scan(one: Series, series: list[Series], unusable: list[Refusal], found: Found) -> Scan:
     volume, orientation, mended = stack(one)
     first = one.planes[0]
     acquisition = acquisition_of(first.dataset, first.phase)
     reasons = [*mended, *acquisition_reasons(acquisition, first.phase.kernel)]
-    if len(series) + refused > 1:
-        reasons.append(chosen_reason(one, series, refused))
+    if len(series) > 1 or unusable:
+        reasons.append(chosen_reason(one, series, unusable))
     if any(is_lossy(plane.dataset, transfer_syntax(plane)) for plane in one.planes):
         reasons.append(Reason("lossy-compression", "The images were compressed with loss; values may be off."))
     if not all(plane.rescale_declared for plane in one.planes):

@@ -81,19 +81,21 @@ def rank(series: list[Series]) -> list[Series]:
     return sorted(series, key=lambda one: [value for _, value in _merits(one, series)])
 
 
-def chosen_reason(chosen: Series, series: list[Series], unusable: int) -> Reason:
+def chosen_reason(chosen: Series, series: list[Series], unusable: list[Refusal]) -> Reason:
     """Says which of several series was read and by what it was preferred to the next.
 
-    ``unusable`` counts further ones that had to be refused before they could be ranked.
+    ``unusable`` are the refusals of those that would have come first, or could not even be ranked.
     """
-    others = [one for one in rank(series) if one is not chosen]
-    why = "the rest could not be read"
-    if others:
-        pairs = zip(_merits(chosen, series), _merits(others[0], series), strict=True)
-        why = next((merit for (merit, mine), (_, theirs) in pairs if mine < theirs), why)
-    count = len(others) + unusable
-    left = "1 other was" if count == 1 else f"{count} others were"
-    return Reason("series-chosen", f"Read: {chosen.describe()}, because {why}; {left} left aside.")
+    ranked = rank(series)
+    place = next(i for i, one in enumerate(ranked) if one is chosen)
+    count = len(ranked) - 1 + len(unusable) - place
+    why = ""
+    if place + 1 < len(ranked):
+        pairs = zip(_merits(chosen, series), _merits(ranked[place + 1], series), strict=True)
+        why = f", because {next((merit for (merit, mine), (_, theirs) in pairs if mine < theirs), 'it comes first')}"
+    if unusable:
+        why += f"; could not be read: {len(unusable)} ({', '.join(sorted({one.code for one in unusable}))})"
+    return Reason("series-chosen", f"Read: {chosen.describe()}{why}; left aside: {count}.")
 
 
 def _merits(one: Series, series: list[Series]) -> list[tuple[str, Any]]:

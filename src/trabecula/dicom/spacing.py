@@ -72,17 +72,17 @@ def judge(along_mm: Float64, damaged_at_mm: tuple[float, ...] = ()) -> Spacing:
             "slices-far-apart",
             f"Slices lie {step:.1f} mm apart; at most {MAX_STEP_MM:g} mm can be read. Give a contiguous series.",
         )
-    wide = gaps[gaps > GAP_AS_MISSING * step]
-    missing = int(np.maximum(np.rint(wide / step) - 1, 1).sum())
-    missing += sum(place < along_mm[0] or place > along_mm[-1] for place in damaged_at_mm)
-    if missing:
-        return _bridged(along_mm, step, missing, float(max([*wide, 2 * step])))
     if gaps.min() < GAP_AS_CROWDED * step:
         raise Refusal(
             "spacing-irregular",
             f"Slices lie between {gaps.min():.2f} and {gaps.max():.2f} mm apart, as of several scans mixed."
             " Give one series alone.",
         )
+    wide = gaps[gaps > GAP_AS_MISSING * step]
+    missing = int(np.maximum(np.rint(wide / step) - 1, 1).sum())
+    missing += sum(place < along_mm[0] or place > along_mm[-1] for place in damaged_at_mm)
+    if missing:
+        return _bridged(along_mm, step, missing, float(max([*wide, 2 * step])))
     even = np.linspace(along_mm[0], along_mm[-1], len(along_mm))
     off = float(np.abs(along_mm - even).max())
     if off <= max(EVEN_SHARE * step, EVEN_MM):

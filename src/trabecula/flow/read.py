@@ -125,7 +125,7 @@ def _reasons(scan: Scan) -> list[Reason]:
     if coarsest > WIDE_STEP_MM:
         reasons.append(
             Reason(
-                "slices-far-apart",
+                "wide-slice-steps",
                 f"Slices lie {coarsest:.1f} mm apart; more than {WIDE_STEP_MM:g} mm skips much bone.",
             )
         )

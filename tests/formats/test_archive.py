@@ -1,0 +1,78 @@
+"""Archives that lie about their names, their sizes or what they are."""
+
+import zipfile
+from io import BytesIO
+
+import pytest
+
+from trabecula.errors import Refusal
+from trabecula.formats.archive import unpacked
+
+
+def zipped(path, members):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+def refused(path, **limits):
+    with pytest.raises(Refusal) as caught, unpacked(path, **limits):
+        raise AssertionError("it was unpacked")
+    return caught.value.code
+
+
+def test_files_come_out_under_our_names_and_are_gone_afterwards(tmp_path):
+    path = zipped(tmp_path / "a.zip", {"../../out": b"one", "/etc/two": b"two", "sub/": b"", "sub/three": b"three"})
+    with unpacked(path) as files:
+        assert sorted(file.read_bytes() for file in files) == [b"one", b"three", b"two"]
+        folder = files[0].parent
+        assert {file.parent for file in files} == {folder}
+    assert not folder.exists()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.zip"]
+
+
+def test_the_folder_is_gone_when_the_reader_fails(tmp_path):
+    folders = []
+    with pytest.raises(KeyError), unpacked(zipped(tmp_path / "a.zip", {"a": b"1"})) as files:
+        folders.append(files[0].parent)
+        raise KeyError
+    assert not folders[0].exists()
+
+
+def test_bytes_are_counted_as_they_come(tmp_path):
+    bomb = zipped(tmp_path / "bomb.zip", {"a": bytes(3 * 2**20), "b": bytes(3 * 2**20)})
+    assert bomb.stat().st_size < 20_000
+    assert refused(bomb, max_bytes=5 * 2**20) == "archive-too-large"
+
+
+def test_a_forged_size_is_not_believed(tmp_path):
+    path = zipped(tmp_path / "forged.zip", {"a": bytes(3 * 2**20)})
+    size = (3 * 2**20).to_bytes(4, "little")
+    path.write_bytes(path.read_bytes().replace(size, (10).to_bytes(4, "little")))
+    assert refused(path) == "archive-damaged"
+
+
+def test_too_many_files(tmp_path):
+    assert refused(zipped(tmp_path / "many.zip", {str(n): b"" for n in range(11)}), max_files=10) == "archive-too-large"
+
+
+def test_a_zip_in_a_zip(tmp_path):
+    inner = BytesIO()
+    zipped(inner, {"a": b"1"})
+    assert refused(zipped(tmp_path / "outer.zip", {"inner": inner.getvalue()})) == "archive-nested"
+
+
+def test_a_locked_zip(tmp_path):
+    path = zipped(tmp_path / "locked.zip", {"a": b"1"})
+    whole = bytearray(path.read_bytes())
+    whole[whole.find(b"PK\x03\x04") + 6] |= 1
+    whole[whole.find(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(whole)
+    assert refused(path) == "archive-encrypted"
+
+
+def test_a_damaged_zip(tmp_path):
+    path = zipped(tmp_path / "cut.zip", {"a": b"12345" * 1000})
+    path.write_bytes(path.read_bytes()[:40])
+    assert refused(path) == "archive-damaged"

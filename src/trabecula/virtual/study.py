@@ -127,7 +127,7 @@ def write_dicom(volume: Volume, folder: Path, *, seed: int, header: StudyHeader)
             slice_.save_as(partial / f"{slice_.SOPInstanceUID}.dcm", enforce_file_format=True)
         partial.replace(folder)
     except OSError as error:
-        raise WrongUsage("output-not-writable", f"{folder} cannot be written: {error.strerror}.") from error
+        raise WrongUsage("output-unwritable", f"{folder} cannot be written: {error.strerror}.") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

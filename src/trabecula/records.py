@@ -48,24 +48,24 @@ class Scan:
 
 @dataclass(frozen=True)
 class VertebraBox:
-    """One vertebra found by the localiser. The box is in LPS mm; y is not known from a coronal projection."""
+    """One vertebra's body as the localiser found it, in voxels of the scan (fractions allowed) along z and x."""
 
     level: Level
-    confidence: float
-    x_range_mm: tuple[float, float]
-    z_range_mm: tuple[float, float]
+    confidence: float  # that this is a vertebra and that it is this one
+    z_range: tuple[float, float]
+    x_range: tuple[float, float]
 
     @property
-    def centre_xz_mm(self) -> tuple[float, float]:
-        return sum(self.x_range_mm) / 2, sum(self.z_range_mm) / 2
+    def centre_zx(self) -> tuple[float, float]:
+        return sum(self.z_range) / 2, sum(self.x_range) / 2
 
 
 @dataclass(frozen=True)
 class Spine:
-    """The vertebrae in view, cranial first, and the y (posterior) at which their bodies lie."""
+    """The vertebrae in view, cranial first, and the row (voxels along y) at which their bodies lie."""
 
     vertebrae: tuple[VertebraBox, ...]
-    body_y_mm: float
+    body_y: float
     reasons: tuple[Reason, ...] = ()
 
     def find(self, level: Level) -> VertebraBox | None:

@@ -17,6 +17,15 @@ from scipy import ndimage
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
+Point = tuple[float, float, float]
+
+
+def point(values: NDArray[Any]) -> Point:
+    """Three numbers of an array as a plain tuple."""
+    a, b, c = (float(v) for v in values)
+    return a, b, c
+
+
 PADDING_HU = -1000.0
 """What fills a sample outside the scan: air."""
 

@@ -15,7 +15,9 @@ class SqueezeExcite(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         hidden = channels * 15 // 16
-        self.weigh = nn.Sequential(nn.Linear(channels, hidden), nn.LeakyReLU(0.01), nn.Linear(hidden, channels), nn.Sigmoid())
+        self.weigh = nn.Sequential(
+            nn.Linear(channels, hidden), nn.LeakyReLU(0.01), nn.Linear(hidden, channels), nn.Sigmoid()
+        )
 
     def forward(self, x: Tensor) -> Tensor:  # (B, C, D, H, W)
         weight: Tensor = self.weigh(x.mean((2, 3, 4)))
@@ -42,7 +44,7 @@ class ResidualBlock(nn.Module):
 
 
 class AnatomyNet(nn.Module):
-    """Scores of each class for each voxel. Input (B, 1, D, H, W) in 0 to 1, sides even; output (B, classes, D, H, W)."""
+    """Scores of each class for each voxel: (B, 1, D, H, W) in 0 to 1, sides even, to (B, classes, D, H, W)."""
 
     def __init__(self, classes: int = 3) -> None:
         super().__init__()

@@ -5,6 +5,7 @@ sized for two cores (about 2.4 M parameters) and normalises by groups, which a b
 """
 
 from collections import OrderedDict
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -29,7 +30,7 @@ class ResidualPyramid(nn.Module):
     def __init__(self, widths: tuple[int, ...] = (24, 48, 80, 128, 192)) -> None:
         super().__init__()
         self.stem = _convolve(1, widths[0], stride=2)
-        stages = zip(widths[:-1], widths[1:], strict=True)
+        stages = pairwise(widths)
         self.stages = nn.ModuleList(nn.Sequential(_Residual(a, b, 2), _Residual(b, b, 1)) for a, b in stages)
         self.lateral = nn.ModuleList(nn.Conv2d(w, self.out_channels, 1) for w in widths[1:])
         self.smooth = _convolve(self.out_channels, self.out_channels)

@@ -1,1 +1,9 @@
-"""Published systems as data: which function does each stage, with which settings."""
+"""The recipes by name; each is built when it is asked for."""
+
+from collections.abc import Callable
+
+from trabecula.recipe import Recipe
+from trabecula.recipes.niu2023 import niu2023
+
+RECIPES: dict[str, Callable[[], Recipe]] = {"niu2023": niu2023}
+DEFAULT = "niu2023"

@@ -43,7 +43,7 @@ class Shards:
 
 def window(hu: Float32, level_hu: float, width_hu: float) -> Float32:
     """HU to 0 to 1 through a window."""
-    return np.clip((hu - (level_hu - width_hu / 2)) / width_hu, 0, 1).astype(np.float32)
+    return np.asarray(np.clip((hu - (level_hu - width_hu / 2)) / width_hu, 0, 1), np.float32)
 
 
 def segmenter_batches(
@@ -69,7 +69,7 @@ def _patch(shard: dict[str, NDArray[Any]], rng: np.random.Generator) -> tuple[Fl
     hu, body, inner = shard["hu"], shard["body"], shard["trabecular"]
     size = np.array(PATCH)
     if rng.random() < 0.85:
-        present = [v for v in np.unique(body[:: 8, ::8, ::8]) if v]
+        present = [v for v in np.unique(body[::8, ::8, ::8]) if v]
         where = np.argwhere(body[::4, ::4, ::4] == present[rng.integers(len(present))]) * 4
         centre = where[rng.integers(len(where))] + rng.integers(-14, 15, 3)
     else:
@@ -79,9 +79,7 @@ def _patch(shard: dict[str, NDArray[Any]], rng: np.random.Generator) -> tuple[Fl
     turn = np.radians(rng.normal(0, 7, 3)) if rng.random() < 0.5 else np.zeros(3)
     matrix = _rotation(turn) * scale
     offset = centre - matrix @ ((size - 1) / 2)
-    image = ndimage.affine_transform(
-        hu, matrix, offset, PATCH, order=1, mode="constant", cval=-1000, output=np.float32
-    )
+    image = ndimage.affine_transform(hu, matrix, offset, PATCH, order=1, mode="constant", cval=-1000, output=np.float32)
     return image, ndimage.affine_transform(label, matrix, offset, PATCH, order=0, mode="constant", cval=0)
 
 
@@ -102,7 +100,7 @@ def _vary_intensity(hu: Float32, rng: np.random.Generator) -> Float32:
     if rng.random() < 0.5:
         out = out + rng.standard_normal(out.shape, dtype=np.float32) * np.float32(rng.uniform(2, 25))
     coarse = rng.normal(0, rng.uniform(0, 15), (3, 4, 4)).astype(np.float32)
-    return out + ndimage.zoom(coarse, np.array(out.shape) / coarse.shape, order=1)
+    return np.asarray(out + ndimage.zoom(coarse, np.array(out.shape) / coarse.shape, order=1), np.float32)
 
 
 def density_batches(
@@ -111,7 +109,8 @@ def density_batches(
     """Single vertebrae (B, 1, *shape), all but the trabecular region blanked, and their BMD (B,) in mg/cm3."""
     shards = Shards(folder, seed)
     while True:
-        images, truths = [], []
+        images: list[Float32] = []
+        truths: list[float] = []
         while len(images) < size:
             drawn = vertebra_crop(shards.draw(), shards.rng, shape)
             if drawn is not None:
@@ -157,7 +156,8 @@ def detector_batches(folder: Path, seed: int, size: int) -> Iterator[tuple[list[
     shards = Shards(folder, seed)
     rng = shards.rng
     while True:
-        images, targets = [], []
+        images: list[Tensor] = []
+        targets: list[dict[str, Tensor]] = []
         while len(images) < size:
             image, boxes, labels = _projection(shards.draw(), rng)
             if len(boxes):
@@ -166,9 +166,7 @@ def detector_batches(folder: Path, seed: int, size: int) -> Iterator[tuple[list[
         yield images, targets
 
 
-def _projection(
-    shard: dict[str, NDArray[Any]], rng: np.random.Generator
-) -> tuple[Float32, Float32, NDArray[np.int64]]:
+def _projection(shard: dict[str, NDArray[Any]], rng: np.random.Generator) -> tuple[Float32, Float32, NDArray[np.int64]]:
     hu = shard["projection"].astype(np.float32)
     boxes = shard["boxes"].astype(np.float32)
     low, high = _field_of_view(hu.shape[0], boxes, rng)
@@ -224,13 +222,12 @@ def _disturb(hu: Float32, rng: np.random.Generator) -> Float32:
         thick = rng.uniform(1.5, 2.6)
         few = ndimage.zoom(ndimage.uniform_filter1d(hu, 2, axis=0), (1 / thick, 1), order=1)
         hu = ndimage.zoom(few, (rows / few.shape[0], 1), order=int(rng.integers(2)))[:rows]
-    if rng.random() < 0.5:
-        hu = ndimage.gaussian_filter(hu, rng.uniform(0.2, 0.8))
-    hu = hu * rng.uniform(0.75, 1.2) + rng.normal(0, 20)
+    hu = ndimage.gaussian_filter(hu, rng.uniform(0.2, 0.8))
+    hu = hu * rng.uniform(0.6, 1.5) + rng.normal(0, 20)
     if rng.random() < 0.5:
         for _ in range(rng.integers(1, 8)):
-            x = int(rng.choice([rng.integers(0, max(1, columns // 5)), rng.integers(4 * columns // 5, columns)]))
-            hu[:, x : x + int(rng.integers(1, 3))] += rng.uniform(50, 500)
+            edge = int(rng.choice([rng.integers(0, max(1, columns // 5)), rng.integers(4 * columns // 5, columns)]))
+            hu[:, edge : edge + int(rng.integers(1, 3))] += rng.uniform(50, 500)
     z, x = np.ogrid[:rows, :columns]
     for _ in range(rng.poisson(2)):
         centre, size = rng.uniform(0, [rows, columns]), rng.uniform(1, 14, 2)
@@ -239,5 +236,5 @@ def _disturb(hu: Float32, rng: np.random.Generator) -> Float32:
     if rng.random() < 0.15:
         path = np.cumsum(rng.normal(0, 1.2, rows)) + rng.uniform(0, columns)
         hu[np.arange(rows), np.clip(path, 0, columns - 1).astype(int)] = rng.uniform(300, 2500)
-    hu = hu + rng.standard_normal(hu.shape) * rng.uniform(0, 40)
-    return np.clip(hu / 900, 0, 1).astype(np.float32) ** np.float32(rng.uniform(0.75, 1.35))
+    noisy = hu + rng.standard_normal(hu.shape) * rng.uniform(0, 40)
+    return np.asarray(np.clip(noisy / 900, 0, 1) ** rng.uniform(0.75, 1.35), np.float32)

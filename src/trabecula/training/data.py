@@ -16,7 +16,7 @@ from trabecula.anatomy import LEVELS, MEASURED_LEVELS, Level
 from trabecula.virtual.cohort import draw, scan, spine_grid, torso_grid
 from trabecula.virtual.scanner import Protocol, sample_protocol
 from trabecula.virtual.subject import Subject, sample_subject
-from trabecula.volume import Grid, Volume
+from trabecula.volume import Grid, Volume, point
 
 CROP_SPACING_MM = (1.25, 1.0, 1.0)
 """Niu 2023's scanner gave 1.25 mm slices of about 0.7 mm pixels; 1 mm halves the arithmetic of a training step."""
@@ -40,7 +40,7 @@ def projection_shard(seed: int, folder: Path) -> None:
     drawn = draw(subject, torso_grid(subject, (bottom, top), 2.0))
     protocol = sample_protocol(rng)
     grid = Grid.axial(
-        tuple(drawn.volume.to_lps((np.asarray(drawn.volume.shape) - 1) / 2)), drawn.volume.shape, (2.0, 2.0, 2.0)
+        point(drawn.volume.to_lps((np.asarray(drawn.volume.shape) - 1) / 2)), drawn.volume.shape, (2.0, 2.0, 2.0)
     )
     ct = scan_coarse(drawn.volume, protocol, rng, grid)
     boxes = []
@@ -77,8 +77,8 @@ def crop_shard(seed: int, folder: Path, bmd_mg_cm3: float | None = None) -> None
     protocol = sample_protocol(rng)
     ct = scan(drawn, protocol, 0)
     extent = np.asarray(drawn.volume.shape) * np.asarray(drawn.volume.spacing_mm)
-    shape = tuple(int(e // s) for e, s in zip(extent, CROP_SPACING_MM, strict=True))
-    grid = Grid.axial(tuple(drawn.volume.to_lps((np.asarray(drawn.volume.shape) - 1) / 2)), shape, CROP_SPACING_MM)
+    z, y, x = (int(e // s) for e, s in zip(extent, CROP_SPACING_MM, strict=True))
+    grid = Grid.axial(point(drawn.volume.to_lps((np.asarray(drawn.volume.shape) - 1) / 2)), (z, y, x), CROP_SPACING_MM)
     hu = ct.sample(grid)
     labels = _nearest(drawn.volume, drawn.trabecular(protocol.thickness_mm), grid)
     bodies = _nearest(drawn.volume, drawn.body, grid)
@@ -108,9 +108,7 @@ def _save(path: Path, **arrays: object) -> None:
     partial.rename(path)
 
 
-def make_shards(
-    make: Callable[[int, Path], None], folder: Path, seeds: range, workers: int | None = None
-) -> None:
+def make_shards(make: Callable[[int, Path], None], folder: Path, seeds: range, workers: int | None = None) -> None:
     """Makes the missing shards among ``seeds`` with a progress bar."""
     from rich.progress import track
 

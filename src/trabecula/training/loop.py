@@ -40,7 +40,9 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     optimiser = torch.optim.AdamW(network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
     average = torch.optim.swa_utils.AveragedModel(
-        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99), use_buffers=True
+        network,
+        multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99),
+        use_buffers=True,
     )
     step, spent = _resume(folder, network, average, optimiser)
     started = time.monotonic() - spent
@@ -62,7 +64,12 @@ def train(
             average.update_parameters(network)
             step += 1
             if step % 10 == 0:
-                entry = {"step": step, "loss": round(float(value), 4), "rate": rate, "s": round(time.monotonic() - started)}
+                entry = {
+                    "step": step,
+                    "loss": round(float(value), 4),
+                    "rate": rate,
+                    "s": round(time.monotonic() - started),
+                }
                 print(json.dumps(entry), file=log, flush=True)
                 print(entry, flush=True)
             if step % schedule.save_every == 0:
@@ -74,8 +81,14 @@ def train(
 
 
 def load_weights(network: nn.Module, folder: Path) -> nn.Module:
-    """The trained weights of a folder, the network set to evaluation."""
-    network.load_state_dict(load_file(folder / "weights.safetensors"))
+    """The trained weights of a folder, or those of its last checkpoint; the network set to evaluation."""
+    done = folder / "weights.safetensors"
+    if done.exists():
+        network.load_state_dict(load_file(done))
+    else:
+        tensors = load_file(folder / "checkpoint.safetensors")
+        prefix = "average.module."
+        network.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
     return network.eval()
 
 

@@ -6,7 +6,7 @@ from torch.nn import functional
 
 
 def dice_cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy plus one minus the mean soft Dice of the foreground classes; scores (B, C, ...), labels (B, ...)."""
+    """Cross-entropy plus one minus the foreground's mean soft Dice; scores (B, C, ...), labels (B, ...)."""
     cross_entropy = functional.cross_entropy(scores, labels)
     probability = scores.softmax(1)
     truth = functional.one_hot(labels, scores.shape[1]).movedim(-1, 1).to(probability.dtype)

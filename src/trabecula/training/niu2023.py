@@ -3,6 +3,7 @@
 Each step leaves its result in the work folder and is skipped or resumed when run again.
 """
 
+import json
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,22 +13,21 @@ import torch
 import typer
 from torch import Tensor, nn
 
+from trabecula.flow.localise import CANVAS
+from trabecula.inference import WEIGHTS
+from trabecula.recipes.niu2023 import CROP, DENSITY
 from trabecula.training import batches, data, losses
-from trabecula.training.loop import Schedule, train
+from trabecula.training.loop import Schedule, load_weights, train
 
 app = typer.Typer(add_completion=False, help=__doc__)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Training numbers: the paper's where two cores allow, ours where they do not (both are in the recipe)."""
+    """How many virtual patients are made; what the networks see is the recipe's."""
 
     projections: int = 560
     crops: int = 420
-    segment_window_hu: tuple[float, float] = (0.0, 400.0)  # level, width: the paper's
-    density_window_hu: tuple[float, float] = (200.0, 800.0)  # the paper's 0/400 saturates at 140 mg/cm3
-    density_shape: tuple[int, int, int] = (40, 48, 64)
-    bmd_bins: tuple[float, float, int] = (0.0, 300.0, 31)  # first, last, number
 
 
 SETTINGS = Settings()
@@ -35,7 +35,7 @@ SETTINGS = Settings()
 
 def bin_centres() -> Tensor:
     """The densities, mg/cm3, that the network's outputs stand for."""
-    first, last, number = SETTINGS.bmd_bins
+    first, last, number = DENSITY.bins_mg_cm3
     return torch.linspace(first, last, number)
 
 
@@ -80,7 +80,7 @@ def segmenter(work: Path, minutes: float = 50.0, steps: int = 4000, seed: int = 
 
     train(
         AnatomyNet().to(memory_format=torch.channels_last_3d),
-        batches.segmenter_batches(work / "crops", seed, size, *SETTINGS.segment_window_hu),
+        batches.segmenter_batches(work / "crops", seed, size, *CROP.window_hu),
         loss,
         Schedule(steps=steps, learning_rate=2e-3, minutes=minutes),
         work / "segmenter",
@@ -104,11 +104,41 @@ def densitometer(work: Path, minutes: float = 25.0, steps: int = 3000, seed: int
 
     train(
         DenseNet3d(len(centres)).to(memory_format=torch.channels_last_3d),
-        batches.density_batches(work / "crops", seed, size, *SETTINGS.density_window_hu, SETTINGS.density_shape),
+        batches.density_batches(work / "crops", seed, size, *DENSITY.window_hu, DENSITY.shape),
         partial(loss),
         Schedule(steps=steps, learning_rate=5e-4, minutes=minutes),
         work / "densitometer",
     )
+
+
+@app.command()
+def export(work: Path, weights: Path = WEIGHTS, only: str = "") -> None:
+    """Writes the ONNX files and their manifest entries."""
+    from trabecula.networks.anatomynet import AnatomyNet
+    from trabecula.networks.densenet import DenseNet3d
+    from trabecula.networks.fasterrcnn import vertebra_detector
+    from trabecula.training.export import DetectorForExport
+    from trabecula.training.export import export as write
+
+    parts: dict[str, tuple[nn.Module, Tensor]] = {
+        "localiser": (vertebra_detector(), torch.rand(1, *CANVAS)),
+        "segmenter": (AnatomyNet(), torch.rand(1, 1, *CROP.shape)),
+        "densitometer": (DenseNet3d(len(bin_centres())), torch.rand(1, 1, *DENSITY.shape)),
+    }
+    for name, (network, example) in parts.items():
+        if only and name != only:
+            continue
+        load_weights(network, work / name)
+        record = work / name / "schedule.json"
+        schedule = json.loads(record.read_text()) if record.exists() else {"unfinished": True}
+        entry = {
+            "input": list(example.shape),
+            "trained_by": f"python -m trabecula.training.niu2023 {name}",
+            "data": f"virtual patients from seed {data.TRAINING_SEED} on",
+            "schedule": schedule,
+        }
+        graph = DetectorForExport(network) if name == "localiser" else network
+        write(graph, example, weights / f"niu2023-{name}.onnx", entry)
 
 
 if __name__ == "__main__":

@@ -48,6 +48,12 @@ class Canvas:
             slices.append(slice(int(start), int(stop)))
         return slices[0], slices[1], slices[2]
 
+    @property
+    def everything(self) -> Box:
+        """The whole canvas as a box."""
+        z, y, x = self.grid.shape
+        return slice(0, z), slice(0, y), slice(0, x)
+
     def points(self, box: Box) -> tuple[Float32, Float32, Float32]:
         """Broadcastable x, y, z of a box's voxels."""
         z, y, x = (axis[part] for axis, part in zip(self.axes, box, strict=True))
@@ -55,7 +61,7 @@ class Canvas:
 
     def fraction(self, distance: Float32) -> Float32:
         """How much of each voxel lies inside a surface."""
-        return np.clip(0.5 - distance / np.float32(self.h), 0, 1)
+        return np.asarray(np.clip(0.5 - distance / np.float32(self.h), 0, 1), np.float32)
 
     def blend(self, box: Box, fraction: Float32, hu: Float32 | float) -> None:
         """Paints ``hu`` over what is there, by ``fraction``."""
@@ -68,7 +74,9 @@ class Canvas:
         box = self.box(centre - r - self.h, centre + r + self.h)
         if box is not None:
             x, y, z = self.points(box)
-            norm = np.sqrt(((x - centre[0]) / r[0]) ** 2 + ((y - centre[1]) / r[1]) ** 2 + ((z - centre[2]) / r[2]) ** 2)
+            norm = np.sqrt(
+                ((x - centre[0]) / r[0]) ** 2 + ((y - centre[1]) / r[1]) ** 2 + ((z - centre[2]) / r[2]) ** 2
+            )
             self.blend(box, self.fraction((norm - 1) * r.min()), hu)
 
     def tube(
@@ -85,20 +93,28 @@ class Canvas:
         ``flatten`` stretches the section along (x, y, z), e.g. (1, 1, 2) for a rib or a plate.
         """
         radii = np.broadcast_to(np.asarray(radius, float), (len(path),))
+        reach = radii.max() * np.asarray(flatten) + 2 * self.h
+        whole = self.box(path.min(axis=0) - reach, path.max(axis=0) + reach)
+        if whole is None:
+            return
+        distance = np.full([part.stop - part.start for part in whole], 1e3, np.float32)
         for a, b, ra, rb in zip(path[:-1], path[1:], radii[:-1], radii[1:], strict=True):
-            reach = max(ra, rb) * np.asarray(flatten) + self.h
             box = self.box(np.minimum(a, b) - reach, np.maximum(a, b) + reach)
-            if box is None:
-                continue
-            distance = segment_distance(self.points(box), a, b, ra, rb, flatten)
-            inside = self.fraction(distance)
-            if shell_mm:
-                core = self.fraction(distance + np.float32(shell_mm))
-                value = hu + np.where(inside > 0, 1 - core / np.maximum(inside, 1e-6), 0) * (shell_hu - hu)
-                # A segment's rounded end must not wipe out the shell that its neighbour drew.
-                self.blend(box, inside, np.where(inside < 0.99, np.maximum(value, self.hu[box]), value))
-            else:
-                self.blend(box, inside, hu)
+            if box is not None:
+                near = distance[
+                    tuple(slice(p.start - w.start, p.stop - w.start) for p, w in zip(box, whole, strict=True))
+                ]
+                np.minimum(near, segment_distance(self.points(box), a, b, ra, rb, flatten), out=near)
+        self.paint(whole, distance, hu, shell_mm, shell_hu)
+
+    def paint(self, box: Box, distance: Float32, hu: Float32 | float, shell_mm: float, shell_hu: float) -> None:
+        """Paints a shape filled with ``hu`` behind a shell; without a shell, all ``hu``."""
+        inside = self.fraction(distance)
+        if shell_mm:
+            core = self.fraction(distance + np.float32(shell_mm))
+            shell = np.where(inside > 0, 1 - core / np.maximum(inside, 1e-6), 0)
+            hu = np.asarray(hu + shell * (shell_hu - hu), np.float32)
+        self.blend(box, inside, hu)
 
     def smooth_noise(self, box: Box, rng: np.random.Generator, correlation_mm: float) -> Float32:
         """A smooth random field of unit deviation over a box."""
@@ -129,9 +145,9 @@ def segment_distance(
 def smooth_min(a: Float32, b: Float32, k: float) -> Float32:
     """The union of two shapes with a fillet of about ``k`` mm (polynomial smooth minimum)."""
     h = np.maximum(k - np.abs(a - b), 0) / k
-    return np.minimum(a, b) - h * h * np.float32(k / 4)
+    return np.asarray(np.minimum(a, b) - h * h * np.float32(k / 4))
 
 
 def smooth_max(a: Float32, b: Float32, k: float) -> Float32:
     """The intersection of two shapes with rounded edges."""
-    return -smooth_min(-a, -b, k)
+    return np.negative(smooth_min(-a, -b, k))

@@ -56,7 +56,9 @@ def draw(subject: Subject, grid: Grid) -> Drawn:
 
 def spine_grid(subject: Subject, top: Level, bottom: Level, spacing_mm: float, margin_mm: float = 25.0) -> Grid:
     """A narrow grid along the spine between two levels: all that segmentation needs to see."""
-    centres = np.array([subject.vertebra(level).centre_lps_mm for level in LEVELS[LEVELS.index(top) : LEVELS.index(bottom) + 1]])
+    centres = np.array(
+        [subject.vertebra(level).centre_lps_mm for level in LEVELS[LEVELS.index(top) : LEVELS.index(bottom) + 1]]
+    )
     low, high = centres.min(0) - margin_mm, centres.max(0) + margin_mm
     size = np.array([124.0, 176.0, high[2] - low[2]])
     middle = (low + high) / 2 + [0, 12, 0]

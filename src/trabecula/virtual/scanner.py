@@ -31,7 +31,11 @@ class Protocol:
 
 def sample_protocol(rng: np.random.Generator) -> Protocol:
     """A protocol as they are met: thin low-dose chest to 5 mm abdomen, three families of kernel."""
-    thickness = float(rng.choice([0.7, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0], p=[0.06, 0.14, 0.2, 0.08, 0.1, 0.1, 0.17, 0.03, 0.12]))
+    thickness = float(
+        rng.choice(
+            [0.7, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0], p=[0.06, 0.14, 0.2, 0.08, 0.1, 0.1, 0.17, 0.03, 0.12]
+        )
+    )
     kernel = rng.choice(3, p=[0.55, 0.35, 0.10])
     fwhm = rng.uniform(*((1.1, 1.6), (0.85, 1.1), (0.55, 0.75))[kernel])
     thin_noise = rng.lognormal(np.log(24), 0.4) * (1.0, 1.15, 1.7)[kernel]
@@ -57,7 +61,9 @@ def acquire(drawn: Volume, protocol: Protocol, rng: np.random.Generator, grid: G
     blur = protocol.psf_fwhm_mm / 2.355 / spacing
     hu = ndimage.gaussian_filter(drawn.hu, (0.0, blur[1], blur[2]), mode="nearest", truncate=3)
     if protocol.edge_overshoot:
-        hu += protocol.edge_overshoot * (hu - ndimage.gaussian_filter(hu, (0, 2.2 * blur[1], 2.2 * blur[2]), truncate=3))
+        hu += protocol.edge_overshoot * (
+            hu - ndimage.gaussian_filter(hu, (0, 2.2 * blur[1], 2.2 * blur[2]), truncate=3)
+        )
     slab = round(protocol.thickness_mm / spacing[0])
     if slab > 1:
         hu = ndimage.uniform_filter1d(hu, slab, axis=0, mode="nearest")
@@ -111,5 +117,3 @@ def _streaks(shape: tuple[int, int, int], strength_hu: float, rng: np.random.Gen
     rows = ndimage.gaussian_filter1d(rng.standard_normal((shape[0], shape[1])), 1.5, axis=1)
     rows *= strength_hu * 0.5 / max(float(rows.std()), 1e-6)
     return np.broadcast_to(rows[:, :, None], shape).astype(np.float32)
-
-

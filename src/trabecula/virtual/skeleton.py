@@ -8,6 +8,9 @@ from trabecula.virtual.canvas import Box, Canvas, segment_distance, smooth_max, 
 from trabecula.virtual.subject import Subject, VertebraShape
 from trabecula.volume import Float32, Float64
 
+Local = tuple[Float32, Float32, Float32]
+"""Voxels in a vertebra's own frame: left, anterior and up, mm from the body's centre."""
+
 CORTICAL_HU = 1250.0
 """Compact bone as a 1 mm voxel shows it: about a quarter of it is canals and resorption spaces."""
 
@@ -38,7 +41,8 @@ class _Frame:
         if self.box is not None:
             x, y, z = (p - np.float32(c) for p, c in zip(canvas.points(self.box), shape.centre_lps_mm, strict=True))
             e = shape.axes.astype(np.float32)
-            self.local = tuple(e[i, 0] * x + e[i, 1] * y + e[i, 2] * z for i in range(3))
+            left, front, up = (e[i, 0] * x + e[i, 1] * y + e[i, 2] * z for i in range(3))
+            self.local: Local = (left, front, up)
 
 
 def _draw_vertebra(
@@ -62,21 +66,26 @@ def _draw_vertebra(
         assert distance is not None
         distance = np.maximum(distance, -_canal(back.local, v))
         distance += 0.5 * canvas.smooth_noise(back.box, rng, 14)
-        _paint_bone(canvas, back.box, distance, 1.0 + v.cortex_mm, spongy + 80, compact)
+        canvas.paint(back.box, distance, spongy + 80, 1.0 + v.cortex_mm, compact)
     reach = 14 + v.findings.osteophyte_mm
     width, depth = max(v.width_mm) / 2, max(v.depth_mm) / 2
     front = _Frame(
-        canvas, v, (-width - reach, -depth - 3, -v.height_mm / 2 - 14), (width + reach, depth + reach, v.height_mm / 2 + 14)
+        canvas,
+        v,
+        (-width - reach, -depth - 3, -v.height_mm / 2 - 14),
+        (width + reach, depth + reach, v.height_mm / 2 + 14),
     )
     if front.box is not None:
-        _draw_body(canvas, v, front.box, front.local, parts[:2], rng, (spongy, bmd_ha * TABLE[kvp].bone_slope_ha, compact))
+        _draw_body(
+            canvas, v, front.box, front.local, parts[:2], rng, (spongy, bmd_ha * TABLE[kvp].bone_slope_ha, compact)
+        )
 
 
 def _draw_body(
     canvas: Canvas,
     v: VertebraShape,
     box: Box,
-    local: tuple[Float32, ...],
+    local: Local,
     pedicles: list[tuple[Float64, Float64, float, float, tuple[float, float, float]]],
     rng: np.random.Generator,
     density: tuple[float, float, float],
@@ -105,10 +114,7 @@ def _draw_body(
         factor *= rng.uniform(1.1, 1.5)
     interior = np.float32(spongy - mineral_hu) + np.float32(mineral_hu) * factor.astype(np.float32)
     interior = _local_findings(v, local, interior, end, pit, rng)
-    inside = canvas.fraction(whole)
-    core = canvas.fraction(whole + np.float32(v.cortex_mm))
-    value = interior + np.where(inside > 0, 1 - core / np.maximum(inside, 1e-6), 0) * (compact - interior)
-    canvas.blend(box, inside, value.astype(np.float32))
+    canvas.paint(box, whole, interior, v.cortex_mm, compact)
 
     level = v.level
     if level is not None:
@@ -118,7 +124,7 @@ def _draw_body(
         canvas.end_mm[box][mine] = -end[mine]
 
 
-def _body_distances(v: VertebraShape, local: tuple[Float32, ...]) -> tuple[Float32, Float32, Float32]:
+def _body_distances(v: VertebraShape, local: Local) -> tuple[Float32, Float32, Float32]:
     """Signed distances to the side wall and to the end plates, and the height relative to the half height."""
     x, y, z = local
     depth, f = v.depth_mean_mm, v.findings
@@ -140,7 +146,7 @@ def _body_distances(v: VertebraShape, local: tuple[Float32, ...]) -> tuple[Float
     return side.astype(np.float32), end.astype(np.float32), t.astype(np.float32)
 
 
-def _canal(local: tuple[Float32, ...], v: VertebraShape) -> Float32:
+def _canal(local: Local, v: VertebraShape) -> Float32:
     """Signed distance to the vertebral canal, a cylinder along the body's axis."""
     a, b = v.canal_mm[0] / 2, v.canal_mm[1] / 2
     y = local[1] + v.depth_mean_mm / 2 + b - 1.5
@@ -165,19 +171,19 @@ def _posterior_parts(
         root = np.array([s * lateral, back + 5, 0.16 * h])
         end = np.array([s * lateral * 1.04, back - 0.5 * v.canal_mm[1], 0.14 * h])
         parts.append((root, end, pw, pw, (1.0, 1.0, tall)))
-    tip = rng.uniform(3.6, 5)
+    tip, hang = rng.uniform(2.4, 3.8), rng.uniform(-0.14, 0.03)
     for s in (-1, 1):
-        joint = np.array([s * (lateral + 1), back - 0.62 * v.canal_mm[1], 0.1 * h])
-        parts.append((joint, np.array([s * 2.0, arch - 4.5, -0.25 * h]), 4.2, 3.9, (1.0, 0.8, 1.9)))
+        joint = np.array([s * (lateral + 1), back - 0.62 * v.canal_mm[1], 0.2 * h])
+        parts.append((joint, np.array([s * 2.0, arch - 4.5, (-0.12 + hang) * h]), 4.2, 3.9, (1.0, 0.8, 1.9)))
         parts.append((joint, joint + [s * 2.5, -1.5, 0.42 * h], 5.0, 4.8, one))
-        low = np.array([s * lateral * 0.8, arch - 1.0, -0.25 * h])
+        low = np.array([s * lateral * 0.8, arch - 1.0, (-0.15 + hang) * h])
         parts.append((low, low + [s * 1.0, -0.5, -0.35 * h], 5.6, 5.4, one))
         span = v.transverse_span_mm / 2
         lean = -1.0 if lumbar else -9.0
-        end = np.array([s * (span - tip), arch + lean, rng.uniform(-1, 4) if lumbar else 0.22 * h])
-        parts.append((joint, end, 4.6, tip, (1.0, 0.8, 1.25 if lumbar else 1.0)))
-    spine_end = np.array([0, back - v.spinous_mm + 4, -0.25 * h - drop])
-    parts.append((np.array([0, arch - 4.0, -0.18 * h]), spine_end, 3.4, 4.2, (0.9, 1.0, 2.5 if lumbar else 1.5)))
+        end = np.array([s * (span - tip), arch + lean, rng.uniform(0.1, 0.3) * h if lumbar else 0.25 * h])
+        parts.append((joint, end, 4.0, tip, (1.0, 0.8, 1.25 if lumbar else 1.0)))
+    spine_end = np.array([0, back - v.spinous_mm + 4, -0.15 * h - drop])
+    parts.append((np.array([0, arch - 4.0, -0.08 * h]), spine_end, 3.4, 4.2, (0.9, 1.0, 2.5 if lumbar else 1.5)))
     return parts
 
 
@@ -191,13 +197,15 @@ def _osteophytes(
     for _ in range(int(rng.integers(1, 6))):
         up = rng.choice([-1, 1])
         angle = rng.uniform(-0.25, 1.25) * np.pi  # front and sides, seldom behind
-        rim = np.array([np.cos(angle) * v.width_mm[0] / 2, np.sin(angle) * v.depth_mm[0] / 2, up * (v.height_mm / 2 - 2)])
+        rim = np.array(
+            [np.cos(angle) * v.width_mm[0] / 2, np.sin(angle) * v.depth_mm[0] / 2, up * (v.height_mm / 2 - 2)]
+        )
         out = rim * [1 + size / 40, 1 + size / 40, 1] + [0, 0, up * rng.uniform(0, 0.9) * size]
         lips.append((rim * [0.95, 0.95, 1], out, float(rng.uniform(1.5, 3.5)), 1.2, (1.2, 1.0, 1.0)))
     return lips
 
 
-def _schmorl(v: VertebraShape, local: tuple[Float32, ...], rng: np.random.Generator) -> Float32 | None:
+def _schmorl(v: VertebraShape, local: Local, rng: np.random.Generator) -> Float32 | None:
     size = v.findings.schmorl_mm
     if not size:
         return None
@@ -209,7 +217,7 @@ def _schmorl(v: VertebraShape, local: tuple[Float32, ...], rng: np.random.Genera
 
 def _local_findings(
     v: VertebraShape,
-    local: tuple[Float32, ...],
+    local: Local,
     interior: Float32,
     end: Float32,
     pit: Float32 | None,
@@ -232,19 +240,14 @@ def _local_findings(
     return np.asarray(interior, np.float32)
 
 
-def _paint_bone(canvas: Canvas, box: Box, distance: Float32, shell_mm: float, spongy: float, compact: float) -> None:
-    inside = canvas.fraction(distance)
-    core = canvas.fraction(distance + np.float32(shell_mm))
-    value = spongy + np.where(inside > 0, 1 - core / np.maximum(inside, 1e-6), 0) * (compact - spongy)
-    canvas.blend(box, inside, value)
-
-
 def _draw_thorax(canvas: Canvas, s: Subject, rng: np.random.Generator, spongy: float, compact: float) -> None:
     """Ribs 1 to 12 on an egg-shaped cage, the sternum and the costal cartilages."""
     droop = rng.normal(1.1, 0.2)
     middle_y = np.array(s.vertebra(Level.T9).centre_lps_mm)[1] - 0.48 * (s.half_depth_mm - s.fat_mm) * 1.1
     ribs = [f"T{k}" for k in range(1, 13)] + (["L1"] if s.lumbar_ribs_mm else [])
-    arcs = dict(zip(ribs, (120, 175, 225, 260, 280, 295, 305, 310, 290, 262, 200, s.rib12_mm, s.lumbar_ribs_mm)))
+    arcs = dict(
+        zip(ribs, (120, 175, 225, 260, 280, 295, 305, 310, 290, 262, 200, s.rib12_mm, s.lumbar_ribs_mm), strict=False)
+    )
     by_name = {v.name: v for v in s.spine}
     shell, calcified = rng.uniform(0.8, 1.4), rng.uniform(0, 1) * np.clip((s.age_years - 30) / 40, 0, 1)
     for number, name in enumerate(ribs, 1):
@@ -259,7 +262,9 @@ def _draw_thorax(canvas: Canvas, s: Subject, rng: np.random.Generator, spongy: f
     top, low = by_name["T3"], by_name["T9"]
     front = middle_y - 0.9 * (s.half_depth_mm - s.fat_mm)
     sternum = np.array([[0, front + 18, top.centre_lps_mm[2]], [0, front + 4, low.centre_lps_mm[2] + 15]])
-    canvas.tube(np.linspace(*sternum, 6), np.linspace(6, 4.5, 6), spongy * 0.6, 1.0, compact * 0.6, (3.2, 1, 1))
+    canvas.tube(
+        np.linspace(sternum[0], sternum[1], 6), np.linspace(6, 4.5, 6), spongy * 0.6, 1.0, compact * 0.6, (3.2, 1, 1)
+    )
 
 
 def _rib_path(
@@ -275,7 +280,9 @@ def _rib_path(
     """A rib from its joint round the cage; only as long as its arc."""
     centre = np.array(v.centre_lps_mm)
     head = centre + np.array([side * (v.width_mm[0] / 2 - 1), v.depth_mean_mm * 0.36, v.height_mm * 0.35])
-    tubercle = centre + np.array([side * (v.transverse_span_mm / 2 + 1), v.depth_mean_mm * 0.5 + 17, v.height_mm * 0.15])
+    tubercle = centre + np.array(
+        [side * (v.transverse_span_mm / 2 + 1), v.depth_mean_mm * 0.5 + 17, v.height_mm * 0.15]
+    )
     narrow = float(np.interp(number, (1, 2, 4, 8, 12, 13), (0.42, 0.58, 0.8, 0.97, 0.95, 0.95)))
     a = (s.half_width_mm - s.fat_mm) * 0.86 * narrow
     b = (s.half_depth_mm - s.fat_mm) * 0.88 * (0.35 + 0.65 * narrow)
@@ -284,7 +291,8 @@ def _rib_path(
     points = [head, tubercle]
     length = float(np.linalg.norm(tubercle - head))
     angle, here = back, tubercle
-    while length < arc_mm and angle > -1.35:
+    last = float(np.interp(number, (4, 6, 8, 10, 11), (-1.25, -1.0, -0.55, -0.15, 0.15))) + rng.normal(0, 0.1)
+    while length < arc_mm and angle > last:
         angle -= 0.09
         y, x = middle_y + b * np.sin(angle), side * a * np.cos(angle)
         blend = min(1.0, (back - angle) / 0.5)  # from the tubercle onto the cage
@@ -327,7 +335,11 @@ def _draw_shoulders(canvas: Canvas, s: Subject, rng: np.random.Generator, spongy
     for side in (-1, 1):
         joint = top + [side * 165 * s.scale, -5, -10 + (35 if not s.arms_down else 0)]
         canvas.tube(np.array([top + [side * 12, -65, -12], joint]), 6, spongy, 1.5, compact)
-        fan = [by_name["T3"] + [side * 65, 42, 25], by_name["T7"] + [side * 80, 48, 20], by_name["T4"] + [side * 115, 30, 0]]
+        fan = [
+            by_name["T3"] + [side * 65, 42, 25],
+            by_name["T7"] + [side * 80, 48, 20],
+            by_name["T4"] + [side * 115, 30, 0],
+        ]
         for a, b in zip(fan, [fan[1], fan[2], fan[0]], strict=True):
             canvas.tube(np.linspace(a, b, 4), 3.5, spongy, 1.3, compact, (2.2, 1, 2.2))
         canvas.ellipsoid(joint, (24, 24, 24), compact * 0.75)
@@ -351,14 +363,22 @@ def _draw_pelvis(canvas: Canvas, s: Subject, rng: np.random.Generator, spongy: f
         joint = base + side * left * 52 * k - up * 8 + front * -6
         wing = [base + side * left * 20 * k + front * 5, joint]
         canvas.tube(np.array(wing), np.array([14, 13]) * k, spongy * 0.65, shell, compact * 0.7, (1, 1, 1.1))
-        canvas.tube(np.array([spine[2] + side * left * 12, joint - up * 25]), 10 * k, spongy * 0.6, shell, compact * 0.7)
+        canvas.tube(
+            np.array([spine[2] + side * left * 12, joint - up * 25]), 10 * k, spongy * 0.6, shell, compact * 0.7
+        )
         hip = base + np.array([side * 88 * k, -38 * k, -92 * k])
-        crest = base + np.array([[52, 44, 14], [88, 30, 42], [116, -4, 54], [130, -42, 38], [126, -74, 4]]) * [side * k, k, k]
+        crest = base + np.array([[52, 44, 14], [88, 30, 42], [116, -4, 54], [130, -42, 38], [126, -74, 4]]) * [
+            side * k,
+            k,
+            k,
+        ]
         crest[:, 2] += rng.normal(0, 5)
         roots = np.linspace(joint - up * 12, hip + [side * 6, -12, 24], 5)
         bend = (rng.uniform(4, 10) * np.array([side, 0, 0])) * k
         for a, b in zip(_densify(roots, 13), _densify(crest, 13), strict=True):
-            canvas.tube(np.array([a, (a + b) / 2 - bend, b]), np.array([5.0, 3.0, 4.2]) * k, spongy * 0.7, 1.2, compact * 0.8)
+            canvas.tube(
+                np.array([a, (a + b) / 2 - bend, b]), np.array([5.0, 3.0, 4.2]) * k, spongy * 0.7, 1.2, compact * 0.8
+            )
         canvas.tube(_densify(crest, 17), 5.5 * k, spongy * 0.7, 1.4, compact * 0.8)
         canvas.ellipsoid(hip, (31 * k, 31 * k, 31 * k), compact * 0.55)
         canvas.ellipsoid(hip, (28 * k, 28 * k, 28 * k), spongy * 0.9 + 30)
@@ -368,7 +388,9 @@ def _draw_pelvis(canvas: Canvas, s: Subject, rng: np.random.Generator, spongy: f
         pubis = np.array([side * 12, hip[1] - 32 * k, hip[2] - 32 * k])
         sit = hip + np.array([-side * 32, 30, -70]) * k
         canvas.tube(np.array([hip + [-side * 14, -14, -6], pubis]), 9 * k, spongy * 0.6, 1.5, compact * 0.8)
-        canvas.tube(np.array([hip + [-side * 8, 16, -14], sit, pubis - [0, 0, 22]]), 10 * k, spongy * 0.6, 1.5, compact * 0.8)
+        canvas.tube(
+            np.array([hip + [-side * 8, 16, -14], sit, pubis - [0, 0, 22]]), 10 * k, spongy * 0.6, 1.5, compact * 0.8
+        )
     if s.metal_hip:
         hip = base + np.array([88 * k, -38 * k, -92 * k])
         canvas.tube(np.array([hip, hip + [40, 8, -60], hip + [38, 10, -160]]), 9, 3071)
@@ -377,5 +399,3 @@ def _draw_pelvis(canvas: Canvas, s: Subject, rng: np.random.Generator, spongy: f
 def _densify(path: Float64, n: int) -> Float64:
     at = np.linspace(0, len(path) - 1, n)
     return np.stack([np.interp(at, np.arange(len(path)), path[:, i]) for i in range(3)], axis=1)
-
-

@@ -4,11 +4,14 @@ Dimensions follow published means by level (Panjabi's lumbar and thoracic series
 and an individual factor. Millimetres; the world is LPS with the centre of L3 as its origin.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from trabecula.anatomy import LEVELS, Level
+from trabecula.volume import Float64, point
 
 CHAIN = ("C5", "C6", "C7", "T1", "T2", "T3", "T4", "T5", "T6", "T7", *(level.value for level in LEVELS))
 """Every vertebra that is built, cranial first; those above T8 carry no label."""
@@ -81,7 +84,7 @@ class VertebraShape:
     spinous_mm: float
     disc_below_mm: float
     centre_lps_mm: tuple[float, float, float]
-    axes: np.ndarray = field(repr=False)
+    axes: Float64 = field(repr=False)
     waist: tuple[float, float] = (0.18, 0.11)
     concavity_mm: float = 1.2
     rounding_mm: float = 2.0
@@ -167,7 +170,7 @@ def _sample_spine(
     cobb = rng.uniform(15, 35) if rng.random() < 0.05 else abs(rng.normal(0, 5))
     phase, rotation = rng.uniform(0, 2 * np.pi), rng.normal(0, 3)
     disc_scale = rng.normal(1.0 - 0.002 * (age - 50), 0.13)
-    traits = {
+    traits: dict[str, Any] = {
         "waist": (float(rng.uniform(0.13, 0.21)), float(rng.uniform(0.07, 0.15))),
         "concavity_mm": float(rng.uniform(0.4, 2.2)),
         "rounding_mm": float(rng.uniform(1.3, 3.2)),
@@ -209,7 +212,7 @@ def _sample_spine(
     return _stack(shapes)
 
 
-def _axes(lean_deg: float, side_deg: float, turn_deg: float) -> np.ndarray:
+def _axes(lean_deg: float, side_deg: float, turn_deg: float) -> Float64:
     """Rows: the vertebra's left, anterior and up directions in LPS."""
     lean, side, turn = np.radians([lean_deg, side_deg, turn_deg])
     up = np.array([np.sin(side), np.sin(lean) * np.cos(side), np.cos(lean) * np.cos(side)])
@@ -240,19 +243,16 @@ def _sample_findings(rng: np.random.Generator, name: str, age: float) -> Finding
 
 def _stack(shapes: list[VertebraShape]) -> tuple[VertebraShape, ...]:
     """Places each vertebra on its neighbour, L3 at the origin."""
-    from dataclasses import replace
-
     centres = [np.zeros(3)]
-    for upper, lower in zip(shapes[:-1], shapes[1:], strict=True):
+    for upper, lower in pairwise(shapes):
         step = (_middle_height(upper) + upper.disc_below_mm) / 2 * upper.axes[2]
         step += (_middle_height(lower) + upper.disc_below_mm) / 2 * lower.axes[2]
         centres.append(centres[-1] - step)
     origin = centres[CHAIN.index("L3")]
     return tuple(
-        replace(shape, centre_lps_mm=tuple(float(v) for v in centre - origin))
-        for shape, centre in zip(shapes, centres, strict=True)
+        replace(shape, centre_lps_mm=point(centre - origin)) for shape, centre in zip(shapes, centres, strict=True)
     )
 
 
 def _middle_height(shape: VertebraShape) -> float:
-    return shape.height_mm - shape.depth_mean_mm * np.tan(np.radians(shape.wedge_deg) / 2)
+    return float(shape.height_mm - shape.depth_mean_mm * np.tan(np.radians(shape.wedge_deg) / 2))

@@ -6,7 +6,7 @@ from trabecula.anatomy import Level
 from trabecula.virtual.attenuation import TABLE
 from trabecula.virtual.canvas import Canvas
 from trabecula.virtual.subject import Subject
-from trabecula.volume import Float64
+from trabecula.volume import Float32, Float64
 
 _ENHANCEMENT = {  # added HU: aorta, cava, kidney, liver, spleen, bowel wall and muscle
     "none": (0, 0, 0, 0, 0, 0),
@@ -24,7 +24,7 @@ def draw_torso(canvas: Canvas, s: Subject, rng: np.random.Generator, kvp: int = 
     by_name = {v.name: np.array(v.centre_lps_mm) for v in s.spine}
     middle = _draw_wall(canvas, s, by_name, fat, muscle + other, rng)
     _draw_lungs(canvas, s, by_name, middle, rng)
-    _draw_viscera(canvas, s, by_name, middle, (kidney, liver, spleen, other, fat), rng)
+    _draw_viscera(canvas, s, by_name, middle, (kidney, liver, spleen, other), rng)
     _draw_back(canvas, s, by_name, muscle + other, rng)
     _draw_vessels(canvas, s, by_name, 42 + aorta, 42 + cava, rng)
     _draw_discs(canvas, s, rng)
@@ -34,7 +34,7 @@ def _draw_wall(
     canvas: Canvas, s: Subject, by_name: dict[str, Float64], fat: float, muscle: float, rng: np.random.Generator
 ) -> float:
     """The outline, slice by slice broadening to hips and chest; returns the y of the torso's middle."""
-    box = tuple(slice(0, n) for n in canvas.grid.shape)
+    box = canvas.everything
     x, y, z = canvas.points(box)
     # The bodies lie about 45% of the half depth behind the middle.
     middle = float(by_name["L3"][1] - 0.36 * (s.half_depth_mm - s.fat_mm))
@@ -47,15 +47,15 @@ def _draw_wall(
     power = float(rng.uniform(2.2, 2.8))
     dx, dy = np.abs(x - rng.normal(0, 2)), np.abs(y - middle - sag * 0.6)
 
-    def outline(inset: float) -> np.ndarray:
+    def outline(inset: float) -> Float32:
         norm = ((dx / (a - inset)) ** power + (dy / (b - inset)) ** power) ** np.float32(1 / power)
-        return np.asarray((norm - 1) * np.minimum(a, b))
+        return np.asarray((norm - 1) * np.minimum(a, b), np.float32)
 
     canvas.blend(box, canvas.fraction(outline(0)), rng.normal(20, 10))
     canvas.blend(box, canvas.fraction(outline(1.8)), fat)
     wall = outline(s.fat_mm)
     canvas.blend(box, canvas.fraction(wall), muscle)
-    canvas.blend(box, canvas.fraction(wall + rng.uniform(9, 16)), fat + rng.uniform(0, 25))
+    canvas.blend(box, canvas.fraction(wall + np.float32(rng.uniform(9, 16))), fat + rng.uniform(0, 25))
     if rng.random() < 0.85:
         _draw_table(canvas, y, x, middle + s.half_depth_mm + rng.uniform(2, 14), rng)
     if s.arms_down:
@@ -65,8 +65,8 @@ def _draw_wall(
     return middle
 
 
-def _draw_table(canvas: Canvas, y: np.ndarray, x: np.ndarray, top_mm: float, rng: np.random.Generator) -> None:
-    box = tuple(slice(0, n) for n in canvas.grid.shape)
+def _draw_table(canvas: Canvas, y: Float32, x: Float32, top_mm: float, rng: np.random.Generator) -> None:
+    box = canvas.everything
     surface = top_mm - (x / rng.uniform(40, 70)) ** 2
     outside = canvas.hu < -900
     skin = np.abs(y - surface) < 1.5
@@ -105,7 +105,7 @@ def _draw_viscera(
     hu: tuple[float, ...],
     rng: np.random.Generator,
 ) -> None:
-    kidney, liver, spleen, other, fat = hu
+    kidney, liver, spleen, other = hu
     k, depth = s.scale, s.half_depth_mm - s.fat_mm
 
     def near(level: str, x: float, y: float, z: float) -> Float64:
@@ -140,7 +140,10 @@ def _draw_back(
         radius = np.interp(np.arange(len(levels)), [0, 8, len(levels) - 3, len(levels) - 1], [10, 16, 22, 15]) * k
         canvas.tube(path, radius, muscle, flatten=(1.25, 1, 1))
         psoas = np.array(
-            [by_name[n] + [side * w * k, -d, 0] for n, w, d in (("T12", 26, 0), ("L2", 35, 2), ("L4", 45, 8), ("S1", 62, 42))]
+            [
+                by_name[n] + [side * w * k, -d, 0]
+                for n, w, d in (("T12", 26, 0), ("L2", 35, 2), ("L4", 45, 8), ("S1", 62, 42))
+            ]
         )
         canvas.tube(psoas, np.array([5, 12, 19, 17]) * k * rng.uniform(0.7, 1.15), muscle + 4)
         canvas.tube(
@@ -159,13 +162,20 @@ def _draw_vessels(
     names = ("T5", "T7", "T9", "T11", "T12", "L1", "L2", "L3", "L4")
     offset = np.interp(np.arange(9), [0, 4, 8], [24, 8, 4]) + rng.normal(0, 2)
     gap = np.interp(np.arange(9), [0, 4, 8], [-6, radius + 1, radius + 2]) + rng.uniform(-1, 5)
-    path = np.array([by_name[n] + [o, -front[n] * (1 if i > 3 else 0.6) - g, 0] for i, (n, o, g) in enumerate(zip(names, offset, gap, strict=True))])
+    path = np.array(
+        [
+            by_name[n] + [o, -front[n] * (1 if i > 3 else 0.6) - g, 0]
+            for i, (n, o, g) in enumerate(zip(names, offset, gap, strict=True))
+        ]
+    )
     path[1:-1] += rng.normal(0, 2.5 * s.age_years / 60, path[1:-1].shape)
     canvas.tube(path, radius, aorta)
     vein = np.array([by_name[n] + [-20 * k, -front[n] - radius * 0.7, 0] for n in ("T9", "L1", "L3", "L5")])
     canvas.tube(vein, rng.uniform(9, 13) * k, cava, flatten=(1.15, 0.9, 1))
     for side in (-1, 1):
-        iliac = np.array([path[-1] - [0, 0, 12], by_name["S1"] + [side * 38, -42, 0], by_name["S1"] + [side * 60, -60, -60]])
+        iliac = np.array(
+            [path[-1] - [0, 0, 12], by_name["S1"] + [side * 38, -42, 0], by_name["S1"] + [side * 60, -60, -60]]
+        )
         canvas.tube(iliac, 6.5, aorta)
     for _ in range(int(rng.poisson(34 * s.aorta_calcification**1.5))):
         i = rng.uniform(0, len(path) - 1.01)
@@ -190,7 +200,9 @@ def _draw_discs(canvas: Canvas, s: Subject, rng: np.random.Generator) -> None:
             canvas.ellipsoid(middle + along * shift, (half, deep, upper.disc_below_mm / 2 + 2.5), hu)
         if s.age_years > 55 and rng.random() < 0.08:
             canvas.ellipsoid(middle, (half * 0.5, deep * 0.4, 1.5), -600)
-    path = np.array([np.array(v.centre_lps_mm) - v.axes[1] * (v.depth_mean_mm / 2 + v.canal_mm[1] / 2 - 1.5) for v in s.spine])
+    path = np.array(
+        [np.array(v.centre_lps_mm) - v.axes[1] * (v.depth_mean_mm / 2 + v.canal_mm[1] / 2 - 1.5) for v in s.spine]
+    )
     canvas.tube(path, 9.5 * s.scale, -40)
     canvas.tube(path, 7.5 * s.scale, 12)
     cord_end = next(i for i, v in enumerate(s.spine) if v.level is Level.L1)

@@ -1,0 +1,170 @@
+"""Segment: the trabecular bone of each vertebra wanted. A Scan and its Spine go in, Regions come out.
+
+As in Niu 2023, a 3-D AnatomyNet looks at one crop around the vertebrae. It knows bone, not names: those come from the
+localiser's boxes, since its receptive field cannot count vertebrae.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from trabecula.anatomy import Level
+from trabecula.inference import network
+from trabecula.records import Reason, Regions, Scan, Spine, VertebraRegion
+from trabecula.volume import Float32, Grid, Volume
+
+SMALLEST_MM3 = 2500.0
+"""A trabecular region below this (a T11 of a small woman has about 5 cm3) is no whole vertebra."""
+
+CRUMB_MM3 = 250.0
+"""A piece of trabecular bone below this is a mistake of a few voxels."""
+
+METAL_HU = 2000.0
+"""Compact bone stays below; screws, cages and cement with barium do not."""
+
+
+@dataclass(frozen=True)
+class CropSettings:
+    """How the crop is cut and windowed. Lengths and shapes are (z, y, x)."""
+
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    window_hu: tuple[float, float]  # level, width
+    centre: str = "spine"  # or "paper": the fixed columns 180-330 and rows 200-420 of a 512 x 512 image
+    precision: str = "f32"
+
+
+def segment(scan: Scan, spine: Spine, weights: str, levels: tuple[Level, ...], crop: CropSettings) -> Regions:
+    """The trabecular regions of ``levels``, as many as were localised, on the scan's own grid."""
+    labels = np.zeros(scan.volume.shape, np.uint8)
+    found = [box for box in spine.vertebrae if box.level in levels]
+    if not found:
+        wanted = f"{levels[0]} to {levels[-1]}"
+        seen = ", ".join(box.level for box in spine.vertebrae)
+        return Regions(
+            labels, (), (Reason("levels-not-in-view", f"None of {wanted} is in view; what was found: {seen}."),)
+        )
+    grid = _crop_grid(scan.volume, spine, found[0].z_range[1], found[-1].z_range[0], crop)
+    level_hu, width_hu = crop.window_hu
+    image = np.clip((scan.volume.sample(grid) - (level_hu - width_hu / 2)) / width_hu, 0, 1)
+    shape = (1, 1, *crop.shape)
+    (scores,) = network(weights, shape, crop.precision)(image.reshape(shape))
+    trabecular = _trabecular_probability(scores[0])
+    owner = _owners(trabecular > 0.5, scan.volume, grid, spine)
+    vertebrae = []
+    for box in found:
+        mine = owner == spine.vertebrae.index(box) + 1
+        part, region = _to_scan(np.where(mine, trabecular, 0.0).astype(np.float32), grid, scan.volume)
+        labels[part][region] = box.level.verse_id
+        vertebrae.append(_describe(box.level, box.confidence, scan.volume, part, region, mine, grid))
+    return Regions(labels, tuple(v for v in vertebrae if v.volume_mm3 > 0), ())
+
+
+def _crop_grid(volume: Volume, spine: Spine, top: float, bottom: float, crop: CropSettings) -> Grid:
+    """The crop along the scan's own axes, in the middle of the wanted vertebrae."""
+    boxes = [b for b in spine.vertebrae if b.z_range[0] < top and b.z_range[1] > bottom]
+    middle = np.array([(top + bottom) / 2, spine.body_y, np.mean([b.centre_zx[1] for b in boxes])])
+    if crop.centre == "paper":
+        middle[1:] = (200 + 420) / 2, (180 + 330) / 2
+    scale = np.asarray(crop.spacing_mm) / np.asarray(volume.spacing_mm)
+    step = np.eye(4)
+    step[:3, :3] = np.diag(scale)
+    step[:3, 3] = middle - scale * (np.asarray(crop.shape) - 1) / 2
+    return Grid(crop.shape, volume.affine @ step)
+
+
+def _trabecular_probability(scores: Float32) -> Float32:
+    """Softmax of (background, cortex, trabecular) scores (3, z, y, x): how trabecular each voxel is."""
+    exponent = np.exp(scores - scores.max(axis=0))
+    return np.asarray(exponent[2] / exponent.sum(axis=0))
+
+
+def _owners(mask: NDArray[np.bool_], volume: Volume, grid: Grid, spine: Spine) -> NDArray[np.uint8]:
+    """To which vertebra each trabecular voxel belongs: 1 + its index among the boxes, 0 to none.
+
+    A connected piece belongs to the box nearest to its middle; one that spans two vertebrae is divided slice by slice.
+    Crumbs, and pieces under a fifth of their vertebra's largest, are dropped.
+    """
+    index = np.linalg.inv(volume.affine) @ grid.affine  # of the scan, from the crop; both share their axes
+    boxes = np.array([(*b.z_range, *b.x_range) for b in spine.vertebrae])
+    middle_z, height = boxes[:, :2].mean(axis=1), boxes[:, 1] - boxes[:, 0]
+    middle_x, width = boxes[:, 2:].mean(axis=1), boxes[:, 3] - boxes[:, 2]
+    pieces, count = ndimage.label(mask)
+    voxels = np.nonzero(pieces)
+    piece = pieces[voxels] - 1
+    z, x = index[0, 0] * voxels[0] + index[0, 3], index[2, 2] * voxels[2] + index[2, 3]
+    size = np.maximum(np.bincount(piece, minlength=count), 1)
+    z_of_piece, x_of_piece = (np.bincount(piece, v, count) / size for v in (z, x))
+    apart_z, apart_x = (z_of_piece[:, None] - middle_z) / height, (x_of_piece[:, None] - middle_x) / (2 * width)
+    nearest = np.hypot(apart_z, apart_x).argmin(axis=1)
+    extent = np.zeros(count)
+    np.maximum.at(extent, piece, np.abs(z - z_of_piece[piece]))
+    spanning = 2 * extent > 1.35 * height[nearest]
+    who = np.where(spanning[piece], np.abs(z[:, None] - middle_z).argmin(axis=1), nearest[piece])
+
+    owner = np.zeros(mask.shape, np.uint8)
+    parts, part, sizes = np.unique(piece * len(boxes) + who, return_inverse=True, return_counts=True)
+    whose = parts % len(boxes)
+    largest = np.zeros(len(boxes))
+    np.maximum.at(largest, whose, sizes)
+    apart = np.abs(np.bincount(part, z) / sizes - middle_z[whose]) / height[whose]
+    kept = (sizes * np.prod(grid.spacing_mm) > CRUMB_MM3) & (sizes >= 0.2 * largest[whose]) & (apart < 0.85)
+    chosen = kept[part]
+    owner[tuple(axis[chosen] for axis in voxels)] = who[chosen] + 1
+    return owner
+
+
+def _to_scan(probability: Float32, grid: Grid, volume: Volume) -> tuple[tuple[slice, ...], NDArray[np.bool_]]:
+    """The region on the scan's grid: the part of the scan it lies in and a mask over that part."""
+    from_scan = np.linalg.inv(grid.affine) @ volume.affine  # crop index of a scan index; diagonal
+    inside = np.argwhere(probability > 0.5)
+    if inside.size == 0:
+        return (slice(0, 0),) * 3, np.zeros((0, 0, 0), bool)
+    corners = np.stack([inside.min(axis=0) - 1, inside.max(axis=0) + 1])
+    scale, shift = np.diag(from_scan)[:3], from_scan[:3, 3]
+    low = np.clip(np.floor((corners[0] - shift) / scale), 0, None).astype(int)
+    high = np.minimum(np.ceil((corners[1] - shift) / scale).astype(int) + 1, volume.shape)
+    part = tuple(slice(int(a), int(max(a, b))) for a, b in zip(low, high, strict=True))
+    shape = tuple(p.stop - p.start for p in part)
+    sampled = ndimage.affine_transform(probability, scale, low * scale + shift, shape, order=1, output=np.float32)
+    return part, sampled > 0.5
+
+
+def _describe(
+    level: Level,
+    confidence: float,
+    volume: Volume,
+    part: tuple[slice, ...],
+    region: NDArray[np.bool_],
+    mine: NDArray[np.bool_],
+    grid: Grid,
+) -> VertebraRegion:
+    """Where the region is, how large, and why it may not be measured."""
+    size_mm3 = float(region.sum() * volume.voxel_volume_mm3)
+    if not region.any():
+        return VertebraRegion(level, confidence, (0.0, 0.0, 0.0), 0.0)
+    index = np.argwhere(region).mean(axis=0) + [p.start for p in part]
+    x, y, z = volume.to_lps(index)
+    reasons = []
+    if _touches_end(volume, grid, mine):
+        reasons.append(Reason("cut-by-view", f"{level} is cut by the end of the scan."))
+    if size_mm3 < SMALLEST_MM3:
+        reasons.append(
+            Reason("region-too-small", f"{level}: only {size_mm3 / 1000:.1f} cm3 of trabecular bone was found.")
+        )
+    if volume.hu[part][ndimage.binary_dilation(region, iterations=2)].max() > METAL_HU:
+        reasons.append(Reason("metal", f"{level} holds metal or cement (over {METAL_HU:.0f} HU)."))
+    return VertebraRegion(level, confidence, (float(x), float(y), float(z)), size_mm3, tuple(reasons))
+
+
+def _touches_end(volume: Volume, grid: Grid, mine: NDArray[np.bool_]) -> bool:
+    """Whether the body that this region belongs to reaches the first or last slice of the scan."""
+    z = np.flatnonzero(mine.any(axis=(1, 2)))
+    if z.size == 0:
+        return False
+    from_crop = np.linalg.inv(volume.affine) @ grid.affine
+    reach = 3.0 / grid.spacing_mm[0]  # the end plates lie about 3 mm beyond the trabecular region
+    first, last = (from_crop[0, 0] * v + from_crop[0, 3] for v in (z.min() - reach, z.max() + reach))
+    return bool(first < -0.5 or last > volume.shape[0] - 0.5)

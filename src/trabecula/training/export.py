@@ -1,0 +1,61 @@
+"""Trained networks to ONNX with half-precision weights, and the manifest that vouches for them."""
+
+import hashlib
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+
+class DetectorForExport(nn.Module):
+    """A detector as a graph of one image: (1, H, W) in; boxes, labels and scores out."""
+
+    def __init__(self, detector: nn.Module) -> None:
+        super().__init__()
+        self.detector = detector
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        found = self.detector([image])[0]
+        return found["boxes"], found["labels"], found["scores"]
+
+
+def export(network: nn.Module, example: Tensor, path: Path, entry: dict[str, Any]) -> None:
+    """Writes ``path`` and its entry, named after the file, in the manifest beside it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    plain = path.with_suffix(".f32.onnx")
+    # Faster R-CNN's control flow is beyond the newer exporter.
+    torch.onnx.export(network.eval(), (example,), str(plain), opset_version=17, dynamo=False, input_names=["image"])
+    model = halve(onnx.load(plain))
+    plain.unlink()
+    onnx.save(model, path)
+    manifest_path = path.parent / "manifest.json"
+    manifest = json.loads(manifest_path.read_text()) if manifest_path.exists() else {}
+    manifest[path.stem] = {
+        "file": path.name,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "bytes": path.stat().st_size,
+        "exported": date.today().isoformat(),
+        **entry,
+    }
+    manifest_path.write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+
+
+def halve(model: onnx.ModelProto, at_least: int = 256) -> onnx.ModelProto:
+    """Stores weights of ``at_least`` values as float16, cast back on loading: half the size, the same graph."""
+    casts = []
+    for tensor in model.graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < at_least:
+            continue
+        half = numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), f"{tensor.name}.half")
+        casts.append(helper.make_node("Cast", [half.name], [tensor.name], to=TensorProto.FLOAT))
+        tensor.CopyFrom(half)
+    for cast in reversed(casts):
+        model.graph.node.insert(0, cast)
+    onnx.checker.check_model(model)
+    return model

@@ -1,0 +1,143 @@
+"""Report: an Assessment as a folder that a person and a program can read. It appears whole or not at all."""
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from trabecula.errors import WrongUsage
+from trabecula.records import Assessment, Scan
+
+ASSESSMENT, REGIONS, PAGE = "assessment.json", "regions.nii.gz", "report.html"
+LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}
+"""What file managers leave in any folder."""
+
+
+def report(assessment: Assessment, out: Path) -> Path:
+    """Write the result folder ``out``, in the place of an earlier result if there is one; returns its report.html.
+
+    It holds assessment.json, regions.nii.gz on the grid of the CT as given (VerSe ids, RAS mm), overlay PNGs and a
+    report.html that needs nothing beside itself.
+
+    Raises:
+        WrongUsage: the folder holds something else, or cannot be written.
+    """
+    require_writable(out)
+    out = out.resolve()
+    with _told_as_unwritable(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".trabecula-", dir=out.parent, ignore_cleanup_errors=True) as beside:
+            made = Path(beside) / "new"
+            made.mkdir()
+            _write_all(assessment, made)
+            _swap_in(made, out, Path(beside) / "old")
+    return out / PAGE
+
+
+def require_writable(out: Path) -> None:
+    """Find out before a long computation whether a result may be written to ``out``. Leaves nothing behind.
+
+    Raises:
+        WrongUsage: ``output-not-empty`` or ``output-unwritable``.
+    """
+    out = out.resolve()
+    if out.exists():
+        _require_replaceable(out)
+    above = out.parent
+    while not above.exists():
+        above = above.parent
+    with _told_as_unwritable(out), tempfile.TemporaryDirectory(prefix=".trabecula-", dir=above):
+        pass
+
+
+def _require_replaceable(out: Path) -> None:
+    if not out.is_dir():
+        raise WrongUsage("output-unwritable", f"{out} is a file. Name a folder that does not exist yet.")
+    if os.path.ismount(out):
+        raise WrongUsage("output-unwritable", f"{out} is where a disk is mounted. Name a new folder inside it.")
+    with _told_as_unwritable(out):
+        found = {path.name for path in out.iterdir()} - LITTER
+        foreign = found - _earlier_files(out)
+    if foreign:
+        raise WrongUsage(
+            "output-not-empty",
+            f"{out} holds {len(foreign)} files or folders that are no earlier Trabecula result."
+            " Name a new or an empty folder.",
+        )
+
+
+def _earlier_files(out: Path) -> set[str]:
+    """The names that an earlier result in ``out`` says it consists of; none where there is no result."""
+    try:
+        earlier = json.loads((out / ASSESSMENT).read_bytes())
+        if not str(earlier["schema"]).startswith("trabecula.assessment/"):
+            return set()
+        return {str(name) for name in earlier["run"]["files"]}
+    except (FileNotFoundError, IsADirectoryError, ValueError, KeyError, TypeError):
+        return set()
+
+
+@contextmanager
+def _told_as_unwritable(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise WrongUsage(
+            "output-unwritable",
+            f"{out} cannot be written: {(error.strerror or 'unknown cause').lower()}."
+            " Name a folder where you may write, on a disk with room.",
+        ) from error
+
+
+def _swap_in(made: Path, out: Path, old: Path) -> None:
+    """Move the new folder into place; the old one is back if that fails."""
+    if out.exists():
+        out.rename(old)
+    try:
+        made.rename(out)
+    except OSError:
+        if old.exists():
+            old.rename(out)
+        raise
+
+
+def _write_all(assessment: Assessment, folder: Path) -> None:
+    # Loaded here: together they take longer to import than a refusal takes to be found.
+    from trabecula.flow.document import document
+    from trabecula.flow.figures import overlays
+    from trabecula.flow.page import page
+
+    started = time.perf_counter()
+    pictures = overlays(assessment)
+    for name, picture in pictures.items():
+        (folder / name).write_bytes(picture)
+    _write_regions(assessment, folder / REGIONS)
+    written = datetime.now(UTC).isoformat(timespec="seconds")
+    run: dict[str, Any] = {**assessment.run, "written_utc": written}
+    (folder / PAGE).write_text(page(assessment, run, pictures), encoding="utf-8")
+    run["files"] = sorted([ASSESSMENT, *(path.name for path in folder.iterdir())])
+    run["seconds"] = {**run.get("seconds", {}), "report": round(time.perf_counter() - started, 3)}
+    (folder / ASSESSMENT).write_text(document(assessment, run).to_json() + "\n", encoding="utf-8")
+
+
+def _write_regions(assessment: Assessment, path: Path) -> None:
+    """The regions on the grid of the CT as given; a DICOM series as (column, row, slice), as other programs do."""
+    import nibabel as nib
+    import numpy as np
+
+    from trabecula.formats.given import on_given_grid
+
+    scan: Scan = assessment.scan
+    labels, affine_ras = on_given_grid(assessment.regions.labels, scan.volume, scan.orientation)
+    if scan.acquisition.source == "dicom":
+        labels, affine_ras = labels.transpose(2, 1, 0), affine_ras[:, [2, 1, 0, 3]]
+    image = nib.Nifti1Image(np.asarray(labels, np.uint8), affine_ras)
+    image.header.set_xyzt_units("mm")
+    image.set_sform(affine_ras, code="scanner")
+    image.set_qform(affine_ras, code="scanner")
+    nib.save(image, path)

@@ -6,11 +6,14 @@ import zlib
 import numpy as np
 import pytest
 from pydicom import Dataset, dcmread, dcmwrite
+from pydicom.encaps import encapsulate
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGLosslessSV1,
     JPEGLSLossless,
     RLELossless,
 )
@@ -100,6 +103,63 @@ def test_compressed_slices(ct, truth, syntax, signed):
     scan = read(ct.save(slices))
     np.testing.assert_array_equal(scan.volume.hu, truth)
     assert scan.reasons == ()
+
+
+def jpeg_lossless(stored):
+    """A JPEG lossless codestream (process 14, predictor 1), which none of the installed libraries writes."""
+    rows, columns = stored.shape
+    values = stored.astype(np.int64)
+    predicted = np.empty_like(values)
+    predicted[:, 1:], predicted[1:, 0], predicted[0, 0] = values[:, :-1], values[:-1, 0], 2**15
+    bits = []
+    for difference in ((values - predicted + 2**15) % 2**16 - 2**15).ravel().tolist():
+        size = abs(difference).bit_length()
+        bits.append(f"{size:05b}")  # 17 codes of five bits
+        if 0 < size < 16:
+            bits.append(f"{difference if difference > 0 else difference + 2**size - 1:0{size}b}")
+    coded = "".join(bits)
+    coded += "1" * (-len(coded) % 8)
+    data = int(coded, 2).to_bytes(len(coded) // 8, "big").replace(b"\xff", b"\xff\x00")
+    frame = b"\xff\xc3" + struct.pack(">HBHHB3B", 11, 16, rows, columns, 1, 1, 0x11, 0)
+    table = b"\xff\xc4" + struct.pack(">HB16B", 36, 0, *(17 if n == 4 else 0 for n in range(16))) + bytes(range(17))
+    scan = b"\xff\xda" + struct.pack(">HB2B3B", 8, 1, 1, 0, 1, 0, 0)
+    return b"\xff\xd8" + frame + table + scan + data + b"\xff\xd9"
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_jpeg_lossless_slices(ct, truth, signed):
+    slices = ct.make()
+    for one in slices:
+        stored = ct.pixels(one)
+        if signed:
+            stored = (stored.astype(np.int16) - 1024).view(np.uint16)
+            one.PixelRepresentation, one.RescaleIntercept = 1, 0
+        one.file_meta.TransferSyntaxUID = JPEGLosslessSV1
+        one.PixelData = encapsulate([jpeg_lossless(stored)])
+        one["PixelData"].VR, one["PixelData"].is_undefined_length = "OB", True
+    np.testing.assert_array_equal(read(ct.save(slices)).volume.hu, truth)
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, RLELossless, JPEG2000Lossless], ids=lambda uid: uid.name)
+def test_damaged_bytes_end_in_a_refusal_or_a_scan(ct, tmp_path, syntax):
+    whole = ct.enhanced(ct.make(count=12, shape=(40, 40)))
+    if syntax.is_encapsulated:
+        whole.compress(syntax)
+    path = tmp_path / "damaged.dcm"
+    whole.save_as(path, enforce_file_format=True)
+    sound, chance = path.read_bytes(), np.random.default_rng(5)
+    outcomes = set()
+    for _ in range(40):
+        damaged = bytearray(sound)
+        for at in chance.integers(132, len(sound), size=chance.choice([1, 5, 30])):
+            damaged[at] = chance.integers(256)
+        path.write_bytes(damaged[: len(sound) - chance.choice([0, 0, 1000])])
+        try:
+            read(path)
+            outcomes.add("read")
+        except Refusal as refusal:
+            outcomes.add(refusal.code)
+    assert "file-unreadable" in outcomes or "slices-missing" in outcomes
 
 
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian], ids=lambda uid: uid.name)

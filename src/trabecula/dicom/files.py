@@ -1,55 +1,24 @@
-"""Opening one DICOM file that nobody vouches for: bounded memory, no warnings that could print a patient's name."""
+"""Opening one DICOM file that nobody vouches for: bounded memory, one kind of failure."""
 
-import logging
-import struct
-import warnings
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
 from pydicom import Dataset, dcmread
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_dataset, read_file_meta_info
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from trabecula.errors import Refusal
+from trabecula.formats.damage import MALFORMED as FILE_MALFORMED
 
 DEFER_BYTES = 64 * 2**10
 """Longer values stay in the file until they are asked for, so that a folder of series does not fill the memory."""
 
 MAX_INFLATED_BYTES = 2**30
 
-MALFORMED = (
-    ValueError,
-    KeyError,
-    AttributeError,
-    TypeError,
-    IndexError,
-    ArithmeticError,
-    EOFError,
-    OSError,
-    RuntimeError,  # with RecursionError and NotImplementedError; the codecs raise it too
-    MemoryError,
-    struct.error,
-    zlib.error,
-    InvalidDicomError,
-)
+MALFORMED = (*FILE_MALFORMED, InvalidDicomError, BytesLengthException)
 """What pydicom and its codecs raise on damaged or hostile bytes."""
-
-
-@contextmanager
-def muted() -> Iterator[None]:
-    """pydicom warns and logs with the offending value in the text, which may be a name or a number of the patient."""
-    logger = logging.getLogger("pydicom")
-    before, logger.disabled = logger.disabled, True
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.disabled = before
 
 
 def open_dataset(path: Path) -> Dataset | None:

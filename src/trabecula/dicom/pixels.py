@@ -70,7 +70,9 @@ def _decoded(plane: Plane) -> NDArray[Any]:
         raise ValueError("codestream larger than the image")
     if syntax != RLELossless and codestream_size(codestream) != (plane.rows, plane.columns):
         raise ValueError("codestream of another size")
-    pixels, _ = get_decoder(syntax).as_array(dataset, index=plane.frame, raw=True)
+    # the faster RLE plugin panics on damaged runs, with an exception that is no Exception
+    plugin = "pydicom" if syntax == RLELossless else ""
+    pixels, _ = get_decoder(syntax).as_array(dataset, index=plane.frame, raw=True, decoding_plugin=plugin)
     return pixels.reshape(plane.rows, plane.columns)
 
 

@@ -5,13 +5,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trabecula.dicom.files import MALFORMED, muted, open_dataset
+from trabecula.dicom.files import MALFORMED, open_dataset
 from trabecula.dicom.headers import acquisition_of, acquisition_reasons, is_lossy
 from trabecula.dicom.planes import LeftOut, Plane, other_modality, planes_of, transfer_syntax
 from trabecula.dicom.series import Series, chosen_reason, group, rank
 from trabecula.dicom.stack import stack
 from trabecula.errors import Refusal
+from trabecula.formats.damage import muted
 from trabecula.records import Reason, Scan
+
+MAX_GAP_SHARE = 1.2
+"""Steps longer than this many slice thicknesses leave bone unseen; headers round, so not 1."""
 
 FileProgress = Callable[[int, int], None]
 
@@ -31,7 +35,7 @@ def read_dicom(files: Sequence[Path], progress: FileProgress = lambda done, tota
     Raises:
         Refusal: there is no CT, or none that is regular and in Hounsfield units.
     """
-    with muted():
+    with muted("pydicom"):
         found = _sort(files, progress)
         if not found.planes:
             raise _refusal(found)
@@ -69,6 +73,14 @@ def _scan(one: Series, series: list[Series], unusable: list[Refusal], found: Fou
     reasons = [*mended, *acquisition_reasons(acquisition, first.phase.kernel)]
     if len(series) > 1 or unusable:
         reasons.append(chosen_reason(one, series, unusable))
+    thickness = acquisition.slice_thickness_mm
+    if thickness and one.step_mm > MAX_GAP_SHARE * thickness:
+        reasons.append(
+            Reason(
+                "slices-not-contiguous",
+                f"Slices {thickness:g} mm thick lie {one.step_mm:.3g} mm apart; the bone between them was never seen.",
+            )
+        )
     if any(is_lossy(plane.dataset, transfer_syntax(plane)) for plane in one.planes):
         reasons.append(Reason("lossy-compression", "The images were compressed with loss; values may be off."))
     if not all(plane.rescale_declared for plane in one.planes):

@@ -1,14 +1,16 @@
 """NIfTI: an array (i, j, k) and an affine to RAS, with no word of how the scan was made."""
 
-import zlib
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
+from nibabel.imageglobals import ErrorLevel
+from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
 from trabecula.errors import Refusal
+from trabecula.formats.damage import MALFORMED, muted
 from trabecula.formats.given import RAS_FROM_LPS, volume_from_given
 from trabecula.formats.grid import mask_outside, require_bearable, require_finite, require_sound_affine
 from trabecula.records import Acquisition, Scan
@@ -24,9 +26,11 @@ def read_nifti(path: Path) -> Scan:
         Refusal: damaged, not three-dimensional, without orientation, or with an unsound affine or values.
     """
     try:
-        image = nib.Nifti1Image.from_filename(path)
+        # by default a damaged header is mended by guesses that are only logged
+        with ErrorLevel(30), muted("nibabel.global"):
+            image = nib.Nifti1Image.from_filename(path)
         affine_ras = np.asarray(image.affine, dtype=np.float64)
-    except (ImageFileError, WrapStructError, nib.spatialimages.HeaderDataError, OSError, EOFError, ValueError) as error:
+    except (*MALFORMED, ImageFileError, WrapStructError, HeaderDataError) as error:
         raise _damaged() from error
     shape = tuple(int(n) for n in image.shape)
     while len(shape) > 3 and shape[-1] == 1:
@@ -58,7 +62,7 @@ def _values(image: nib.Nifti1Image) -> Float32:
         raise Refusal("not-hounsfield-units", "The image holds colours or complex numbers, not Hounsfield units.")
     try:
         return np.asarray(image.dataobj, dtype=np.float32)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
+    except MALFORMED as error:
         raise _damaged() from error
 
 

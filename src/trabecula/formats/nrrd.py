@@ -8,6 +8,7 @@ import nrrd
 import numpy as np
 
 from trabecula.errors import Refusal
+from trabecula.formats.damage import MALFORMED
 from trabecula.formats.given import volume_from_given
 from trabecula.formats.grid import mask_outside, require_bearable, require_finite, require_sound_affine
 from trabecula.records import Acquisition, Scan
@@ -40,7 +41,7 @@ def read_nrrd(path: Path) -> Scan:
             affine_lps = _checked(header, path)
             _require_no_bomb(header, path, file.tell())
             values = nrrd.read_data(header, file, str(path))
-    except (nrrd.NRRDError, OSError, EOFError, ValueError, KeyError, TypeError, zlib.error) as error:
+    except (*MALFORMED, nrrd.NRRDError) as error:
         raise Refusal("file-unreadable", "The NRRD file is damaged or cut short. Send it again.") from error
     values = values.astype(np.float32)
     require_finite(values)

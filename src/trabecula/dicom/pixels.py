@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.dataelem import RawDataElement
 from pydicom.encaps import get_frame
-from pydicom.pixels import get_decoder
+from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import ExplicitVRBigEndian, RLELossless
 
 from trabecula.dicom.files import MALFORMED
@@ -117,9 +117,9 @@ def _padding(stored: NDArray[Any], plane: Plane) -> NDArray[np.bool_] | None:
 
 def _as_stored(value: Any, stored: NDArray[Any]) -> int:
     """A padding value as a stored pixel would read: its VR is often the wrong one of US and SS."""
-    bits = 8 * stored.dtype.itemsize
-    wrapped = int(value) % 2**bits
-    return wrapped - 2**bits if stored.dtype.kind == "i" and wrapped >= 2 ** (bits - 1) else wrapped
+    bits = 8 * int(stored.dtype.itemsize)
+    wrapped = int(value) % (1 << bits)
+    return wrapped - (1 << bits) if stored.dtype.kind == "i" and wrapped >= 1 << (bits - 1) else wrapped
 
 
 def _used_bits(stored: NDArray[Any], dataset: Dataset) -> NDArray[Any]:
@@ -130,4 +130,4 @@ def _used_bits(stored: NDArray[Any], dataset: Dataset) -> NDArray[Any]:
         return stored
     if above < 0 or used < 1 or allocated - used < above:
         raise ValueError("bits stored")
-    return np.right_shift(np.left_shift(stored, above), allocated - used)
+    return np.asarray(np.right_shift(np.left_shift(stored, above), allocated - used))

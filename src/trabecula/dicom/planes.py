@@ -125,8 +125,8 @@ def _one(dataset: Dataset, facts: Dataset, frame: int) -> list[Plane] | LeftOut:
     if position is None or cosines is None or spacing is None or spacing.min() <= 0:
         return LeftOut.NO_GEOMETRY
     row, column = cosines[:3], cosines[3:]
-    lengths = np.linalg.norm(row), np.linalg.norm(column)
-    if max(abs(lengths[0] - 1), abs(lengths[1] - 1), abs(row @ column)) > 0.01:
+    lengths = float(np.linalg.norm(row)), float(np.linalg.norm(column))
+    if max(abs(lengths[0] - 1), abs(lengths[1] - 1), float(abs(row @ column))) > 0.01:
         return LeftOut.NO_GEOMETRY
     row = row / lengths[0]
     column = column - (column @ row) * row  # cosines are rounded decimals; square them

@@ -25,7 +25,10 @@ SLAB_MM = 1.5
 
 MARGIN_MM = {"above": 14.0, "anterior": 58.0, "posterior": 62.0, "beside": 60.0, "axial": 46.0}
 INK = {"used": (255, 200, 40), "measured": (110, 205, 255), "withheld": (255, 255, 255), "seen": (200, 206, 212)}
-LINE_PX = {"used": 5, "measured": 3, "withheld": 5}
+LINE_PX = {"used": 4, "measured": 2, "withheld": 3}
+LABEL_MM = 12.0
+"""What a label needs at least between its vertebra and the picture's edge."""
+
 DASHES = 18
 """Of an outline that is dashed, all the way round."""
 
@@ -49,6 +52,7 @@ class Plane:
     labels: NDArray[np.uint8]
     spacing_mm: Pair  # of rows, of columns
     sides: tuple[str, str]  # what lies to the viewer's left and right
+    text_scale: float = 1.0  # larger for a picture that will be shown small
 
     @property
     def size_px(self) -> tuple[int, int]:
@@ -80,7 +84,8 @@ def overlays(assessment: Assessment) -> dict[str, bytes]:
 
 def marked(assessment: Assessment) -> list[Mark]:
     """Every vertebra measured, withheld or merely seen, cranial first."""
-    volume, used = assessment.scan.volume, assessment.diagnosis.levels_used
+    volume, diagnosis = assessment.scan.volume, assessment.diagnosis
+    used = () if diagnosis.bmd_mg_cm3 is None else diagnosis.levels_used
     marks = []
     for vertebra in assessment.densities.vertebrae:
         if not (assessment.regions.labels == vertebra.level.verse_id).any():
@@ -118,7 +123,7 @@ def _sagittal(assessment: Assessment, marks: list[Mark]) -> Image.Image:
     for mark in marks:
         at = plane.place(z[0] - mark.middle[0], mark.middle[1] - y[0])
         left = _edge(plane, mark, at, first=True) - plane.pixels(4)
-        _write(picture, (max(left, plane.pixels(9)), at[1]), _name(mark), mark.standing, "rm")
+        _name(picture, mark, (max(left, plane.pixels(LABEL_MM)), at[1]), "r")
     return picture
 
 
@@ -135,7 +140,7 @@ def _coronal(assessment: Assessment, marks: list[Mark]) -> Image.Image:
     for mark in marks:
         at = plane.place(z[0] - mark.middle[0], mark.middle[2] - x[0])
         right = _edge(plane, mark, at, first=False) + plane.pixels(5)
-        _write(picture, (min(right, picture.width - plane.pixels(9)), at[1]), _name(mark), mark.standing, "lm")
+        _name(picture, mark, (min(right, picture.width - plane.pixels(LABEL_MM)), at[1]), "l")
     return picture
 
 
@@ -147,10 +152,13 @@ def _axial(assessment: Assessment, mark: Mark) -> Image.Image:
     slice_z = int(np.clip(round(middle_z), 0, volume.shape[0] - 1))
     y = _span(middle_y - 0.8 * around / step_y, middle_y + 1.2 * around / step_y, volume.shape[1])
     x = _span(middle_x - around / step_x, middle_x + around / step_x, volume.shape[2])
-    part = np.ix_([slice_z], y, x)
-    plane = Plane(volume.hu[part][0], assessment.regions.labels[part][0], (step_y, step_x), ("R", "L"))
+    part = np.ix_(y, x)
+    labels = assessment.regions.labels[slice_z][part]
+    plane = Plane(volume.hu[slice_z][part], labels, (step_y, step_x), ("R", "L"), text_scale=1.6)
     picture = _drawn(plane, [mark])
-    _write(picture, (plane.pixels(2), picture.height - plane.pixels(2)), _name(mark), mark.standing, "lb")
+    _write(
+        picture, (plane.pixels(2), picture.height - plane.pixels(2)), mark.level, mark.standing, "ls", plane.text_scale
+    )
     return picture
 
 
@@ -186,7 +194,7 @@ def _along(
         part = (place - low).astype(np.float32)[:, None]
         high = np.minimum(low + 1, hu.shape[axis] - 1)
         total += (1 - part) * _pick(hu, z, across, low, axis) + part * _pick(hu, z, across, high, axis)
-    return total / 3
+    return np.asarray(total / 3, np.float32)
 
 
 def _nearest(
@@ -215,8 +223,8 @@ def _drawn(plane: Plane, marks: list[Mark]) -> Image.Image:
             picture.paste((0, 0, 0), mask=outline.filter(ImageFilter.MaxFilter(3)).point(lambda value: value // 2))
             picture.paste(INK[mark.standing], mask=outline)
     corner = plane.pixels(1.5)
-    _write(picture, (corner, corner), plane.sides[0], "seen", "lt")
-    _write(picture, (picture.width - corner, corner), plane.sides[1], "seen", "rt")
+    _write(picture, (corner, corner), plane.sides[0], "seen", "lt", plane.text_scale)
+    _write(picture, (picture.width - corner, corner), plane.sides[1], "seen", "rt", plane.text_scale)
     _scale(picture, plane)
     return picture
 
@@ -230,7 +238,7 @@ def _mask(plane: Plane, mark: Mark) -> Image.Image:
 
 def _outline(mask: Image.Image, width_px: int, dashed: bool) -> Image.Image:
     """The inner rim of a mask; dashed by the angle about its middle."""
-    rim = ImageChops.subtract(mask, mask.filter(ImageFilter.MinFilter(2 * (width_px // 2) + 1)))
+    rim = ImageChops.subtract(mask, mask.filter(ImageFilter.MinFilter(2 * width_px + 1)))
     if not dashed:
         return rim
     y, x = np.nonzero(np.asarray(rim))
@@ -251,8 +259,11 @@ def _edge(plane: Plane, mark: Mark, at: Pair, first: bool) -> float:
     return plane.place(0, float(columns[0] if first else columns[-1]))[0]
 
 
-def _name(mark: Mark) -> str:
-    return f"{mark.level} withheld" if mark.standing == "withheld" else str(mark.level)
+def _name(picture: Image.Image, mark: Mark, at: Pair, side: str) -> None:
+    """The level beside its vertebra, ``side`` ("l" or "r") of the text at ``at``; a withheld one is told in words."""
+    _write(picture, at, mark.level, mark.standing, f"{side}m")
+    if mark.standing == "withheld":
+        _write(picture, (at[0], at[1] + 18), "withheld", "seen", f"{side}t")
 
 
 def _scale(picture: Image.Image, plane: Plane) -> None:
@@ -262,12 +273,12 @@ def _scale(picture: Image.Image, plane: Plane) -> None:
     draw = ImageDraw.Draw(picture)
     for width, ink in ((6, (0, 0, 0)), (3, INK["seen"])):
         draw.line([(left, bottom - 10), (left, bottom), (right, bottom), (right, bottom - 10)], ink, width)
-    _write(picture, ((left + right) / 2, bottom - 6), "2 cm", "seen", "mb")
+    _write(picture, ((left + right) / 2, bottom - 6), "2 cm", "seen", "mb", plane.text_scale)
 
 
-def _write(picture: Image.Image, at: Pair, text: str, standing: str, anchor: str) -> None:
+def _write(picture: Image.Image, at: Pair, text: str, standing: str, anchor: str, scale: float = 1.0) -> None:
     """Text with a dark rim, readable on bone and on air; small for what is only told in passing."""
-    font = ImageFont.load_default(23 if standing == "seen" else 30)
+    font = ImageFont.load_default(scale * (26 if standing == "seen" else 34))
     ImageDraw.Draw(picture).text(at, text, INK[standing], font, anchor, stroke_width=3, stroke_fill=(0, 0, 0))
 
 

@@ -1,6 +1,7 @@
 """report.html: the assessment as one page for people, self-contained and printable on A4."""
 
 import math
+import struct
 from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
@@ -50,12 +51,8 @@ def page(assessment: Assessment, run: Mapping[str, Any], pictures: Mapping[str, 
         bands=_bands(assessment.diagnosis),
         vertebrae=[_vertebra(v, assessment.diagnosis) for v in assessment.densities.vertebrae],
         reasons=assessment.reasons,
-        pictures={name.removesuffix(".png"): _data_uri(data) for name, data in pictures.items()},
-        axial={
-            name.removesuffix(".png").removeprefix("axial-"): _data_uri(data)
-            for name, data in pictures.items()
-            if name.startswith("axial-")
-        },
+        views=[_picture(name, pictures[name]) for name in ("sagittal.png", "coronal.png")],
+        axial=[_picture(name, data) for name, data in pictures.items() if name.startswith("axial-")],
         in_view=", ".join(box.level for box in assessment.spine.vertebrae),
         acquisition=_acquisition(assessment),
         calibration=_calibration(assessment.densities.calibration),
@@ -70,7 +67,7 @@ def _result(diagnosis: Diagnosis) -> dict[str, Any]:
     low, high = (f"{edge:g}" for edge in BANDS_MG_CM3)
     where = {
         "osteoporosis": f"below {low} mg/cm³, in the osteoporosis band",
-        "osteopenia": f"from {low} to {high} mg/cm³, in the osteopenia band",
+        "osteopenia": f"between {low} and {high} mg/cm³, in the osteopenia band",
         "normal": f"above {high} mg/cm³, in the normal band",
     }
     likely = sorted(plain(diagnosis.probabilities).items(), key=lambda item: -item[1])
@@ -79,7 +76,7 @@ def _result(diagnosis: Diagnosis) -> dict[str, Any]:
         "undetermined": bmd is None,
         "number": None if bmd is None else f"{rounded_bmd(bmd, 1)}",
         "interval": None if interval is None else f"{interval[0]:.0f} to {interval[1]:.0f}",
-        "levels": levels or "none",
+        "levels": f"Levels {'measured' if bmd is None else 'used'}: {levels or 'none'}",
         "sentence": "No category could be determined; the reasons are given below."
         if bmd is None
         else f"The mean BMD of {levels} lies {where[diagnosis.category]}.",
@@ -125,13 +122,13 @@ def _bands(diagnosis: Diagnosis) -> dict[str, Any]:
 def _vertebra(vertebra: VertebraDensity, diagnosis: Diagnosis) -> dict[str, Any]:
     """One row of the table, and what is to be said of it below."""
     bmd, interval = vertebra.bmd_mg_cm3, vertebra.bmd_interval_mg_cm3
-    used = vertebra.level in diagnosis.levels_used
+    used = diagnosis.bmd_mg_cm3 is not None and vertebra.level in diagnosis.levels_used
     return {
         "level": str(vertebra.level),
         "measurable": vertebra.measurable,
-        "used": "used" if used else "measured, not used" if vertebra.measurable else "withheld",
+        "standing": "used" if used else "not used" if vertebra.measurable else "withheld",
         "bmd": None if bmd is None else f"{rounded_bmd(bmd, 1)}",
-        "interval": "–" if interval is None else f"{interval[0]:.0f} to {interval[1]:.0f}",
+        "interval": "-" if interval is None else f"{interval[0]:.0f} to {interval[1]:.0f}",
         "mean_hu": _number(vertebra.mean_hu, 0),
         "sd_hu": _number(vertebra.sd_hu, 0),
         "volume_cm3": _number(vertebra.volume_mm3 / 1000, 1),
@@ -160,8 +157,8 @@ def _acquisition(assessment: Assessment) -> list[tuple[str, str]]:
         ("Tube voltage", _with_unit(said.tube_voltage_kvp, "kVp")),
         ("Kernel", said.kernel or "not recorded"),
         ("Slice thickness", _with_unit(said.slice_thickness_mm, "mm")),
-        ("Voxels", f"{columns} × {rows} × {depth}"),
-        ("Voxel size", f"{column:.2f} × {row:.2f} × {step:.2f} mm"),
+        ("Voxels", f"{columns} x {rows} x {depth}"),
+        ("Voxel size", f"{column:.2f} x {row:.2f} x {step:.2f} mm"),
         ("Contrast medium", said.contrast_agent or "not recorded"),
         ("Series", said.series_description or "not recorded"),
     ]
@@ -184,14 +181,14 @@ def _calibration_value(key: str, value: Any) -> str:
 
 def _run(run: Mapping[str, Any], assessment: Assessment) -> list[tuple[str, str]]:
     """The run record in short; assessment.json holds the whole of it."""
-    seconds = {str(stage): float(taken) for stage, taken in run.get("seconds", {}).items()}
+    seconds = [float(taken) for taken in run.get("seconds", {}).values()]
     weights = run.get("weights_sha256", {})
     facts = [
         ("Program", f"Trabecula {run.get('version', 'of unknown version')}"),
         ("Recipe", " · ".join(str(part) for part in (assessment.recipe, run.get("source")) if part)),
-        *((f"Weights {name}", f"sha256 {str(digest)[:12]}…") for name, digest in weights.items()),
+        ("Weights, sha256", ", ".join(f"{name} {str(digest)[:8]}" for name, digest in weights.items()) or "none"),
         ("Run on", ", ".join(str(part) for part in (run.get("device"), _python(run)) if part) or "not recorded"),
-        ("Took", f"{sum(seconds.values()):.1f} s ({', '.join(f'{stage} {s:.1f}' for stage, s in seconds.items())})"),
+        ("Took", f"{sum(seconds):.1f} s before this report"),
         ("Written", str(run["written_utc"]).replace("T", " ").replace("+00:00", " UTC")),
     ]
     series = assessment.scan.acquisition.series_instance_uid
@@ -216,16 +213,24 @@ def _listed(names: list[str]) -> str:
 
 
 def _percent(share: float) -> str:
-    return "under 1%" if 0 < share < 0.005 else f"{100 * share:.0f}%"
+    return "under 1%" if share < 0.005 else f"{100 * share:.0f}%"
 
 
 def _number(value: float, digits: int) -> str:
-    return f"{value:.{digits}f}" if math.isfinite(value) else "–"
+    return f"{value:.{digits}f}" if math.isfinite(value) else "-"
 
 
 def _with_unit(value: float | None, unit: str) -> str:
     return "not recorded" if value is None else f"{value:g} {unit}"
 
 
-def _data_uri(png: bytes) -> str:
-    return f"data:image/png;base64,{b64encode(png).decode('ascii')}"
+def _picture(name: str, png: bytes) -> dict[str, Any]:
+    """A picture as a data URI, with its size from the PNG's own header and what it shows in words."""
+    width, height = struct.unpack(">II", png[16:24])
+    plane, _, level = name.removesuffix(".png").partition("-")
+    return {
+        "uri": f"data:image/png;base64,{b64encode(png).decode('ascii')}",
+        "width": width,
+        "height": height,
+        "shows": f"{plane.capitalize()} view {f'through {level}' if level else 'along the spine'}, regions outlined",
+    }

@@ -1,1 +1,1 @@
-"""The doors to a screening. Adapters without medical logic."""
+"""Doors to the one line: arguments in, files and exit codes out. Nothing medical is decided here."""

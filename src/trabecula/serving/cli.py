@@ -1,0 +1,122 @@
+"""The command line. Exit codes: 0 a result, 1 a defect of ours, 2 wrong usage, 3 the input was refused.
+
+What a command needs is imported inside it, so that ``--help`` answers at once.
+"""
+
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Annotated
+
+import typer
+
+from trabecula.errors import Defect, Refusal, TrabeculaError
+
+app = typer.Typer(
+    name="trabecula",
+    help="Reads the bone density that is already in any CT. Research use only.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Out = Annotated[Path, typer.Option("--out", help="Folder for the result; new, empty or of an earlier result.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress and print only where the report is.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the whole traceback if the program itself fails.")]
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    sys.excepthook = tell_defect
+    try:
+        typer.main.get_command(app)()
+    except TrabeculaError as error:
+        print(told(error), file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+def told(error: TrabeculaError) -> str:
+    """An expected failure in one line: what kind it is, its code, its sentence."""
+    kind = "Refused" if isinstance(error, Refusal) else "Defect" if isinstance(error, Defect) else "Wrong usage"
+    message = "".join(letter if letter.isprintable() else "?" for letter in error.message)
+    return f"{kind} [{error.code}]: {message}"
+
+
+def tell_defect(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """An unexpected failure in one line. The exception's own words are left out: they may quote a patient's header."""
+    place = "unknown place"
+    while trace is not None:
+        if trace.tb_frame.f_globals.get("__name__", "").startswith("trabecula."):
+            place = f"{trace.tb_frame.f_globals['__name__']}, line {trace.tb_lineno}"
+        trace = trace.tb_next
+    print(
+        f"Trabecula failed and the fault is its own: {kind.__name__} in {place}."
+        " The same command with --debug shows all of it.",
+        file=sys.stderr,
+    )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from trabecula import __version__
+
+        print(f"trabecula {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def screen(
+    given: Annotated[
+        Path, typer.Argument(metavar="INPUT", help="A DICOM folder, file or zip, or a NIfTI or NRRD file.")
+    ],
+    out: Out,
+    recipe: Annotated[str | None, typer.Option(help="Which recipe to follow; see 'trabecula recipes'.")] = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Screen one CT: density and category, pictures, and every reason for doubt."""
+    _debug(debug)
+    from trabecula.serving.screening import screen_to_folder, summary
+
+    assessment, written = screen_to_folder(given, out, recipe, show_progress=not quiet)
+    if quiet:
+        print(written)
+        return
+    print(summary(assessment))
+    print(f"Report: {written}")
+
+
+@app.command()
+def recipes() -> None:
+    """List the recipes and the publications they follow."""
+    from trabecula.recipes import DEFAULT, RECIPES
+
+    for name, made in sorted(RECIPES.items()):
+        print(f"{name:<12} {made().source}{' (default)' if name == DEFAULT else ''}")
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Folder for the simulated CT and its result.")],
+    seed: Annotated[int, typer.Option(min=0, help="Which virtual patient.")] = 0,
+    debug: Debug = False,
+) -> None:
+    """Simulate a patient, screen the CT, compare with the truth."""
+    _debug(debug)
+    from trabecula.serving.demo import demonstrate
+
+    demonstrate(out, seed)
+
+
+def _debug(wanted: bool) -> None:
+    if wanted:
+        sys.excepthook = sys.__excepthook__

@@ -1,0 +1,152 @@
+"""One screening as a person watches it: the stages as a bar on stderr, the result in words."""
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trabecula.errors import WrongUsage
+from trabecula.flow.document import rounded_bmd
+from trabecula.flow.page import NO_RULING_OUT, RESEARCH_ONLY
+from trabecula.flow.read import read
+from trabecula.flow.report import report, require_writable
+from trabecula.recipe import Recipe
+from trabecula.recipes import DEFAULT, RECIPES
+from trabecula.records import Assessment, VertebraDensity
+from trabecula.screen import screen
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+STAGES = ("read", "localise", "segment", "measure", "diagnose", "report")
+
+
+def screen_to_folder(given: Path, out: Path, recipe_name: str | None, show_progress: bool) -> tuple[Assessment, Path]:
+    """Read, screen and report; returns what was found and where its report.html is.
+
+    Raises:
+        WrongUsage: there is no such recipe or input, or ``out`` cannot be written.
+        Refusal: no number may come from this input.
+    """
+    recipe = recipe_named(recipe_name)
+    require_writable(out)
+    with stages_shown(show_progress) as bar:
+        bar.stage("read")
+        started = time.perf_counter()
+        scan = read(given, bar.files)
+        seconds = {"read": round(time.perf_counter() - started, 3)}
+        assessment = screen(scan, recipe, bar.stage)
+        seconds |= assessment.run["seconds"]
+        assessment = replace(assessment, run={**assessment.run, "seconds": seconds})
+        bar.stage("report")
+        written = report(assessment, out)
+        bar.finish()
+    return assessment, written
+
+
+def recipe_named(name: str | None) -> Recipe:
+    """The recipe of this name, or the default one.
+
+    Raises:
+        WrongUsage: there is none.
+    """
+    name = name or DEFAULT
+    if name not in RECIPES:
+        raise WrongUsage("unknown-recipe", f"There is no recipe {name!r}. Choose among: {', '.join(sorted(RECIPES))}.")
+    return RECIPES[name]()
+
+
+class StageBar:
+    """How far a screening is: a stage counts one, and reading advances with each file. Silent without a ``bar``."""
+
+    def __init__(self, bar: "Progress | None") -> None:
+        self.bar = bar
+        self.task = bar.add_task(STAGES[0], total=len(STAGES)) if bar is not None else None
+
+    def stage(self, name: str) -> None:
+        self._show(name, STAGES.index(name))
+
+    def files(self, done: int, total: int) -> None:
+        self._show(f"read {done}/{total}", done / max(total, 1))
+
+    def finish(self) -> None:
+        self._show("done", len(STAGES))
+
+    def _show(self, words: str, completed: float) -> None:
+        if self.bar is not None and self.task is not None:
+            self.bar.update(self.task, description=words, completed=completed)
+
+
+@contextmanager
+def stages_shown(shown: bool) -> Iterator[StageBar]:
+    """A bar on stderr where a person looks at it; nothing in a pipe or a log."""
+    if not shown:
+        yield StageBar(None)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield StageBar(None)
+        return
+    columns = (TextColumn("{task.description:<14}", markup=False), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        yield StageBar(bar)
+
+
+def summary(assessment: Assessment) -> str:
+    """The result in a few lines of plain text, safe to print whatever a header held."""
+    lines = [headline(assessment), "", _row(("level", "BMD mg/cm3", "95% interval", "mean HU", "SD HU", "cm3"))]
+    for vertebra in assessment.densities.vertebrae:
+        used = assessment.diagnosis.bmd_mg_cm3 is not None and vertebra.level in assessment.diagnosis.levels_used
+        lines.append(_vertebra(vertebra, used))
+        lines += [f"         {reason.message} [{reason.code}]" for reason in vertebra.reasons]
+    if not assessment.densities.vertebrae:
+        lines.append("  none could be measured")
+    if assessment.reasons:
+        lines += ["", "Reasons for doubt", *(f"  {reason.message} [{reason.code}]" for reason in assessment.reasons)]
+    lines += ["", f"{RESEARCH_ONLY} {NO_RULING_OUT}"]
+    return "\n".join(printable(line) for line in lines)
+
+
+def headline(assessment: Assessment) -> str:
+    """The category, its number and its interval in one line."""
+    diagnosis = assessment.diagnosis
+    if diagnosis.bmd_mg_cm3 is None:
+        return f"{diagnosis.category.capitalize()}: see the reasons for doubt"
+    interval = diagnosis.bmd_interval_mg_cm3
+    within = "" if interval is None else f" (95% interval {interval[0]:.0f} to {interval[1]:.0f})"
+    levels = " and ".join(diagnosis.levels_used)
+    return (
+        f"{diagnosis.category.capitalize()}: {rounded_bmd(diagnosis.bmd_mg_cm3, 1)} mg/cm3{within}, mean of {levels},"
+        " K2HPO4-equivalent"
+    )
+
+
+def printable(text: str) -> str:
+    """Without control characters: what a header says must not drive a terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def _vertebra(vertebra: VertebraDensity, used: bool) -> str:
+    bmd, interval = vertebra.bmd_mg_cm3, vertebra.bmd_interval_mg_cm3
+    standing = "" if used else "  not used" if vertebra.measurable else "  withheld"
+    cells = (
+        str(vertebra.level),
+        "-" if bmd is None else f"{rounded_bmd(bmd, 1)}",
+        "-" if interval is None else f"{interval[0]:.0f} to {interval[1]:.0f}",
+        f"{vertebra.mean_hu:.0f}" if math.isfinite(vertebra.mean_hu) else "-",
+        f"{vertebra.sd_hu:.0f}" if math.isfinite(vertebra.sd_hu) else "-",
+        f"{vertebra.volume_mm3 / 1000:.1f}",
+    )
+    return _row(cells) + standing
+
+
+def _row(cells: tuple[str, ...]) -> str:
+    level, *numbers = cells
+    widths = (12, 14, 9, 7, 6)
+    return f"  {level:<5}" + "".join(f"{cell:>{width}}" for cell, width in zip(numbers, widths, strict=True))

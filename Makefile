@@ -28,6 +28,7 @@ help: ## Print this list
 setup: .venv/.core .venv/.dev ## Install what screening, tests and training need into .venv
 
 demo: .venv/.core ## Simulate a patient, screen the CT, say where the report is (core install only)
+	@rm -rf out/demo
 	$(BIN)/trabecula demo --out out/demo
 
 test: .venv/.dev ## Run the tests

@@ -66,7 +66,7 @@ def _require_replaceable(out: Path) -> None:
     if foreign:
         raise WrongUsage(
             "output-not-empty",
-            f"{out} holds {len(foreign)} files or folders that are no earlier Trabecula result."
+            f"{out} holds something else than an earlier Trabecula result ({len(foreign)} entries)."
             " Name a new or an empty folder.",
         )
 

@@ -1,0 +1,190 @@
+"""The command line as a person meets it: exit codes, one clear line for each failure, nothing half-written."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from trabecula.anatomy import Level
+from trabecula.errors import Refusal
+from trabecula.flow.diagnose import diagnose
+from trabecula.recipe import Recipe
+from trabecula.recipes import DEFAULT, RECIPES
+from trabecula.records import Densities, Reason, Regions, Scan, Spine, VertebraBox, VertebraDensity
+from trabecula.serving import cli
+
+LEVELS = (Level.T12, Level.L1, Level.L2)
+
+
+class Run(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Program = Callable[..., Run]
+
+
+@pytest.fixture
+def trabecula(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Program:
+    """The program in this process, with two recipes more: one finds bright blocks, one finds nothing."""
+    monkeypatch.setitem(RECIPES, "blocks", lambda: blocks())
+    monkeypatch.setitem(RECIPES, "refusing", lambda: blocks(localise=nothing_found))
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+
+    def run(*arguments: object) -> Run:
+        monkeypatch.setattr(sys, "argv", ["trabecula", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert isinstance(ended.value.code, int)
+        return Run(ended.value.code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def ct(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A soft-tissue cylinder in air with three bright blocks, cranial first T12, L1, L2; a NIfTI."""
+    x, y, z = np.ogrid[:60, :60, :60]
+    hu = np.where((x - 30) ** 2 + (y - 30) ** 2 < 26**2, 40, -1000) + 0 * z
+    for low in (8, 24, 40):
+        hu[24:36, 26:36, low : low + 10] = 140
+        hu[24:36:2, 26:36, low : low + 10] = 160
+    path = tmp_path_factory.mktemp("ct") / "blocks.nii.gz"
+    nib.save(nib.Nifti1Image(hu.astype(np.int16), np.diag([3.0, 3.0, 3.0, 1.0])), path)
+    return path
+
+
+def localise_blocks(scan: Scan) -> Spine:
+    bright = np.flatnonzero((scan.volume.hu > 100).any(axis=(1, 2)))
+    blocks = np.split(bright, np.flatnonzero(np.diff(bright) > 1) + 1)[::-1]
+    boxes = (VertebraBox(level, 0.9, (z[0], z[-1]), (24, 36)) for level, z in zip(LEVELS, blocks, strict=True))
+    return Spine(tuple(boxes), 30.0)
+
+
+def nothing_found(scan: Scan) -> Spine:
+    raise Refusal("no-vertebrae-found", "No vertebra was found.")
+
+
+def segment_blocks(scan: Scan, spine: Spine) -> Regions:
+    labels = np.zeros(scan.volume.shape, np.uint8)
+    for box in spine.vertebrae:
+        part = slice(int(box.z_range[0]), int(box.z_range[1]) + 1)
+        labels[part][scan.volume.hu[part] > 100] = box.level.verse_id
+    return Regions(labels, ())
+
+
+def measure_blocks(scan: Scan, regions: Regions) -> Densities:
+    vertebrae = []
+    for level in LEVELS:
+        mask = regions.labels == level.verse_id
+        x, y, z = scan.volume.to_lps(np.argwhere(mask).mean(axis=0))
+        hu = float(scan.volume.hu[mask].mean())
+        size = float(mask.sum() * scan.volume.voxel_volume_mm3)
+        vertebrae.append(VertebraDensity(level, (x, y, z), size, hu, 0.0, hu / 1.5, (hu / 1.6, hu / 1.4)))
+    return Densities(tuple(vertebrae), {"material": "K2HPO4"}, (Reason("odd", "A header said \x1b[2J."),))
+
+
+def blocks(localise: Callable[[Scan], Spine] = localise_blocks) -> Recipe:
+    return Recipe("blocks", "nobody", localise, segment_blocks, measure_blocks, partial(diagnose))
+
+
+def test_a_result(trabecula: Program, ct: Path, tmp_path: Path) -> None:
+    ran = trabecula("screen", ct, "--out", tmp_path / "out", "--recipe", "blocks")
+    assert (ran.code, ran.err) == (0, "")
+    assert "Osteopenia: 100.0 mg/cm3 (95% interval 93 to 107), mean of L1 and L2" in ran.out
+    assert "Research use only. This result cannot be used to rule out low BMD." in ran.out
+    assert "A header said ?[2J." in ran.out and "\x1b" not in ran.out
+    assert ran.out.endswith(f"Report: {tmp_path / 'out' / 'report.html'}\n")
+    found = json.loads((tmp_path / "out" / "assessment.json").read_text())
+    assert [vertebra["level"] for vertebra in found["vertebrae"]] == ["T12", "L1", "L2"]
+    assert list(found["run"]["seconds"]) == ["read", "localise", "segment", "measure", "diagnose", "report"]
+    again = trabecula("screen", ct, "--out", tmp_path / "out", "--recipe", "blocks", "--quiet")
+    assert again == Run(0, f"{tmp_path / 'out' / 'report.html'}\n", "")
+
+
+def test_a_terminal_sees_how_far_it_is(
+    trabecula: Program, ct: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    ran = trabecula("screen", ct, "--out", tmp_path / "out", "--recipe", "blocks")
+    assert ran.code == 0
+    assert "read" in ran.err and "done" in ran.err
+    assert "\x1b" not in ran.out
+
+
+def test_an_input_that_is_no_ct_is_refused(trabecula: Program, tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("Dear colleague")
+    ran = trabecula("screen", tmp_path / "letter.txt", "--out", tmp_path / "out")
+    assert (ran.code, ran.out) == (3, "")
+    assert ran.err.startswith("Refused [unknown-format]: ") and ran.err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_a_stage_may_refuse_too(trabecula: Program, ct: Path, tmp_path: Path) -> None:
+    ran = trabecula("screen", ct, "--out", tmp_path / "out", "--recipe", "refusing")
+    assert ran == Run(3, "", "Refused [no-vertebrae-found]: No vertebra was found.\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["screen", "{ct}", "--out", "{out}", "--recipe", "homoeopathy"], "unknown-recipe"),
+        (["screen", "{ct}", "--out", "{ct}"], "output-unwritable"),
+        (["screen", "{ct}", "--out", "{full}"], "output-not-empty"),
+        (["screen", "{out}/nowhere", "--out", "{out}"], "input-missing"),
+    ],
+)
+def test_wrong_usage(trabecula: Program, ct: Path, tmp_path: Path, arguments: list[str], code: str) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").touch()
+    given = [part.format(ct=ct, out=tmp_path / "out", full=tmp_path / "full") for part in arguments]
+    ran = trabecula(*given)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith(f"Wrong usage [{code}]: ") and ran.err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+    assert code != "unknown-recipe" or all(name in ran.err for name in RECIPES)
+
+
+def test_a_command_that_is_not_whole(trabecula: Program) -> None:
+    assert trabecula("screen").code == 2
+    assert trabecula("scan").code == 2
+
+
+def test_help_version_and_recipes(trabecula: Program) -> None:
+    from trabecula import __version__
+
+    assert trabecula("--version") == Run(0, f"trabecula {__version__}\n", "")
+    helped = trabecula("--help")
+    assert helped.code == 0 and all(command in helped.out for command in ("screen", "demo", "recipes"))
+    listed = trabecula("recipes").out.splitlines()
+    assert [line.split()[0] for line in listed] == sorted(RECIPES)
+    assert [line.split()[0] for line in listed if line.endswith("(default)")] == [DEFAULT]
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_a_defect_of_ours_names_no_patient(debug: bool, ct: Path, tmp_path: Path) -> None:
+    program = """
+import sys, trabecula.recipes
+from trabecula.serving import cli
+def broken():
+    raise LookupError("Doe^Jane")
+trabecula.recipes.RECIPES["broken"] = broken
+cli.main()
+"""
+    arguments: list[Any] = ["screen", ct, "--out", tmp_path / "out", "--recipe", "broken", *["--debug"] * debug]
+    ran = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ("Traceback" in ran.stderr) == debug
+    assert list(tmp_path.iterdir()) == []
+    if not debug:
+        assert "LookupError in trabecula.serving.screening, line" in ran.stderr
+        assert "Doe" not in ran.stderr and ran.stderr.count("\n") == 1

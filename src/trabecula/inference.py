@@ -35,10 +35,15 @@ def manifest() -> dict[str, dict[str, Any]]:
 
 def weight_hashes(names: tuple[str, ...]) -> dict[str, str]:
     """The sha256 of each named network, for the run record."""
-    return {name: _entry(name)["sha256"] for name in names}
+    return {name: about(name)["sha256"] for name in names}
 
 
-def _entry(name: str) -> dict[str, Any]:
+def about(name: str) -> dict[str, Any]:
+    """The manifest's entry of a network.
+
+    Raises:
+        Defect: there is none.
+    """
     entry = manifest().get(name)
     if entry is None:
         raise Defect("weights-missing", f"No weights named {name} are in the manifest. Install Trabecula again.")
@@ -56,7 +61,7 @@ class Network:
         """
         import openvino
 
-        entry = _entry(name)
+        entry = about(name)
         path = WEIGHTS / entry["file"]
         try:
             content = path.read_bytes()

@@ -5,7 +5,6 @@ the names are then given to the whole chain at once, because neighbours vouch fo
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,12 +25,18 @@ WINDOW_HU = 900.0
 CANVAS = (448, 352)
 """Rows and columns of the detector's input: 672 x 528 mm. Longer scans are seen in overlapping windows."""
 
-FOREIGN = 0.03
+FOREIGN = 0.02
 """The score of a level that the detector did not name: small, not zero, so that one odd box cannot veto a chain."""
 
-PITCH_MM: dict[Level, float] = {
-    **dict(zip(LEVELS, (25.0, 26.0, 27.5, 29.5, 33.0, 36.0, 38.0, 39.0, 39.0, 35.0, 35.0), strict=True))
-}
+INDIFFERENT = 0.05
+"""The score at which it does not matter whether a box belongs to the chain."""
+
+LONGEST_SKIP = 3
+"""The chain may pass over two vertebrae that the detector missed."""
+
+PITCH_MM: dict[Level, float] = dict(
+    zip(LEVELS, (24.0, 25.0, 26.5, 28.0, 31.0, 34.0, 36.0, 37.0, 37.0, 33.0, 33.0), strict=True)
+)
 """From a vertebra's middle to the next one's below: body and disc, mean of both sexes."""
 
 
@@ -56,7 +61,7 @@ class Candidate:
         return float(min(1.0, self.scores.sum()))
 
 
-def localise(scan: Scan, weights: str, minimum_score: float = 0.3, certain: float = 0.8) -> Spine:
+def localise(scan: Scan, weights: str, minimum_score: float = 0.15, certain: float = 0.8) -> Spine:
     """The chain of vertebrae from T8 to the sacrum as far as it is in view.
 
     ``minimum_score``: what a box needs, over all levels, to count as a vertebra. ``certain``: how probable the best
@@ -70,14 +75,15 @@ def localise(scan: Scan, weights: str, minimum_score: float = 0.3, certain: floa
     body = _body_mask(pooled)
     projection = np.where(body, pooled, PADDING_HU).max(axis=1)  # (z, x)
     candidates = [c for c in _detect(projection, volume, factors, weights) if c.total >= minimum_score]
-    chain = _chain(candidates, volume.spacing_mm)
+    chain = best_chain(candidates, volume.spacing_mm)
     if not chain:
         raise Refusal(
             "no-vertebrae-found",
             "No vertebra between T8 and the sacrum was found. Trabecula needs a CT of the chest or abdomen "
             "that shows the lower thoracic or lumbar spine.",
         )
-    vertebrae, probability = name_chain(chain, volume.spacing_mm[0])
+    probability = naming_probability(chain)
+    vertebrae = _boxes(chain, probability)
     reasons: tuple[Reason, ...] = ()
     if probability < certain:
         reasons = (
@@ -164,81 +170,71 @@ def gather(found: Float64) -> list[tuple[Float64, Float64]]:
     return groups
 
 
-def _chain(candidates: list[Candidate], spacing_mm: tuple[float, float, float]) -> list[Candidate]:
-    """The candidates that form one spine, cranial first: from the surest, up and down, each near the last.
+def best_chain(candidates: list[Candidate], spacing_mm: tuple[float, float, float]) -> list[tuple[Candidate, int]]:
+    """The candidates that form the most credible spine, cranial first, each with its index into LEVELS.
 
-    A link may skip one vertebra (75 mm) and may lean by 20 mm sideways.
+    A dynamic programme over (candidate, level): a link to the next level costs what its length differs from the
+    anatomical pitch and what it leans sideways; levels may be skipped at a price.
     """
-    if not candidates:
+    ordered = sorted(candidates, key=lambda c: -c.z)
+    scores = np.array([np.log((c.scores + FOREIGN) / INDIFFERENT) for c in ordered]).reshape(-1, len(LEVELS))
+    best, came_from = scores.copy(), np.full(scores.shape, -1, int)
+    for lower, c in enumerate(ordered):
+        for upper in range(lower):
+            drop_mm = (ordered[upper].z - c.z) * spacing_mm[0]
+            lean_mm = (ordered[upper].x - c.x) * spacing_mm[2]
+            if not 12 < drop_mm < 130:
+                continue
+            for step in range(1, LONGEST_SKIP + 1):
+                value = best[upper, : len(LEVELS) - step] - _link_cost(drop_mm, lean_mm, step) + scores[lower, step:]
+                better = value > best[lower, step:]
+                best[lower, step:][better] = value[better]
+                came_from[lower, step:][better] = upper * len(LEVELS) + np.flatnonzero(better)
+    if not ordered or best.max() <= 0:
         return []
-    chain = [max(candidates, key=lambda c: c.total)]
-    for direction in (1, -1):
-        while True:
-            end = chain[0] if direction == 1 else chain[-1]
-            ahead = [
-                c
-                for c in candidates
-                if 14 < direction * (c.z - end.z) * spacing_mm[0] < 75 and abs(c.x - end.x) * spacing_mm[2] < 20
-            ]
-            if not ahead:
-                break
-            nearest = min(ahead, key=lambda c: abs(c.z - end.z) - 10 / spacing_mm[0] * c.total)
-            chain.insert(0 if direction == 1 else len(chain), nearest)
-    return chain
+    chain, state = [], int(best.argmax())
+    while state >= 0:
+        index, level = divmod(state, len(LEVELS))
+        chain.append((ordered[index], level))
+        state = int(came_from[index, level])
+    return chain[::-1]
 
 
-def name_chain(chain: list[Candidate], z_spacing_mm: float) -> tuple[tuple[VertebraBox, ...], float]:
-    """Names the chain by the start that explains all its boxes best; returns it and how probable that start is.
+def _link_cost(drop_mm: float, lean_mm: float, step: int) -> Float64:
+    """What it costs to go down ``step`` levels over this distance, for each level but the last ``step``."""
+    pitch = np.array([PITCH_MM[level] for level in LEVELS])
+    expected = sum(pitch[k : len(LEVELS) - step + k] for k in range(step))
+    return np.asarray(
+        0.5 * ((drop_mm - expected) / (0.15 * expected)) ** 2 + 0.5 * (lean_mm / (8.0 * step)) ** 2 + 3.0 * (step - 1)
+    )
 
-    A gap of about twice the pitch holds a vertebra that the detector missed: it is named and placed between its
-    neighbours, with half of their confidence.
-    """
-    starts, evidence = [], []
-    for start in range(len(LEVELS)):
-        places = _places(chain, start, z_spacing_mm)
-        inside = [0 <= p < len(LEVELS) for p in places]
-        starts.append(places)
-        evidence.append(
-            sum(
-                np.log(c.scores[p] + FOREIGN) if ok else np.log(FOREIGN / 2)
-                for c, p, ok in zip(chain, places, inside, strict=True)
-            )
-        )
+
+def naming_probability(chain: list[tuple[Candidate, int]]) -> float:
+    """How probable the chain's names are against the same chain named one or two levels higher or lower."""
+    evidence = []
+    for shift in (-2, -1, 0, 1, 2):
+        levels = [level + shift for _, level in chain]
+        inside = [c.scores[k] if 0 <= k < len(LEVELS) else 0.0 for (c, _), k in zip(chain, levels, strict=True)]
+        evidence.append(float(np.log(np.array(inside) + FOREIGN).sum()))
     odds = np.exp(np.array(evidence) - max(evidence))
-    odds /= odds.sum()
-    best = int(np.argmax(odds))
-    named = [(p, c) for p, c in zip(starts[best], chain, strict=True) if p < len(LEVELS)]
+    return float(odds[2] / odds.sum())
+
+
+def _boxes(chain: list[tuple[Candidate, int]], probability: float) -> tuple[VertebraBox, ...]:
+    """The chain as boxes; one missed vertebra between two found ones is placed midway, with half of their confidence."""
     boxes = []
-    for index, (place, candidate) in enumerate(named):
-        boxes.append(
-            VertebraBox(
-                LEVELS[place], round(candidate.total * float(odds[best]), 3), candidate.z_range, candidate.x_range
-            )
-        )
-        if index + 1 < len(named) and named[index + 1][0] == place + 2:
-            below = named[index + 1][1]
-            boxes.append(
-                VertebraBox(
-                    LEVELS[place + 1],
-                    round(0.5 * min(candidate.total, below.total) * float(odds[best]), 3),
-                    _between(candidate.z_range, below.z_range),
-                    _between(candidate.x_range, below.x_range),
-                )
-            )
-    return tuple(boxes), float(odds[best])
+    for (upper, level), following in zip(chain, [*chain[1:], None], strict=True):
+        boxes.append(VertebraBox(LEVELS[level], round(upper.total * probability, 3), upper.z_range, upper.x_range))
+        if following is not None and following[1] == level + 2:
+            lower = following[0]
+            confidence = round(0.5 * min(upper.total, lower.total) * probability, 3)
+            z_range, x_range = _between(upper.z_range, lower.z_range), _between(upper.x_range, lower.x_range)
+            boxes.append(VertebraBox(LEVELS[level + 1], confidence, z_range, x_range))
+    return tuple(boxes)
 
 
 def _between(a: tuple[float, float], b: tuple[float, float]) -> tuple[float, float]:
     return (a[0] + b[0]) / 2, (a[1] + b[1]) / 2
-
-
-def _places(chain: list[Candidate], start: int, z_spacing_mm: float) -> list[int]:
-    """The index into LEVELS of each box if the first one is ``LEVELS[start]``."""
-    places = [start]
-    for upper, lower in pairwise(chain):
-        pitch = PITCH_MM[LEVELS[min(places[-1], len(LEVELS) - 1)]]
-        places.append(places[-1] + max(1, round((upper.z - lower.z) * z_spacing_mm / pitch - 0.15)))
-    return places
 
 
 def _body_row(pooled: Float32, vertebrae: tuple[VertebraBox, ...], factors: tuple[int, int, int]) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trabecula.calibration import MATERIAL, SYSTEMATIC_FRACTION, Calibration, by_voltage, to_reference_voltage
-from trabecula.inference import manifest, network
+from trabecula.inference import about, network
 from trabecula.records import Densities, Reason, Regions, Scan, VertebraDensity, VertebraRegion
 from trabecula.volume import Float32, Grid, Volume
 
@@ -37,7 +37,7 @@ def measure(scan: Scan, regions: Regions, weights: str, settings: DensitySetting
     """
     kvp = scan.acquisition.tube_voltage_kvp
     line = by_voltage(kvp)
-    simulated_sd = float(manifest()[weights].get("simulated_sd_mg_cm3", 5.0))
+    simulated_sd = float(about(weights).get("simulated_sd_mg_cm3", 5.0))
     vertebrae = tuple(
         _measure_one(
             scan.volume, regions.labels, region, line, weights, settings, simulated_sd, to_reference_voltage(kvp)

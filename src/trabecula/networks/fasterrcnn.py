@@ -8,7 +8,6 @@ from collections import OrderedDict
 from itertools import pairwise
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.detection import FasterRCNN
@@ -17,6 +16,9 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHe
 from torchvision.ops import MultiScaleRoIAlign
 
 from trabecula.anatomy import LEVELS
+
+CANVAS = (448, 352)
+"""Rows and columns of a projection once trained: 672 x 528 mm at 1.5 mm."""
 
 CLASSES = 1 + len(LEVELS)
 """Background, then T8 to S1."""
@@ -51,7 +53,8 @@ def vertebra_detector() -> FasterRCNN:
     """A detector of T8 to S1 on projections (1, H, W) in 0 to 1, 1.5 mm pixels."""
     # Bodies are 28 to 55 mm wide and 18 to 35 mm high, so 19 to 37 by 12 to 23 pixels.
     anchors = AnchorGenerator(sizes=((17, 23, 30),), aspect_ratios=((0.45, 0.65, 0.9),))
-    options: dict[str, Any] = {"_skip_resize": True}
+    # torchvision skips its resizing in training only; these sizes make it a resizing by one afterwards.
+    options: dict[str, Any] = {"_skip_resize": True, "min_size": CANVAS[1], "max_size": CANVAS[0]}
     return FasterRCNN(
         ResidualPyramid(),
         rpn_anchor_generator=anchors,
@@ -90,9 +93,3 @@ def _convolve(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
         nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False), nn.GroupNorm(8, outputs), nn.SiLU()
     )
 
-
-def detect(detector: FasterRCNN, projection: Tensor) -> dict[str, Tensor]:
-    """Boxes (n, 4) as x0, y0, x1, y1, labels and scores of one projection (H, W)."""
-    with torch.no_grad():
-        found: dict[str, Tensor] = detector.eval()([projection[None]])[0]
-    return found

@@ -12,7 +12,8 @@ from scipy import ndimage
 from torch import Tensor
 
 from trabecula.anatomy import LEVELS
-from trabecula.volume import Float32
+from trabecula.training.data import CROP_SPACING_MM
+from trabecula.volume import Float32, Float64
 
 PATCH = (48, 80, 80)
 PROJECTION_PIXEL_MM = 1.5
@@ -47,7 +48,7 @@ def window(hu: Float32, level_hu: float, width_hu: float) -> Float32:
 
 
 def segmenter_batches(
-    folder: Path, seed: int, size: int, level_hu: float, width_hu: float
+    folder: Path, seed: int, size: int, window_hu: tuple[float, float], spacing_mm: tuple[float, float, float]
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Patches (B, 1, 48, 80, 80) and labels (B, 48, 80, 80): 1 the rest of a vertebral body, 2 its trabecular part."""
     shards = Shards(folder, seed)
@@ -56,16 +57,19 @@ def segmenter_batches(
         images, labels = [], []
         for _ in range(size):
             shard = shards.draw()
-            hu, label = _patch(shard, rng)
+            hu, label = _patch(shard, rng, np.asarray(spacing_mm) / CROP_SPACING_MM)
             hu = _vary_intensity(hu, rng)
             if rng.random() < 0.5:
                 hu, label = hu[:, :, ::-1], label[:, :, ::-1]
-            images.append(window(hu, level_hu, width_hu)[None])
+            images.append(window(hu, *window_hu)[None])
             labels.append(np.ascontiguousarray(label))
         yield torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(labels)).long()
 
 
-def _patch(shard: dict[str, NDArray[Any]], rng: np.random.Generator) -> tuple[Float32, NDArray[np.uint8]]:
+def _patch(
+    shard: dict[str, NDArray[Any]], rng: np.random.Generator, step: Float64
+) -> tuple[Float32, NDArray[np.uint8]]:
+    """A turned and stretched patch, mostly on a vertebra; ``step`` is its voxel in voxels of the shard."""
     hu, body, inner = shard["hu"], shard["body"], shard["trabecular"]
     size = np.array(PATCH)
     if rng.random() < 0.85:
@@ -77,7 +81,7 @@ def _patch(shard: dict[str, NDArray[Any]], rng: np.random.Generator) -> tuple[Fl
     label = (body > 0).astype(np.uint8) + (inner > 0)
     scale = rng.uniform(0.85, 1.15) * rng.uniform(0.95, 1.05, 3)
     turn = np.radians(rng.normal(0, 7, 3)) if rng.random() < 0.5 else np.zeros(3)
-    matrix = _rotation(turn) * scale
+    matrix = np.diag(step) @ _rotation(turn) * scale
     offset = centre - matrix @ ((size - 1) / 2)
     image = ndimage.affine_transform(hu, matrix, offset, PATCH, order=1, mode="constant", cval=-1000, output=np.float32)
     return image, ndimage.affine_transform(label, matrix, offset, PATCH, order=0, mode="constant", cval=0)

@@ -80,7 +80,7 @@ def segmenter(work: Path, minutes: float = 50.0, steps: int = 4000, seed: int = 
 
     train(
         AnatomyNet().to(memory_format=torch.channels_last_3d),
-        batches.segmenter_batches(work / "crops", seed, size, *CROP.window_hu),
+        batches.segmenter_batches(work / "crops", seed, size, CROP.window_hu, CROP.spacing_mm),
         loss,
         Schedule(steps=steps, learning_rate=2e-3, minutes=minutes),
         work / "segmenter",

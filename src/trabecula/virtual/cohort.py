@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from trabecula.anatomy import LEVELS, MEASURED_LEVELS, Level
 from trabecula.virtual.attenuation import qct_bmd
-from trabecula.virtual.canvas import Canvas
-from trabecula.virtual.scanner import MARGIN_BY_THICKNESS, Protocol, acquire
+from trabecula.virtual.canvas import Box, Canvas
+from trabecula.virtual.scanner import MARGIN_BY_THICKNESS, Protocol, acquire, blur, finish, scan_grid
 from trabecula.virtual.skeleton import draw_skeleton
 from trabecula.virtual.subject import Subject
 from trabecula.virtual.tissue import draw_torso
@@ -78,3 +79,62 @@ def torso_grid(subject: Subject, z_range_mm: tuple[float, float], spacing_mm: fl
 def scan(drawn: Drawn, protocol: Protocol, seed: int) -> Volume:
     """One CT of a drawn patient; another seed gives another scan of the same person."""
     return acquire(drawn.volume, protocol, np.random.default_rng([drawn.subject.seed, seed, 3]))
+
+
+@dataclass(frozen=True)
+class VirtualCt:
+    """A whole CT of a virtual patient and its truth: trabecular regions on its grid (VerSe ids), BMD by level."""
+
+    subject: Subject
+    protocol: Protocol
+    volume: Volume
+    trabecular: NDArray[np.uint8]
+    bmd: dict[Level, float]
+
+
+def scan_patient(subject: Subject, protocol: Protocol, top: Level, bottom: Level, seed: int = 0) -> VirtualCt:
+    """A CT from above ``top`` to below ``bottom``: the torso drawn at 2 mm and, within it, the spine at 1 mm."""
+    rng = np.random.default_rng([subject.seed, seed, 5])
+    high = subject.vertebra(top).centre_lps_mm[2] + rng.uniform(20, 45)
+    low = subject.vertebra(bottom).centre_lps_mm[2] - rng.uniform(20, 45)
+    torso = draw(subject, torso_grid(subject, (low, high), 2.0))
+    spine = draw(subject, _clip_grid(spine_grid(subject, top, bottom, 1.0), low, high))
+    grid = scan_grid(torso.volume, protocol, rng)
+    hu = blur(torso.volume, protocol, grid)
+    part, inner = _subgrid(grid, spine.volume)
+    fine = blur(spine.volume, protocol, inner, outside_hu=np.nan)
+    hu[part] = np.where(np.isnan(fine), hu[part], fine)
+    truth = np.zeros(grid.shape, np.uint8)
+    index = np.linalg.inv(spine.volume.affine) @ inner.affine
+    truth[part] = ndimage.affine_transform(
+        spine.trabecular(protocol.thickness_mm), index[:3, :3], index[:3, 3], inner.shape, order=0, mode="constant"
+    )
+    return VirtualCt(subject, protocol, finish(hu, protocol, grid, rng), truth, spine.bmd())
+
+
+def _clip_grid(grid: Grid, low_mm: float, high_mm: float) -> Grid:
+    """The slices of a grid between two heights."""
+    z = grid.affine[2, 3] + np.arange(grid.shape[0]) * grid.spacing_mm[0]
+    inside = np.flatnonzero((z >= low_mm) & (z <= high_mm))
+    return _part_of(
+        grid, (slice(int(inside[0]), int(inside[-1]) + 1), slice(0, grid.shape[1]), slice(0, grid.shape[2]))
+    )
+
+
+def _subgrid(grid: Grid, volume: Volume) -> tuple[Box, Grid]:
+    """The part of a grid that a volume's box touches."""
+    corners = np.array(
+        [[z, y, x] for z in (0, volume.shape[0]) for y in (0, volume.shape[1]) for x in (0, volume.shape[2])]
+    )
+    index = Volume(np.empty((0, 0, 0), np.float32), grid.affine).to_index(volume.to_lps(corners))
+    low = np.maximum(np.floor(index.min(axis=0)).astype(int), 0)
+    high = np.minimum(np.ceil(index.max(axis=0)).astype(int) + 1, grid.shape)
+    z, y, x = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    return (z, y, x), _part_of(grid, (z, y, x))
+
+
+def _part_of(grid: Grid, part: Box) -> Grid:
+    shift = np.eye(4)
+    shift[:3, 3] = [p.start for p in part]
+    z, y, x = (p.stop - p.start for p in part)
+    return Grid((z, y, x), grid.affine @ shift)

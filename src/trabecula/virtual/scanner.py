@@ -57,20 +57,30 @@ def sample_protocol(rng: np.random.Generator) -> Protocol:
 def acquire(drawn: Volume, protocol: Protocol, rng: np.random.Generator, grid: Grid | None = None) -> Volume:
     """The drawn patient as this protocol's scanner would show it, on ``grid`` or over all that was drawn."""
     grid = grid or scan_grid(drawn, protocol, rng)
+    return finish(blur(drawn, protocol, grid), protocol, grid, rng)
+
+
+def blur(drawn: Volume, protocol: Protocol, grid: Grid, outside_hu: float = PADDING_HU) -> Float32:
+    """The noise-free image on ``grid``: point spread in the plane, slice thickness across it."""
     spacing = np.asarray(drawn.spacing_mm)
-    blur = protocol.psf_fwhm_mm / 2.355 / spacing
-    hu = ndimage.gaussian_filter(drawn.hu, (0.0, blur[1], blur[2]), mode="nearest", truncate=3)
+    sigma = protocol.psf_fwhm_mm / 2.355 / spacing
+    hu = ndimage.gaussian_filter(drawn.hu, (0.0, sigma[1], sigma[2]), mode="nearest", truncate=3)
     if protocol.edge_overshoot:
-        hu += protocol.edge_overshoot * (
-            hu - ndimage.gaussian_filter(hu, (0, 2.2 * blur[1], 2.2 * blur[2]), truncate=3)
-        )
+        wider = ndimage.gaussian_filter(hu, (0, 2.2 * sigma[1], 2.2 * sigma[2]), truncate=3)
+        hu += protocol.edge_overshoot * (hu - wider)
     slab = round(protocol.thickness_mm / spacing[0])
     if slab > 1:
         hu = ndimage.uniform_filter1d(hu, slab, axis=0, mode="nearest")
     index = np.linalg.inv(drawn.affine) @ grid.affine
-    hu = ndimage.affine_transform(
-        hu, index[:3, :3], index[:3, 3], grid.shape, order=1, mode="constant", cval=PADDING_HU, output=np.float32
+    return np.asarray(
+        ndimage.affine_transform(
+            hu, index[:3, :3], index[:3, 3], grid.shape, order=1, mode="constant", cval=outside_hu, output=np.float32
+        )
     )
+
+
+def finish(hu: Float32, protocol: Protocol, grid: Grid, rng: np.random.Generator) -> Volume:
+    """The scanner's HU scale, noise and streaks on a noise-free image; whole HU."""
     hu = hu * np.float32(protocol.slope) + np.float32(protocol.offset_hu)
     hu += correlated_noise(grid.shape, grid.spacing_mm, protocol, rng)
     if protocol.streak_hu:

@@ -22,8 +22,9 @@ def draw_skeleton(canvas: Canvas, subject: Subject, rng: np.random.Generator, kv
     _draw_thorax(canvas, subject, rng, spongy, compact)
     _draw_shoulders(canvas, subject, rng, spongy, compact)
     _draw_pelvis(canvas, subject, rng, spongy, compact)
-    for vertebra in subject.spine:
-        _draw_vertebra(canvas, subject, vertebra, rng, kvp, compact)
+    for index, vertebra in enumerate(subject.spine):
+        # Each has its own stream, so that the same vertebra has the same shape on every grid.
+        _draw_vertebra(canvas, subject, vertebra, np.random.default_rng([subject.seed, 4, index]), kvp, compact)
 
 
 def mean_bmd(subject: Subject) -> float:

@@ -116,7 +116,7 @@ def summary(records: list[Json]) -> dict[str, str]:
         "Localisation recall": f"{found / (len(WANTED) * len(records)):.1%}",
         "Localisation precision": f"{found / max(named, 1):.1%}",
         "Dice, mean": f"{overlaps.mean():.3f} (median {np.median(overlaps):.3f})",
-        "Dice, share above 0.9": f"{(patients > 0.9).mean():.1%} of patients, {(overlaps > 0.9).mean():.1%} of vertebrae",
+        "Dice, share above 0.9": f"{(patients > 0.9).mean():.1%} (of vertebrae {(overlaps > 0.9).mean():.1%})",
         "Patients with a number": f"{len(measured)} of {len(records)}",
     }
     figures |= agreement_figures(agreement(bmd, true))
@@ -141,19 +141,7 @@ def page(records: list[Json], recipe: str, command: str) -> str:
                 + (level["level"], "-" if off is None else off, level["dice"], round(level["true_bmd"]))
                 + ("-" if level.get("bmd") is None else round(level["bmd"]), " ".join(level.get("withheld", [])))
             )
-    heads = (
-        "patient",
-        "who",
-        "slice mm",
-        "noise HU",
-        "contrast",
-        "level",
-        "off mm",
-        "Dice",
-        "true BMD",
-        "BMD",
-        "withheld",
-    )
+    heads = "patient|who|slice mm|noise HU|contrast|level|off mm|Dice|true BMD|BMD|withheld".split("|")
     return (
         f"# {recipe} on {len(records)} unseen virtual patients\n\n"
         "**Simulated accuracy**: virtual patients, not people; the truth is exact, the anatomy is ours. "
@@ -186,8 +174,9 @@ def main(
     out.with_suffix(".md").write_text(page(records, recipe, command), encoding="utf-8")
     measured = [r for r in records if r.get("mean_bmd") is not None]
     bmd, true = (np.array([r[key] for r in measured]) for key in ("mean_bmd", "true_mean_bmd"))
-    plots.save(plots.scatter(bmd, true), out.with_name(out.name + "-scatter.png"))
-    plots.save(plots.bland_altman(bmd, true), out.with_name(out.name + "-bland-altman.png"))
+    title = f"{recipe}, {len(measured)} virtual patients, simulated"
+    plots.save(plots.scatter(bmd, true, title=title), out.with_name(out.name + "-scatter.png"))
+    plots.save(plots.bland_altman(bmd, true, title=title), out.with_name(out.name + "-bland-altman.png"))
 
 
 if __name__ == "__main__":

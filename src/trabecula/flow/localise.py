@@ -221,7 +221,7 @@ def naming_probability(chain: list[tuple[Candidate, int]]) -> float:
 
 
 def _boxes(chain: list[tuple[Candidate, int]], probability: float) -> tuple[VertebraBox, ...]:
-    """The chain as boxes; one missed vertebra between two found ones is placed midway, with half of their confidence."""
+    """The chain as boxes; one missed vertebra is placed midway between its neighbours, with half their confidence."""
     boxes = []
     for (upper, level), following in zip(chain, [*chain[1:], None], strict=True):
         boxes.append(VertebraBox(LEVELS[level], round(upper.total * probability, 3), upper.z_range, upper.x_range))

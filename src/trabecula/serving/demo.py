@@ -32,9 +32,8 @@ def demonstrate(out: Path, seed: int) -> None:
     for vertebra in assessment.densities.vertebrae:
         measured = "withheld" if vertebra.bmd_mg_cm3 is None else f"{vertebra.bmd_mg_cm3:.0f}"
         print(f"{vertebra.level:6}{measured:>10}{ct.bmd[vertebra.level]:8.0f}")
-    print(
-        f"{'mean':6}{_number(assessment.diagnosis.bmd_mg_cm3):>10}{_true_mean(ct):8.0f}   {assessment.diagnosis.category}"
-    )
+    diagnosis = assessment.diagnosis
+    print(f"{'mean':6}{_number(diagnosis.bmd_mg_cm3):>10}{_true_mean(ct):8.0f}   {diagnosis.category}")
     print(f"The CT: {out / 'ct'}\nThe report: {written}")
 
 

@@ -96,7 +96,8 @@ class Volume:
         Where the grid is coarser than the scan, neighbouring voxels are averaged first, so that thin slices are
         not merely skipped (aliasing).
         """
-        index_from_grid = np.linalg.inv(self.affine) @ grid.affine
+        # Rounded, or a grid that ends on the scan's last voxel falls outside by 1e-13 of a voxel and gets air there.
+        index_from_grid = np.round(np.linalg.inv(self.affine) @ grid.affine, 9)
         hu = self.hu
         coarser = np.asarray(grid.spacing_mm) / np.asarray(self.spacing_mm)
         if (coarser > 1.5).any():

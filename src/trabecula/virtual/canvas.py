@@ -14,6 +14,9 @@ from trabecula.volume import PADDING_HU, Float32, Grid
 
 Box = tuple[slice, slice, slice]
 
+NOISE_PERIOD = 24
+"""Smooth noise repeats after so many correlation lengths: 72 mm at the finest, wider than a vertebral body."""
+
 
 @dataclass
 class Canvas:
@@ -117,13 +120,13 @@ class Canvas:
         self.blend(box, inside, hu)
 
     def smooth_noise(self, box: Box, rng: np.random.Generator, correlation_mm: float) -> Float32:
-        """A smooth random field of unit deviation over a box."""
-        shape = [part.stop - part.start for part in box]
-        coarse = [max(2, int(np.ceil(n * s / correlation_mm)) + 2) for n, s in zip(shape, self.spacing, strict=True)]
-        knots = rng.standard_normal(coarse).astype(np.float32)
-        step = [s / correlation_mm for s in self.spacing]
-        shift = rng.random(3)
-        return np.asarray(1.5 * ndimage.affine_transform(knots, step, shift, tuple(shape), order=1, mode="nearest"))
+        """A smooth random field of unit deviation over a box; a place has the same value on every grid."""
+        knots = rng.standard_normal((NOISE_PERIOD,) * 3).astype(np.float32)
+        start = [axis[part.start] / correlation_mm for axis, part in zip(self.axes, box, strict=True)]
+        shift = np.mod(start + rng.uniform(0, NOISE_PERIOD, 3), NOISE_PERIOD)
+        shape = tuple(part.stop - part.start for part in box)
+        step = self.spacing / correlation_mm
+        return np.asarray(1.5 * ndimage.affine_transform(knots, step, shift, shape, order=1, mode="grid-wrap"))
 
 
 def segment_distance(

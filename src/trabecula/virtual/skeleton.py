@@ -66,7 +66,8 @@ def _draw_vertebra(
             distance = piece if distance is None else smooth_min(distance, piece, 2.5)
         assert distance is not None
         distance = np.maximum(distance, -_canal(back.local, v))
-        distance += 0.5 * canvas.smooth_noise(back.box, rng, 14)
+        # A stream of its own: whether the arch is in view must not change the body.
+        distance += 0.5 * canvas.smooth_noise(back.box, rng.spawn(1)[0], 14)
         canvas.paint(back.box, distance, spongy + 80, 1.0 + v.cortex_mm, compact)
     reach = 14 + v.findings.osteophyte_mm
     width, depth = max(v.width_mm) / 2, max(v.depth_mm) / 2

@@ -1,0 +1,153 @@
+"""Whole virtual patients: the same for the same seed, the same person on every grid, truth that can be trusted."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from trabecula.anatomy import LEVELS, Level
+from trabecula.virtual.cohort import (
+    TRABECULAR_MARGIN_MM,
+    Drawn,
+    VirtualCt,
+    draw,
+    scan,
+    scan_patient,
+    spine_grid,
+    torso_grid,
+)
+from trabecula.virtual.scanner import Protocol
+from trabecula.virtual.subject import sample_subject
+from trabecula.volume import Grid
+
+PERSON = sample_subject(21)
+COARSE = Protocol(pixel_mm=1.6, thickness_mm=5.0, increment_mm=5.0, noise_hu=10.0)
+
+
+@pytest.fixture(scope="module")
+def spine() -> Drawn:
+    return draw(PERSON, spine_grid(PERSON, Level.L1, Level.L2, 1.25))
+
+
+@pytest.fixture(scope="module")
+def ct() -> VirtualCt:
+    return scan_patient(PERSON, COARSE, Level.L1, Level.L2)
+
+
+def centroid_mm(drawn: Drawn, level: Level) -> np.ndarray:
+    return drawn.volume.to_lps(np.argwhere(drawn.body == level.verse_id).mean(axis=0))
+
+
+def test_the_same_person_is_drawn_bit_for_bit_the_same(spine: Drawn) -> None:
+    again = draw(sample_subject(21), spine_grid(sample_subject(21), Level.L1, Level.L2, 1.25))
+    for name in ("body", "depth_mm", "end_mm"):
+        np.testing.assert_array_equal(getattr(spine, name), getattr(again, name))
+    np.testing.assert_array_equal(spine.volume.hu, again.volume.hu)
+    np.testing.assert_array_equal(scan(spine, COARSE, 4).hu, scan(again, COARSE, 4).hu)
+    assert (scan(spine, COARSE, 4).hu != scan(spine, COARSE, 5).hu).any()
+
+
+@pytest.mark.parametrize("spacing_mm", [1.0, 2.0])
+def test_a_vertebra_is_in_the_same_place_on_every_grid(spine: Drawn, spacing_mm: float) -> None:
+    x, y, z = PERSON.vertebra(Level.L2).centre_lps_mm
+    n = round(64 / spacing_mm)
+    other = draw(PERSON, Grid.axial((x + 3.3, y + 1.7, z - 0.4), (n, n, n), (spacing_mm,) * 3))
+    np.testing.assert_allclose(centroid_mm(other, Level.L2), centroid_mm(spine, Level.L2), atol=1.0)
+    np.testing.assert_allclose(centroid_mm(other, Level.L2), (x, y, z), atol=2.0)
+    sizes = [(d.body == Level.L2.verse_id).sum() * d.volume.voxel_volume_mm3 for d in (other, spine)]
+    assert sizes[0] == pytest.approx(sizes[1], rel=0.015)
+    assert other.bmd()[Level.L2] == pytest.approx(spine.bmd()[Level.L2], rel=0.04)
+
+
+def test_a_vertebra_keeps_its_shape_and_findings_where_the_view_cuts_it() -> None:
+    subject = next(s for s in map(sample_subject, range(200)) if s.vertebra(Level.L2).findings.island_mm > 5)
+    x, y, z = subject.vertebra(Level.L2).centre_lps_mm
+    whole = draw(subject, Grid.axial((x, y, z), (48, 48, 48), (1.5, 1.5, 1.5)))
+    front = draw(subject, Grid.axial((x, y - 16.5, z), (48, 26, 48), (1.5, 1.5, 1.5)))  # the arch is out of view
+    np.testing.assert_array_equal(front.body, whole.body[:, :26])
+    inside = front.trabecular() > 0
+    assert inside.sum() > 1000
+    np.testing.assert_allclose(front.volume.hu[inside], whole.volume.hu[:, :26][inside], atol=0.5)
+
+
+def test_a_torso_and_a_spine_crop_hold_the_same_vertebra(spine: Drawn) -> None:
+    z = PERSON.vertebra(Level.L1).centre_lps_mm[2]
+    torso = draw(PERSON, torso_grid(PERSON, (z - 30, z + 30), 2.0))
+    np.testing.assert_allclose(centroid_mm(torso, Level.L1), centroid_mm(spine, Level.L1), atol=1.0)
+
+
+def test_truth_is_the_mean_of_the_noise_free_image(spine: Drawn) -> None:
+    for level in (Level.L1, Level.L2):
+        mask = spine.trabecular() == level.verse_id
+        assert mask.sum() > 1000
+        assert spine.bmd()[level] == pytest.approx(float(spine.volume.hu[mask].mean(dtype=float)) / 1.422, rel=1e-4)
+
+
+def test_the_trabecular_region_lies_inside_its_body_and_keeps_its_margin(spine: Drawn) -> None:
+    regions = spine.trabecular()
+    for level in (Level.L1, Level.L2):
+        inner, body = regions == level.verse_id, spine.body == level.verse_id
+        assert (body[inner]).all()
+        depth_mm = ndimage.distance_transform_edt(body, spine.volume.spacing_mm)
+        assert depth_mm[inner].min() > TRABECULAR_MARGIN_MM - 1.25  # to a voxel's middle, on a 1.25 mm grid
+        # and is not needlessly small: all that lies deep inside belongs to it
+        assert inner[depth_mm > TRABECULAR_MARGIN_MM + 2.5].mean() > 0.95
+
+
+def test_thicker_slices_shrink_the_region_at_the_end_plates_only(spine: Drawn) -> None:
+    thin, middle, thick = (spine.trabecular(t) > 0 for t in (1.0, 3.0, 5.0))
+    np.testing.assert_array_equal(spine.trabecular(2.0) > 0, thin)
+    assert thin.sum() > middle.sum() > thick.sum() > 0.5 * thin.sum()
+    assert not (thick & ~thin).any()
+    gone = thin & ~thick
+    assert spine.end_mm[gone].max() < 5
+    level = Level.L2.verse_id
+    heights = [np.ptp(np.nonzero((spine.trabecular(t) == level).any(axis=(1, 2)))[0]) for t in (1.0, 5.0)]
+    assert heights[1] < heights[0]
+
+
+def test_the_spine_grid_holds_the_bodies_whole() -> None:
+    for seed in range(30):
+        subject = sample_subject(seed)
+        grid = spine_grid(subject, Level.T11, Level.L4, 1.0)
+        last = grid.affine[:3, 3] + grid.affine[:3, :3] @ (np.array(grid.shape) - 1)
+        for level in LEVELS[LEVELS.index(Level.T11) : LEVELS.index(Level.L4) + 1]:
+            vertebra = subject.vertebra(level)
+            corners = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], float)
+            corners *= [max(vertebra.width_mm) / 2, max(vertebra.depth_mm) / 2, vertebra.height_mm / 2]
+            world = corners @ vertebra.axes + vertebra.centre_lps_mm
+            assert (world.min(axis=0) > grid.affine[:3, 3]).all()
+            assert (world.max(axis=0) < last).all()
+
+
+def test_every_level_in_view_is_labelled_and_has_its_density(ct: VirtualCt) -> None:
+    labels = set(np.unique(ct.trabecular)) - {0}
+    assert {Level.L1.verse_id, Level.L2.verse_id} <= labels
+    assert {Level.L1, Level.L2} <= set(ct.bmd)
+    assert ct.trabecular.shape == ct.volume.shape
+    np.testing.assert_allclose(ct.volume.spacing_mm, (5.0, 1.6, 1.6))
+
+
+def test_the_labels_of_a_scan_lie_on_its_bone(ct: VirtualCt) -> None:
+    for level in (Level.L1, Level.L2):
+        mask = ct.trabecular == level.verse_id
+        place = ct.volume.to_lps(np.argwhere(mask).mean(axis=0))
+        np.testing.assert_allclose(place, PERSON.vertebra(level).centre_lps_mm, atol=3.0)
+        calibrated = float(ct.volume.hu[mask].mean()) / 1.422
+        assert calibrated == pytest.approx(ct.bmd[level], rel=0.1)
+
+
+def test_a_whole_patient_is_the_same_bit_for_bit(ct: VirtualCt) -> None:
+    again = scan_patient(PERSON, COARSE, Level.L1, Level.L2)
+    np.testing.assert_array_equal(again.volume.hu, ct.volume.hu)
+    np.testing.assert_array_equal(again.trabecular, ct.trabecular)
+    assert again.bmd == ct.bmd
+
+
+def test_the_fine_spine_joins_the_coarse_torso_without_a_seam() -> None:
+    """Where the spine drawn at 1 mm ends, soft tissue goes on: no edge of air, no other HU."""
+    quiet = scan_patient(PERSON, replace(COARSE, noise_hu=0.0), Level.L1, Level.L2)
+    middle = np.argwhere(quiet.trabecular > 0).mean(axis=0).astype(int)
+    around = quiet.volume.hu[middle[0], middle[1] - 20 : middle[1] + 30, middle[2] - 55 : middle[2] + 55]
+    assert around.min() > -300

@@ -64,6 +64,7 @@ def one_patient(number: int, recipe: str) -> Json:
         **about,
         "seconds": round(time.perf_counter() - started, 2),
         "reasons": [reason.code for reason in assessment.reasons],
+        "blood_hu": assessment.densities.calibration.get("blood_hu"),
         "false_levels": _false_levels(assessment, ct),
         "levels": [_level(level, assessment, ct) for level in WANTED],
         "mean_bmd": assessment.diagnosis.bmd_mg_cm3,
@@ -141,7 +142,7 @@ def page(records: list[Json], recipe: str, command: str) -> str:
                 + (level["level"], "-" if off is None else off, level["dice"], round(level["true_bmd"]))
                 + ("-" if level.get("bmd") is None else round(level["bmd"]), " ".join(level.get("withheld", [])))
             )
-    heads = "patient|who|slice mm|noise HU|contrast|level|off mm|Dice|true BMD|BMD|withheld".split("|")
+    heads = ("patient", "who", "slice mm", "noise", "contrast", "level", "off mm", "Dice", "true", "BMD", "withheld")
     return (
         f"# {recipe} on {len(records)} unseen virtual patients\n\n"
         "**Simulated accuracy**: virtual patients, not people; the truth is exact, the anatomy is ours. "

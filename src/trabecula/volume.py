@@ -98,15 +98,22 @@ class Volume:
         """
         # Rounded, or a grid that ends on the scan's last voxel falls outside by 1e-13 of a voxel and gets air there.
         index_from_grid = np.round(np.linalg.inv(self.affine) @ grid.affine, 9)
-        hu = self.hu
         coarser = np.asarray(grid.spacing_mm) / np.asarray(self.spacing_mm)
-        if (coarser > 1.5).any():
-            hu = ndimage.gaussian_filter(hu, np.where(coarser > 1.5, coarser / 2.355, 0.0), mode="nearest")
+        sigma = np.where(coarser > 1.5, coarser / 2.355, 0.0)
+        corners = np.array(np.meshgrid(*((0, n - 1) for n in grid.shape))).reshape(3, -1)
+        reach = (index_from_grid[:3, :3] @ corners).T + index_from_grid[:3, 3]
+        low = np.clip(np.floor(reach.min(axis=0) - 4 * sigma - 1), 0, self.shape).astype(int)
+        high = np.clip(np.ceil(reach.max(axis=0) + 4 * sigma + 2), 0, self.shape).astype(int)
+        if (low >= high).any():
+            return np.full(grid.shape, PADDING_HU, np.float32)
+        hu = self.hu[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+        if sigma.any():
+            hu = ndimage.gaussian_filter(hu, sigma, mode="nearest")
         return np.asarray(
             ndimage.affine_transform(
                 hu,
                 index_from_grid[:3, :3],
-                index_from_grid[:3, 3],
+                index_from_grid[:3, 3] - low,
                 grid.shape,
                 order=order,
                 mode="grid-constant" if order == 0 else "constant",

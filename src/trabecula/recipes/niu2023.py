@@ -4,6 +4,7 @@ Every number of the paper that is known stands here, and beside it ours where tw
 another one.
 """
 
+from dataclasses import replace
 from functools import partial
 
 from trabecula.anatomy import Level
@@ -55,10 +56,8 @@ TRAINING = {
 
 def niu2023(centre: str = "spine") -> Recipe:
     """The recipe; ``centre="paper"`` cuts the crop at the paper's fixed columns and rows."""
-    from dataclasses import replace
-
     return Recipe(
-        name="niu2023",
+        name="niu2023" if centre == "spine" else "niu2023-fixed-crop",
         source="Niu 2023, doi 10.21037/qims-22-1438",
         localise=partial(localise, weights="niu2023-localiser"),
         segment=partial(segment, weights="niu2023-segmenter", levels=LEVELS, crop=replace(CROP, centre=centre)),

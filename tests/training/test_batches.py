@@ -17,7 +17,7 @@ from trabecula.training.batches import (
     vertebra_crop,
     window,
 )
-from trabecula.training.data import CROP_SPACING_MM, make_shards
+from trabecula.training.data import CROP_SPACING_MM
 from trabecula.training.data import _save as save
 
 BACKGROUND_HU, CORTEX_HU, TRABECULAR_HU = 0, 300, 150
@@ -183,16 +183,3 @@ def test_intensity_varies_and_anatomy_stays() -> None:
 def test_window_by_hand() -> None:
     hu = np.array([-300.0, -200.0, 0.0, 100.0, 200.0, 900.0], np.float32)
     np.testing.assert_allclose(window(hu, 0.0, 400.0), [0, 0, 0.5, 0.75, 1, 1])
-
-
-def write_square(seed: int, folder: Path) -> None:
-    save(folder / f"{seed}.npz", value=np.array(seed * seed))
-
-
-def test_missing_shards_alone_are_made(tmp_path: Path) -> None:
-    tmp_path.joinpath("2.npz").write_bytes(b"already there")
-    make_shards(write_square, tmp_path, range(1, 4), 1)
-    assert {path.name for path in tmp_path.iterdir()} == {"1.npz", "2.npz", "3.npz"}
-    assert (tmp_path / "2.npz").read_bytes() == b"already there"
-    with np.load(tmp_path / "3.npz") as file:
-        assert file["value"] == 9

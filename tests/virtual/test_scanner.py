@@ -120,6 +120,16 @@ def test_the_grid_has_the_protocols_voxels_over_all_that_was_drawn() -> None:
     assert np.linalg.det(grid.affine[:3, :3][:, ::-1]) > 0  # not mirrored
 
 
+@pytest.mark.parametrize("increment_mm", [0.7, 1.25, 2.0, 5.0])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_no_slice_at_the_ends_is_air(increment_mm: float, seed: int) -> None:
+    drawn = block(np.full((30, 40, 40), 50.0), (2.0, 2.0, 2.0))
+    protocol = replace(SILENT, pixel_mm=1.5, increment_mm=increment_mm, thickness_mm=increment_mm)
+    ct = acquire(drawn, protocol, np.random.default_rng(seed))
+    assert (ct.hu[:, 20, 20] == 50).all()
+    assert ct.shape[0] * increment_mm > 60 - 2 - 1 - increment_mm
+
+
 def test_a_structure_stays_in_its_place() -> None:
     x, y, z = np.meshgrid(*(np.arange(n) * 2.0 for n in (50, 50, 40)), indexing="ij")
     ball = ((x - 61) ** 2 + (y - 43) ** 2 + (z - 37) ** 2 < 14**2).astype(float) * 300

@@ -92,6 +92,9 @@ def scan_grid(drawn: Volume, protocol: Protocol, rng: np.random.Generator) -> Gr
     """The protocol's voxels over all that was drawn, turned a little about the patient's long axis."""
     extent = np.asarray(drawn.shape) * np.asarray(drawn.spacing_mm)
     spacing = (protocol.increment_mm, protocol.pixel_mm, protocol.pixel_mm)
+    # The first and last slice's middles, shifted by half a millimetre below, must still lie in what was drawn, or they
+    # would show air.
+    extent[0] += protocol.increment_mm - drawn.spacing_mm[0] - 1.0
     shape = tuple(int(max(2, e // s)) for e, s in zip(extent, spacing, strict=True))
     middle = drawn.to_lps((np.asarray(drawn.shape) - 1) / 2) + rng.uniform(-0.5, 0.5, 3)
     level = Grid.axial((0.0, 0.0, 0.0), (shape[0], shape[1], shape[2]), spacing)

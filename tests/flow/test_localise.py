@@ -101,6 +101,21 @@ def test_a_false_box_in_a_hip_stays_out(votes: dict[str, float]) -> None:
     assert all(candidate is not hip for candidate, _ in chain)
 
 
+def test_of_two_boxes_at_one_height_the_one_in_line_is_kept() -> None:
+    spine = [vertebra(level) for level in LEVELS]
+    spine[LEVELS.index(Level.L4)] = vertebra(Level.L4, 0.4)
+    beside = box_at(height_mm(Level.L4), MIDDLE_X + 60 / SPACING_MM[2], L4=0.95)
+    chain = best_chain([*spine, beside], SPACING_MM)
+    assert names(chain) == [level.value for level in LEVELS]
+    assert all(candidate is not beside for candidate, _ in chain)
+
+
+def test_a_faint_vertebra_between_two_sure_ones_is_kept() -> None:
+    spine = [vertebra(level) for level in LEVELS]
+    spine[LEVELS.index(Level.L3)] = vertebra(Level.L3, 0.02)
+    assert names(best_chain(spine, SPACING_MM)) == [level.value for level in LEVELS]
+
+
 def test_neighbours_outvote_a_box_that_is_off_by_one() -> None:
     spine = [vertebra(level) for level in LEVELS]
     spine[LEVELS.index(Level.L2)] = box_at(height_mm(Level.L2), MIDDLE_X, L3=0.7, L2=0.1)

@@ -20,7 +20,7 @@ from trabecula.training.batches import (
 from trabecula.training.data import CROP_SPACING_MM
 from trabecula.training.data import _save as save
 
-BACKGROUND_HU, CORTEX_HU, TRABECULAR_HU = 0, 300, 150
+BACKGROUND_HU, CORTEX_HU, TRABECULAR_HU = -1000, 400, 150  # air, as beyond the edge
 MIDDLES = {Level.T12: 16, Level.L1: 44, Level.L2: 72}
 BMD = {Level.T12: 101.0, Level.L1: 102.0, Level.L2: 103.0}
 
@@ -32,8 +32,8 @@ def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
     hu = np.full((88, 110, 100), BACKGROUND_HU, np.int16)
     body, inner = np.zeros(hu.shape, np.uint8), np.zeros(hu.shape, np.uint8)
     for level, z in MIDDLES.items():
-        whole, core = ((slice(z - r, z + r), slice(40 + 11 - r, 70 - 11 + r), slice(34, 66)) for r in (11, 8))
-        core = (core[0], core[1], slice(37, 63))
+        whole, core = ((slice(z - r, z + r), slice(40 + 11 - r, 70 - 11 + r), slice(24, 56)) for r in (11, 8))
+        core = (core[0], core[1], slice(27, 53))
         body[whole], inner[core] = level.verse_id, level.verse_id
         hu[whole], hu[core] = CORTEX_HU, TRABECULAR_HU
     bmd = np.array([[level.verse_id, BMD[level]] for level in MIDDLES], np.float32)
@@ -51,16 +51,16 @@ def test_segmenter_patches_have_their_labels(crops: Path) -> None:
 
 
 def test_segmenter_labels_stay_on_the_bone_they_name(crops: Path) -> None:
-    """Over many patches the image is brightest where label 1 is and darkest where label 0 is, mirrored or not."""
-    batches = segmenter_batches(crops, 1, 8, (200.0, 800.0), CROP_SPACING_MM)
-    images, labels = next(batches)
-    ordered = 0
-    for image, label in zip(images[:, 0], labels, strict=True):
-        present = [image[label == k].mean() for k in range(3) if (label == k).sum() > 200]
-        if len(present) == 3:
-            ordered += bool(present[0] < present[2] < present[1])
-    assert (labels == 2).float().mean() > 0.02
-    assert ordered >= 5  # one in four has arbitrary tissue HU
+    """What a voxel is explains most of its brightness, turned, stretched and mirrored though it is."""
+    explained = []
+    for images, labels in islice(segmenter_batches(crops, 1, 8, (200.0, 800.0), CROP_SPACING_MM), 2):
+        for image, label in zip(images[:, 0].numpy(), labels.numpy(), strict=True):
+            if len(np.unique(label)) == 3:
+                means = np.array([image[label == k].mean() for k in range(3)])
+                explained.append(float(means[label].var() / image.var()))
+    assert len(explained) > 10
+    assert np.median(explained) > 0.85
+    assert np.quantile(explained, 0.2) > 0.6
 
 
 def test_a_coarser_voxel_shows_more(crops: Path) -> None:

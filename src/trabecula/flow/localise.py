@@ -31,6 +31,9 @@ FOREIGN = 0.02
 INDIFFERENT = 0.05
 """The score at which it does not matter whether a box belongs to the chain."""
 
+EVIDENCE = 1.2
+"""What the scores of a chain must sum to: one box alone, however sure, is no spine."""
+
 LONGEST_SKIP = 3
 """The chain may pass over two vertebrae that the detector missed."""
 
@@ -76,10 +79,10 @@ def localise(scan: Scan, weights: str, minimum_score: float = 0.15, certain: flo
     projection = np.where(body, pooled, PADDING_HU).max(axis=1)  # (z, x)
     candidates = [c for c in _detect(projection, volume, factors, weights) if c.total >= minimum_score]
     chain = best_chain(candidates, volume.spacing_mm)
-    if not chain:
+    if len(chain) < 2 or sum(c.total for c, _ in chain) < EVIDENCE:
         raise Refusal(
             "no-vertebrae-found",
-            "No vertebra between T8 and the sacrum was found. Trabecula needs a CT of the chest or abdomen "
+            "No two neighbouring vertebrae between T8 and the sacrum were found. Trabecula needs a CT of the chest or abdomen "
             "that shows the lower thoracic or lumbar spine.",
         )
     probability = naming_probability(chain)
@@ -100,8 +103,10 @@ def _pool(volume: Volume) -> tuple[Float32, tuple[int, int, int]]:
     """Means over whole voxels to about 2 mm: a maximum over single noisy voxels would see noise, not bone."""
     z, y, x = (max(1, round(2.0 / s)) for s in volume.spacing_mm)
     nz, ny, nx = (n // f for n, f in zip(volume.shape, (z, y, x), strict=True))
-    blocks = volume.hu[: nz * z, : ny * y, : nx * x].reshape(nz, z, ny, y, nx, x)
-    return blocks.mean(axis=(1, 3, 5), dtype=np.float32), (z, y, x)
+    total = np.zeros((nz, ny, nx), np.float32)
+    for dz, dy, dx in np.ndindex(z, y, x):
+        total += volume.hu[dz : nz * z : z, dy : ny * y : y, dx : nx * x : x]
+    return total / np.float32(z * y * x), (z, y, x)
 
 
 def _body_mask(pooled: Float32) -> NDArray[np.bool_]:
@@ -127,7 +132,8 @@ def _detect(projection: Float32, volume: Volume, factors: tuple[int, int, int], 
         canvas = np.zeros((1, *CANVAS), np.float32)
         canvas[0, : part.shape[0], : part.shape[1]] = part
         boxes, labels, scores = network(weights, canvas.shape)(canvas)
-        found.append(np.column_stack([boxes + [left, top, left, top], labels, scores]))
+        within = (boxes[:, 1] + boxes[:, 3]) / 2 < part.shape[0]  # below lies the canvas's padding
+        found.append(np.column_stack([boxes + [left, top, left, top], labels, scores])[within])
     # A zoomed image's ends coincide with the old ones: position i becomes i * (old - 1) / (new - 1).
     back_z = (projection.shape[0] - 1) / max(image.shape[0] - 1, 1) * factors[0]
     back_x = (projection.shape[1] - 1) / max(image.shape[1] - 1, 1) * factors[2]

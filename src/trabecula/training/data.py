@@ -76,9 +76,10 @@ def crop_shard(seed: int, folder: Path, bmd_mg_cm3: float | None = None) -> None
     drawn = draw(subject, spine_grid(subject, top, bottom, 1.0))
     protocol = sample_protocol(rng)
     ct = scan(drawn, protocol, 0)
-    extent = np.asarray(drawn.volume.shape) * np.asarray(drawn.volume.spacing_mm)
-    z, y, x = (int(e // s) for e, s in zip(extent, CROP_SPACING_MM, strict=True))
-    grid = Grid.axial(point(drawn.volume.to_lps((np.asarray(drawn.volume.shape) - 1) / 2)), (z, y, x), CROP_SPACING_MM)
+    # No sample may lie outside the scan, or a label would lie on air.
+    last = np.asarray(ct.shape) - 1
+    z, y, x = (int(e // s) + 1 for e, s in zip(last * np.asarray(ct.spacing_mm), CROP_SPACING_MM, strict=True))
+    grid = Grid.axial(point(ct.to_lps(last / 2)), (z, y, x), CROP_SPACING_MM)
     hu = ct.sample(grid)
     labels = _nearest(drawn.volume, drawn.trabecular(protocol.thickness_mm), grid)
     bodies = _nearest(drawn.volume, drawn.body, grid)

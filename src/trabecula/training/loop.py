@@ -66,7 +66,7 @@ def train(
             if step % 10 == 0:
                 entry = {
                     "step": step,
-                    "loss": round(float(value), 4),
+                    "loss": round(value.item(), 4),
                     "rate": rate,
                     "s": round(time.monotonic() - started),
                 }

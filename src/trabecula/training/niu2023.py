@@ -97,16 +97,17 @@ def densitometer(work: Path, minutes: float = 25.0, steps: int = 3000, seed: int
 
     def loss(network: nn.Module, batch: tuple[Tensor, Tensor], centres: Tensor = centres) -> Tensor:
         image, bmd = batch
-        scores = network(image.to(memory_format=torch.channels_last_3d)).float()
+        scores = network(image).float()
         # The focal loss alone is content with a wide distribution; the second term centres its expectation.
         error = losses.expected_bmd(scores, centres) - bmd
         return losses.focal(scores, losses.soft_bins(bmd, centres)) + 0.05 * error.abs().mean()
 
     train(
-        DenseNet3d(len(centres)).to(memory_format=torch.channels_last_3d),
+        DenseNet3d(len(centres)),
         batches.density_batches(work / "crops", seed, size, *DENSITY.window_hu, DENSITY.shape),
         partial(loss),
-        Schedule(steps=steps, learning_rate=5e-4, minutes=minutes),
+        # In bf16 the weight gradients of the last blocks, a voxel or two across, came out infinite (torch 2.15, CPU).
+        Schedule(steps=steps, learning_rate=5e-4, minutes=minutes, bf16=False),
         work / "densitometer",
     )
 

@@ -1,0 +1,58 @@
+"""The codes that say what was found: SNOMED CT, DICOM and UCUM where they have one, a private scheme where not.
+
+No standard concept was found for volumetric BMD by quantitative CT (those of LOINC are for DXA), nor for what
+withholds a vertebra, so that these stand in a scheme of our own, declared in every object that uses it.
+"""
+
+import uuid
+
+from pydicom import Dataset
+from pydicom.sr.coding import Code
+
+from trabecula.anatomy import SNOMED_CODES, Level
+
+SCHEME = "99TRABECULA"
+SCHEME_UID = f"2.25.{uuid.uuid5(uuid.NAMESPACE_URL, 'urn:trabecula:codes').int}"
+
+VOLUMETRIC_BMD = Code("vbmd", SCHEME, "Volumetric bone mineral density, K2HPO4-equivalent")
+BMD_CATEGORY = Code("bmd-category", SCHEME, "Bone mineral density category")
+WITHHELD_BECAUSE = Code("withheld-because", SCHEME, "Bone mineral density withheld because")
+DOUBTED_BECAUSE = Code("doubted-because", SCHEME, "Result doubted because")
+DECIDES_CATEGORY = Code("decides-category", SCHEME, "Vertebra decides the category")
+
+MG_PER_CM3 = Code("mg/cm3", "UCUM", "mg/cm3")
+CM3 = Code("cm3", "UCUM", "cm3")
+HOUNSFIELD = Code("[hnsf'U]", "UCUM", "Hounsfield unit")
+
+UPPER_UNCERTAINTY = Code("371886008", "SCT", "+, range of upper measurement uncertainty")
+LOWER_UNCERTAINTY = Code("371885007", "SCT", "-, range of lower measurement uncertainty")
+
+LUMBAR_SPINE = Code("122496007", "SCT", "Lumbar spine")
+CATEGORIES = {
+    "normal": Code("17621005", "SCT", "Normal"),
+    "osteopenia": Code("312894000", "SCT", "Osteopenia"),
+    "osteoporosis": Code("64859006", "SCT", "Osteoporosis"),
+    "undetermined": Code("82334004", "SCT", "Indeterminate"),
+}
+"""SNOMED CT concept of each category."""
+
+
+def vertebra_code(level: Level) -> Code:
+    """The vertebra as a body structure of SNOMED CT."""
+    region = "lumbar" if level.is_lumbar else "thoracic"
+    return Code(SNOMED_CODES[level], "SCT", f"{level} {region} vertebra")
+
+
+def reason_code(code: str) -> Code:
+    """A reason code of ours as a coded concept; its meaning is the code in words, at most 64 characters."""
+    return Code(code, SCHEME, code.replace("-", " ").capitalize()[:64])
+
+
+def declared_scheme() -> Dataset:
+    """The item of CodingSchemeIdentificationSequence that says whose the private codes are."""
+    item = Dataset()
+    item.CodingSchemeDesignator = SCHEME
+    item.CodingSchemeUID = SCHEME_UID
+    item.CodingSchemeName = "Trabecula, bone density from CT"
+    item.CodingSchemeResponsibleOrganization = "Trabecula"
+    return item

@@ -1,0 +1,96 @@
+"""The Basic Application Confidentiality Profile (DICOM PS3.15, table E.1-1) for everything that is exported.
+
+The profile names what must go. Here it is turned about: only what is listed stays, and UIDs are replaced by new ones,
+the same for the same; so private elements and whatever a site put into a free text go too.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from highdicom import UID
+from pydicom import Dataset
+from pydicom.uid import UID as AnyUID
+
+from trabecula.records import Scan
+
+KEPT = (
+    *("SpecificCharacterSet", "SOPClassUID", "Modality", "Manufacturer", "ManufacturerModelName"),
+    *("SamplesPerPixel", "PhotometricInterpretation", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit"),
+    *("PixelRepresentation", "PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient", "SliceThickness"),
+    *("InstanceNumber", "PatientPosition"),
+)
+"""Not in the table, and needed to lay regions on the images."""
+
+REPLACED_UIDS = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
+EMPTIED = (
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "AccessionNumber"),
+    *("ReferringPhysicianName", "StudyID", "PositionReferenceIndicator"),
+)
+"""Action Z of the table: there, but empty."""
+
+NO_DATE, NO_TIME = "19000101", "000000"
+"""Dummy values where the standard wants a date (action D)."""
+
+METHOD = "DICOM PS3.15 Basic Application Confidentiality Profile"
+
+
+class Pseudonyms:
+    """New UIDs for old ones, the same for the same as long as the object lives; the pairs are never written down."""
+
+    def __init__(self) -> None:
+        self.pairs: dict[str, str] = {}
+
+    def of(self, uid: str) -> str:
+        return self.pairs.setdefault(uid, UID())
+
+
+def deidentified_headers(instances: Iterable[Dataset], pseudonyms: Pseudonyms) -> tuple[Dataset, ...]:
+    """The headers of the source images with nothing in them but geometry, machine and new UIDs."""
+    return tuple(_deidentified(instance, pseudonyms) for instance in instances)
+
+
+def deidentified_scan(scan: Scan, pseudonyms: Pseudonyms) -> Scan:
+    """The scan as the report tells it: no age, sex, descriptions or original UIDs."""
+    said = scan.acquisition
+    study, series = said.study_instance_uid, said.series_instance_uid
+    acquisition = replace(
+        said,
+        contrast_agent=None if said.contrast_agent is None else "recorded",
+        series_description=None,
+        study_instance_uid=None if study is None else pseudonyms.of(study),
+        series_instance_uid=None if series is None else pseudonyms.of(series),
+        patient_sex=None,
+        patient_age_years=None,
+    )
+    return replace(scan, acquisition=acquisition)
+
+
+def without_dates(made: Dataset) -> Dataset:
+    """An object of ours without the day it was made, and marked as de-identified."""
+    for name in ("InstanceCreationDate", "InstanceCreationTime", "SeriesDate", "SeriesTime"):
+        if name in made:
+            delattr(made, name)
+    for name, dummy in (("ContentDate", NO_DATE), ("ContentTime", NO_TIME)):
+        if name in made:
+            setattr(made, name, dummy)
+    made.PatientIdentityRemoved = "YES"
+    made.DeidentificationMethod = METHOD
+    made.LongitudinalTemporalInformationModified = "REMOVED"
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator = "113100", "DCM"
+    item.CodeMeaning = "Basic Application Confidentiality Profile"
+    made.DeidentificationMethodCodeSequence = [item]
+    return made
+
+
+def _deidentified(instance: Dataset, pseudonyms: Pseudonyms) -> Dataset:
+    clean = Dataset()
+    for name in KEPT:
+        if name in instance:
+            setattr(clean, name, instance[name].value)
+    for name in REPLACED_UIDS:
+        if instance.get(name):
+            setattr(clean, name, AnyUID(pseudonyms.of(str(instance[name].value))))
+    for name in EMPTIED:
+        setattr(clean, name, "")
+    return clean

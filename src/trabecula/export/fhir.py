@@ -1,0 +1,241 @@
+"""The result as a FHIR R4 Bundle that says the same as the SR: identifiers are the SR's tracking UIDs.
+
+A Bundle of type collection: DiagnosticReport, an Observation for the category and one for each vertebra, Device,
+and, where the input had DICOM headers, Patient and ImagingStudy.
+"""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydicom import Dataset
+from pydicom.sr.coding import Code
+from pydicom.valuerep import PersonName
+
+from trabecula import __version__
+from trabecula.anatomy import Level
+from trabecula.export import codes as ours
+from trabecula.flow.document import AssessmentDocument, VertebraEntry, document, rounded_bmd
+from trabecula.flow.page import NO_RULING_OUT, RESEARCH_ONLY
+from trabecula.records import Assessment
+
+Json = dict[str, Any]
+
+UCUM = "http://unitsofmeasure.org"
+SYSTEMS = {
+    "SCT": "http://snomed.info/sct",
+    "DCM": "http://dicom.nema.org/resources/ontology/DCM",
+    "UCUM": UCUM,
+    "LN": "http://loinc.org",
+    ours.SCHEME: f"urn:oid:{ours.SCHEME_UID}",
+}
+DICOM_UID = "urn:dicom:uid"
+IMAGING_STUDY_CODE = Code("18748-4", "LN", "Diagnostic imaging study")
+MEAN_HU = Code("112031", "DCM", "Attenuation Coefficient")
+VOLUME = Code("118565006", "SCT", "Volume")
+STANDARD_DEVIATION = Code("386136009", "SCT", "Standard Deviation")
+INTERVAL = Code("vbmd-interval", ours.SCHEME, "95% interval of volumetric bone mineral density")
+GENDERS = {"F": "female", "M": "male", "O": "other"}
+
+
+def fhir_bundle(
+    assessment: Assessment,
+    instances: Sequence[Dataset],
+    tracking: Mapping[Level | None, str],
+    made: Sequence[Dataset] = (),
+    deidentified: bool = False,
+) -> Json:
+    """The Bundle. ``instances`` are the headers of the CT (none without DICOM), ``made`` the DICOM objects of ours."""
+    told = document(assessment, {})
+    links = {name: f"urn:uuid:{uuid.uuid4()}" for name in ("Patient", "ImagingStudy", "Device", "DiagnosticReport")}
+    about: Json = {"status": "preliminary", "category": [_concept_of(_category())], "device": _link(links["Device"])}
+    resources: list[tuple[str, Json]] = [(links["Device"], _device())]
+    if instances:
+        resources.append((links["Patient"], _patient(instances[0])))
+        resources.append((links["ImagingStudy"], _study(instances, made, links["Patient"])))
+        about |= {"subject": _link(links["Patient"]), "derivedFrom": [_link(links["ImagingStudy"])]}
+        day = _day(instances[0].get("AcquisitionDate") or instances[0].get("StudyDate"))
+        about |= {"effectiveDateTime": day} if day else {}
+    vertebrae = [(f"urn:uuid:{uuid.uuid4()}", _vertebra(one, about, tracking)) for one in told.vertebrae]
+    category_link = f"urn:uuid:{uuid.uuid4()}"
+    category = _category_observation(assessment, told, about, tracking, [link for link, _ in vertebrae])
+    results = [category_link, *(link for link, _ in vertebrae)]
+    report = _report(assessment, told, about, results, links["ImagingStudy"] if instances else None)
+    entries = [(links["DiagnosticReport"], report), (category_link, category), *vertebrae, *resources]
+    bundle: Json = {"resourceType": "Bundle", "type": "collection"}
+    if deidentified:
+        system = "http://terminology.hl7.org/CodeSystem/v3-ObservationValue"
+        bundle["meta"] = {"security": [{"system": system, "code": "ANONYED", "display": "anonymized"}]}
+    return bundle | {"entry": [{"fullUrl": link, "resource": resource} for link, resource in entries]}
+
+
+def _report(assessment: Assessment, told: AssessmentDocument, about: Json, results: list[str], study: str | None) -> Json:
+    category = told.diagnosis.category
+    bmd = told.diagnosis.bmd_mg_cm3
+    number = "" if bmd is None else f" {bmd:g} mg/cm3, mean of {' and '.join(told.diagnosis.levels_used)}."
+    carried = {key: about[key] for key in ("status", "category", "subject", "effectiveDateTime") if key in about}
+    return {
+        "resourceType": "DiagnosticReport",
+        **carried,
+        "code": _concept(IMAGING_STUDY_CODE),
+        "result": [_link(link) for link in results],
+        **({"imagingStudy": [_link(study)]} if study else {}),
+        "conclusion": f"{category.capitalize()}.{number} {RESEARCH_ONLY} {NO_RULING_OUT}",
+        "conclusionCode": [_concept(ours.CATEGORIES[assessment.diagnosis.category])],
+    }
+
+
+def _category_observation(
+    assessment: Assessment, told: AssessmentDocument, about: Json, tracking: Mapping[Level | None, str], members: list[str]
+) -> Json:
+    diagnosis = assessment.diagnosis
+    interval = diagnosis.bmd_interval_mg_cm3
+    mean: Json = {"code": _concept(ours.VOLUMETRIC_BMD)}
+    if diagnosis.bmd_mg_cm3 is None:
+        mean |= {"dataAbsentReason": _absent([reason.message for reason in assessment.reasons])}
+    else:
+        mean |= {"valueQuantity": _quantity(rounded_bmd(float(diagnosis.bmd_mg_cm3), 2), ours.MG_PER_CM3)}
+    made: Json = {
+        "resourceType": "Observation",
+        **about,
+        "identifier": [_identifier(tracking[None])],
+        "code": _concept(ours.BMD_CATEGORY),
+        "bodySite": _concept(ours.LUMBAR_SPINE),
+        "valueCodeableConcept": _concept(ours.CATEGORIES[diagnosis.category]),
+        "component": [mean, *_interval(None if interval is None else (round(interval[0], 2), round(interval[1], 2)))],
+        "note": [{"text": f"{RESEARCH_ONLY} {NO_RULING_OUT}"}]
+        + [{"text": f"{reason.message} [{reason.code}]"} for reason in told.reasons],
+    }
+    return made | ({"hasMember": [_link(member) for member in members]} if members else {})
+
+
+def _vertebra(vertebra: VertebraEntry, about: Json, tracking: Mapping[Level | None, str]) -> Json:
+    level = Level(vertebra.level)
+    made: Json = {
+        "resourceType": "Observation",
+        **about,
+        **({"identifier": [_identifier(tracking[level])]} if level in tracking else {}),
+        "code": _concept(ours.VOLUMETRIC_BMD),
+        "bodySite": _concept(ours.vertebra_code(level)),
+    }
+    if vertebra.bmd_mg_cm3 is None:
+        made["dataAbsentReason"] = _absent([reason.message for reason in vertebra.reasons])
+    else:
+        made["valueQuantity"] = _quantity(vertebra.bmd_mg_cm3, ours.MG_PER_CM3)
+    components = _interval(vertebra.bmd_interval_mg_cm3)
+    if vertebra.mean_hu is not None:
+        components.append({"code": _concept(MEAN_HU), "valueQuantity": _quantity(vertebra.mean_hu, ours.HOUNSFIELD)})
+    if vertebra.sd_hu is not None:
+        quantity = _quantity(vertebra.sd_hu, ours.HOUNSFIELD)
+        components.append({"code": _concept(STANDARD_DEVIATION), "valueQuantity": quantity})
+    cm3 = round(vertebra.volume_mm3 / 1000, 3)
+    components.append({"code": _concept(VOLUME), "valueQuantity": _quantity(cm3, ours.CM3)})
+    notes = [{"text": f"{reason.message} [{reason.code}]"} for reason in vertebra.reasons]
+    return made | {"component": components} | ({"note": notes} if notes else {})
+
+
+def _interval(interval: tuple[float, float] | None) -> list[Json]:
+    if interval is None:
+        return []
+    low, high = (_quantity(value, ours.MG_PER_CM3) for value in interval)
+    return [{"code": _concept(INTERVAL), "valueRange": {"low": low, "high": high}}]
+
+
+def _device() -> Json:
+    return {
+        "resourceType": "Device",
+        "deviceName": [{"name": "Trabecula", "type": "manufacturer-name"}],
+        "version": [{"value": __version__}],
+        "note": [{"text": RESEARCH_ONLY}],
+    }
+
+
+def _patient(header: Dataset) -> Json:
+    patient: Json = {"resourceType": "Patient", "gender": GENDERS.get(str(header.get("PatientSex") or ""), "unknown")}
+    number, name = str(header.get("PatientID") or ""), header.get("PatientName")
+    if number:
+        patient["identifier"] = [{"value": number}]
+    names = [_name(group) for group in str(name or "").split("=") if group.strip("^ ")]
+    if names:
+        patient["name"] = names
+    born = _day(header.get("PatientBirthDate"))
+    return patient | ({"birthDate": born} if born else {})
+
+
+def _name(group: str) -> Json:
+    """One way of writing a DICOM name (alphabetic, ideographic or phonetic)."""
+    parts = PersonName(group)
+    made: Json = {"text": " ".join(part for part in group.split("^") if part)}
+    if parts.family_name:
+        made["family"] = str(parts.family_name)
+    given = [str(part) for part in (parts.given_name, parts.middle_name) if part]
+    return made | ({"given": given} if given else {})
+
+
+def _study(instances: Sequence[Dataset], made: Sequence[Dataset], patient: str) -> Json:
+    """The study with the series that was read and those that were made."""
+    first = instances[0]
+    day = _day(first.get("StudyDate"))
+    study: Json = {
+        "resourceType": "ImagingStudy",
+        "identifier": [{"system": DICOM_UID, "value": f"urn:oid:{first.StudyInstanceUID}"}],
+        "status": "available",
+        "subject": _link(patient),
+        "series": [_series(instances), *(_series([one]) for one in made)],
+    }
+    return study | ({"started": day} if day else {})
+
+
+def _series(instances: Sequence[Dataset]) -> Json:
+    first = instances[0]
+    modality = str(first.Modality)
+    return {
+        "uid": str(first.SeriesInstanceUID),
+        "modality": {"system": SYSTEMS["DCM"], "code": modality},
+        "numberOfInstances": len(instances),
+        "instance": [
+            {
+                "uid": str(one.SOPInstanceUID),
+                "sopClass": {"system": "urn:ietf:rfc:3986", "code": f"urn:oid:{one.SOPClassUID}"},
+            }
+            for one in instances
+        ],
+    }
+
+
+def _category() -> Json:
+    system = "http://terminology.hl7.org/CodeSystem/observation-category"
+    return {"system": system, "code": "imaging", "display": "Imaging"}
+
+
+def _absent(because: list[str]) -> Json:
+    system = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
+    coding = {"system": system, "code": "not-performed", "display": "Not Performed"}
+    return {"coding": [coding], "text": " ".join(because) or "Withheld."}
+
+
+def _concept(code: Code) -> Json:
+    coding = {"system": SYSTEMS[code.scheme_designator], "code": code.value, "display": code.meaning}
+    return {"coding": [coding], "text": code.meaning}
+
+
+def _concept_of(coding: Json) -> Json:
+    return {"coding": [coding]}
+
+
+def _quantity(value: float, unit: Code) -> Json:
+    return {"value": value, "unit": unit.meaning, "system": UCUM, "code": unit.value}
+
+
+def _identifier(uid: str) -> Json:
+    return {"system": DICOM_UID, "value": f"urn:oid:{uid}"}
+
+
+def _link(to: str) -> Json:
+    return {"reference": to}
+
+
+def _day(date: Any) -> str | None:
+    """A DICOM date as FHIR writes it; None for one that is none."""
+    digits = str(date or "")
+    return f"{digits[:4]}-{digits[4:6]}-{digits[6:]}" if len(digits) == 8 and digits.isdigit() else None

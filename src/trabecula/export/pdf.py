@@ -1,0 +1,67 @@
+"""The report as a PDF, and as an Encapsulated PDF of the study."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import highdicom as hd
+from pydicom import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.uid import EncapsulatedPDFStorage
+
+from trabecula.errors import Defect
+from trabecula.export.series import TRANSFER_SYNTAX, NewSeries, finished
+
+SERIES = NewSeries(9003, "report")
+
+
+def pdf_of(html: str) -> bytes:
+    """The page printed; nothing is fetched, its pictures are part of it.
+
+    Raises:
+        Defect: the system library that sets text is not installed.
+    """
+    try:
+        from weasyprint import HTML
+        from weasyprint.urls import URLFetcher
+    except OSError as error:
+        raise Defect(
+            "pdf-library-missing",
+            "The report cannot be printed: the library Pango is not installed"
+            " (Debian: apt-get install libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0).",
+        ) from error
+    printed: bytes = HTML(string=html, url_fetcher=URLFetcher(allowed_protocols=["data"])).write_pdf()
+    return printed
+
+
+def encapsulated(pdf: bytes, instances: Sequence[Dataset]) -> Dataset:
+    """The PDF as a DICOM object of the study, not verified by anybody."""
+    first = instances[0]
+    made = hd.SOPClass(
+        study_instance_uid=first.StudyInstanceUID,
+        sop_class_uid=EncapsulatedPDFStorage,
+        modality="DOC",
+        transfer_syntax_uid=TRANSFER_SYNTAX,
+        content_date=datetime.now().date(),
+        content_time=datetime.now().time(),
+        **SERIES.arguments(),
+    )
+    made.copy_patient_and_study_information(first)
+    made.ConversionType = "WSD"
+    made.AcquisitionDateTime = None
+    made.BurnedInAnnotation = "NO"
+    made.DocumentTitle = "Trabecula: bone density from CT; preliminary, unverified, research use only"
+    title = codes.DCM.ImagingMeasurementReport
+    made.ConceptNameCodeSequence = [hd.sr.CodedConcept.from_code(title)]
+    made.VerificationFlag = "UNVERIFIED"
+    made.SourceInstanceSequence = [_reference(instance) for instance in instances]
+    made.MIMETypeOfEncapsulatedDocument = "application/pdf"
+    made.EncapsulatedDocumentLength = len(pdf)
+    made.EncapsulatedDocument = pdf + b"\0" * (len(pdf) % 2)
+    return finished(made)
+
+
+def _reference(instance: Dataset) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID = instance.SOPClassUID
+    item.ReferencedSOPInstanceUID = instance.SOPInstanceUID
+    return item

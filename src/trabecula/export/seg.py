@@ -1,0 +1,67 @@
+"""The regions as a DICOM Segmentation: one binary segment for each vertebra, on the grid of the CT as given."""
+
+from collections.abc import Mapping, Sequence
+
+import highdicom as hd
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+from pydicom.sr.codedict import codes
+
+from trabecula import __version__
+from trabecula.anatomy import MEASURED_LEVELS, Level
+from trabecula.export.codes import vertebra_code
+from trabecula.export.series import MANUFACTURER, TRANSFER_SYNTAX, NewSeries, finished
+from trabecula.records import Assessment
+
+SERIES = NewSeries(9001, "trabecular regions")
+
+
+def segmented_levels(assessment: Assessment) -> tuple[Level, ...]:
+    """The vertebrae that have a region, cranial first: segment n is the nth of them."""
+    found = set(np.unique(assessment.regions.labels).tolist())
+    return tuple(level for level in MEASURED_LEVELS if level.verse_id in found)
+
+
+def segmentation(
+    assessment: Assessment, instances: Sequence[Dataset], tracking: Mapping[Level, str]
+) -> hd.seg.Segmentation:
+    """The object; ``instances`` are the slices in the order of the grid as given, ``tracking`` a UID for each level."""
+    levels = segmented_levels(assessment)
+    given: NDArray[np.uint8] = assessment.scan.orientation.undo(assessment.regions.labels)
+    numbered = np.zeros(given.shape, np.uint8)
+    for number, level in enumerate(levels, start=1):
+        numbered[given == level.verse_id] = number
+    made = hd.seg.Segmentation(
+        source_images=instances,
+        pixel_array=numbered,
+        segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+        segment_descriptions=[_segment(number, level, tracking[level]) for number, level in enumerate(levels, start=1)],
+        content_label="TRABECULAR",
+        content_description="Trabecular regions; research use only, unverified",
+        transfer_syntax_uid=TRANSFER_SYNTAX,
+        **SERIES.arguments(),
+    )
+    finished(made)
+    return made
+
+
+def tracking_identifier(level: Level) -> str:
+    """The name under which a region is followed from one object to the next."""
+    return f"Trabecula {level} trabecular region"
+
+
+def _segment(number: int, level: Level, uid: str) -> hd.seg.SegmentDescription:
+    return hd.seg.SegmentDescription(
+        segment_number=number,
+        segment_label=f"{level} trabecular bone",
+        segmented_property_category=codes.SCT.Tissue,
+        segmented_property_type=codes.SCT.BoneTissue,
+        algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+        algorithm_identification=hd.AlgorithmIdentificationSequence(
+            name="Trabecula", family=codes.cid7162.ArtificialIntelligence, version=__version__, source=MANUFACTURER
+        ),
+        tracking_uid=uid,
+        tracking_id=tracking_identifier(level),
+        anatomic_regions=[vertebra_code(level)],
+    )

@@ -1,0 +1,112 @@
+"""The instances a scan was read from. The scan itself holds no identifiers, so their headers are read again here."""
+
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from pydicom import Dataset
+
+from trabecula.dicom.files import MALFORMED, open_dataset
+from trabecula.dicom.pixels import hounsfield
+from trabecula.dicom.planes import LeftOut, Plane, planes_of
+from trabecula.dicom.series import Series, group
+from trabecula.errors import Refusal
+from trabecula.formats.archive import unpacked
+from trabecula.formats.damage import muted
+from trabecula.records import Scan
+
+SAME_PLACE_MM = 0.1
+"""Headers round positions; slices whose place is further off are others."""
+
+MENDED = ("slices-interpolated", "spacing-uneven", "gantry-tilt", "slices-realigned")
+"""Reasons of reading that say: the grid that was screened is not that of the images."""
+
+
+def source_instances(given: Path, scan: Scan) -> tuple[Dataset, ...]:
+    """The headers of the slices that ``scan`` was read from, in the order of its grid as given, without pixels.
+
+    Raises:
+        Refusal: the input has no DICOM headers, or its slices are not those of the grid that was screened.
+    """
+    if scan.acquisition.source != "dicom":
+        raise Refusal(
+            "no-dicom-headers",
+            "DICOM objects belong to a study, and this input has no DICOM headers."
+            " Give the DICOM series itself, or leave --dicom out.",
+        )
+    mended = [reason.code for reason in scan.reasons if reason.code in MENDED]
+    if mended:
+        raise Refusal(
+            "dicom-grid-mended",
+            f"The slices had to be interpolated ({', '.join(mended)}), so that regions cannot be laid on the images as"
+            " they are. Leave --dicom out; regions.nii.gz holds the regions on the mended grid.",
+        )
+    with _files(given) as files, muted("pydicom"):
+        for series in _series(files, scan):
+            if _same_place(series, scan) and _same_pixels(series, scan):
+                return tuple(headers(plane.dataset) for plane in series.planes)
+    raise Refusal(
+        "dicom-source-unclear",
+        "The slices that were screened could not be found again one by one in the input (one file for each slice is"
+        " needed). Leave --dicom out.",
+    )
+
+
+def headers(dataset: Dataset) -> Dataset:
+    """Every public header as a dataset of its own, texts decoded; the pixels stay behind."""
+    kept = Dataset()
+    for tag in dataset.keys():  # noqa: SIM118 - iterating a dataset would read the pixels
+        if tag.group < 0x5000 and not tag.is_private:
+            kept.add(dataset[tag])
+    kept.SpecificCharacterSet = "ISO_IR 192"
+    return kept
+
+
+@contextmanager
+def _files(given: Path) -> Iterator[Sequence[Path]]:
+    if given.is_dir():
+        yield sorted(path for path in given.rglob("*") if path.is_file())
+    elif zipfile.is_zipfile(given):
+        with unpacked(given) as files:
+            yield files
+    else:
+        yield [given]
+
+
+def _series(files: Sequence[Path], scan: Scan) -> list[Series]:
+    """What the planes of the scan's series UID make up."""
+    planes: list[Plane] = []
+    for path in files:
+        try:
+            dataset = open_dataset(path)
+            if dataset is None or dataset.get("SeriesInstanceUID") != scan.acquisition.series_instance_uid:
+                continue
+            found = planes_of(dataset)
+        except (Refusal, *MALFORMED):
+            continue
+        if not isinstance(found, LeftOut) and len(found) == 1 and "PerFrameFunctionalGroupsSequence" not in dataset:
+            planes += found
+    return group(planes)[0]
+
+
+def _same_place(series: Series, scan: Scan) -> bool:
+    affine = scan.orientation.undo_affine(scan.volume.affine, scan.volume.shape)
+    count, rows, columns = scan.orientation.undo(scan.volume.hu).shape
+    first = series.planes[0]
+    if (len(series.planes), first.rows, first.columns) != (count, rows, columns):
+        return False
+    places = affine[:3, 3] + np.arange(count)[:, None] * affine[:3, 0]
+    off = np.linalg.norm([plane.position_mm for plane in series.planes] - places, axis=1)
+    return bool(off.max() < max(SAME_PLACE_MM, 0.05 * series.step_mm))
+
+
+def _same_pixels(series: Series, scan: Scan) -> bool:
+    """Whether the middle slice is the one screened: phases of one series lie at the same places."""
+    middle = len(series.planes) // 2
+    try:
+        shown = hounsfield(series.planes[middle])
+    except Refusal:
+        return False
+    return bool(np.array_equal(shown, scan.orientation.undo(scan.volume.hu)[middle]))

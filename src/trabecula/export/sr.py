@@ -1,0 +1,161 @@
+"""The result as a Comprehensive 3D SR after TID 1500: a group of measurements for each vertebra, one for the spine."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import highdicom as hd
+from highdicom import sr
+from pydicom import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
+
+from trabecula import __version__
+from trabecula.anatomy import Level
+from trabecula.export import codes as ours
+from trabecula.export.seg import segmented_levels, tracking_identifier
+from trabecula.export.series import MANUFACTURER, MODEL, SERIAL_NUMBER, TRANSFER_SYNTAX, NewSeries, finished
+from trabecula.flow.document import rounded_bmd
+from trabecula.flow.page import NO_RULING_OUT, RESEARCH_ONLY
+from trabecula.records import Assessment, Reason, VertebraDensity
+
+SERIES = NewSeries(9002, "bone density")
+SPINE_IDENTIFIER = "Trabecula category"
+MAX_PARAMETER = 64
+
+Interval = tuple[float, float]
+
+
+def structured_report(
+    assessment: Assessment,
+    instances: Sequence[Dataset],
+    regions: hd.seg.Segmentation | None,
+    tracking: Mapping[Level | None, str],
+) -> sr.Comprehensive3DSR:
+    """The report, preliminary and unverified. ``tracking`` has a UID for each level, and for None that of the spine."""
+    levels = segmented_levels(assessment)
+    groups = [_spine(assessment, tracking[None])]
+    for vertebra in assessment.densities.vertebrae:
+        if regions is not None and vertebra.level in levels:
+            segment = sr.ReferencedSegment.from_segmentation(regions, levels.index(vertebra.level) + 1)
+            groups.append(_vertebra(vertebra, assessment, segment, tracking[vertebra.level]))
+    content = sr.MeasurementReport(
+        observation_context=_observer(),
+        procedure_reported=codes.LN.CTUnspecifiedBodyRegion,
+        imaging_measurements=groups,
+        title=codes.DCM.ImagingMeasurementReport,
+    )
+    made = sr.Comprehensive3DSR(
+        evidence=[*instances, *([] if regions is None else [regions])],
+        content=content,
+        is_complete=True,
+        is_final=False,
+        is_verified=False,
+        transfer_syntax_uid=TRANSFER_SYNTAX,
+        **SERIES.arguments(),
+    )
+    finished(made)
+    return made
+
+
+def _observer() -> sr.ObservationContext:
+    device = sr.DeviceObserverIdentifyingAttributes(
+        uid=hd.UID(), name="Trabecula", manufacturer_name=MANUFACTURER, model_name=MODEL, serial_number=SERIAL_NUMBER
+    )
+    return sr.ObservationContext(
+        observer_device_context=sr.ObserverContext(codes.DCM.Device, device),
+    )
+
+
+def _algorithm(assessment: Assessment) -> sr.AlgorithmIdentification:
+    calibration = assessment.densities.calibration
+    facts = {"recipe": assessment.recipe} | {key: calibration[key] for key in ("rung", "material") if key in calibration}
+    parameters = [f"{name}: {value}"[:MAX_PARAMETER] for name, value in facts.items()]
+    return sr.AlgorithmIdentification(name="Trabecula", version=__version__, parameters=parameters)
+
+
+def _vertebra(
+    vertebra: VertebraDensity, assessment: Assessment, segment: sr.ReferencedSegment, uid: str
+) -> sr.VolumetricROIMeasurementsAndQualitativeEvaluations:
+    """One vertebra: what was measured, or why its density is withheld."""
+    diagnosis = assessment.diagnosis
+    decides = diagnosis.bmd_mg_cm3 is not None and vertebra.level in diagnosis.levels_used
+    measurements = [
+        sr.Measurement(name=codes.SCT.Volume, value=round(vertebra.volume_mm3 / 1000, 3), unit=ours.CM3),
+    ]
+    for value, derivation in ((vertebra.mean_hu, codes.SCT.Mean), (vertebra.sd_hu, codes.SCT.StandardDeviation)):
+        if math.isfinite(value):
+            name = codes.DCM.AttenuationCoefficient
+            hu = round(float(value), 2)
+            measurements.append(sr.Measurement(name=name, value=hu, unit=ours.HOUNSFIELD, derivation=derivation))
+    if vertebra.bmd_mg_cm3 is not None:
+        measurements.append(_bmd(vertebra.bmd_mg_cm3, vertebra.bmd_interval_mg_cm3, codes.SCT.Mean))
+    because = ours.DOUBTED_BECAUSE if vertebra.measurable else ours.WITHHELD_BECAUSE
+    yes_or_no = codes.SCT.Yes if decides else codes.SCT.No
+    made = sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=sr.TrackingIdentifier(uid=uid, identifier=tracking_identifier(vertebra.level)),
+        referenced_segment=segment,
+        finding_type=codes.SCT.BoneTissue,
+        algorithm_id=_algorithm(assessment),
+        finding_sites=[sr.FindingSite(ours.vertebra_code(vertebra.level))],
+        measurements=measurements,
+        qualitative_evaluations=[
+            sr.QualitativeEvaluation(ours.DECIDES_CATEGORY, yes_or_no),
+            *_coded(because, vertebra.reasons),
+        ],
+    )
+    _comment(made[0], [reason.message for reason in vertebra.reasons])
+    return made
+
+
+def _spine(assessment: Assessment, uid: str) -> sr.MeasurementsAndQualitativeEvaluations:
+    """The category, what it rests on, and the doubts that concern the whole of it."""
+    diagnosis = assessment.diagnosis
+    bmd = diagnosis.bmd_mg_cm3
+    made = sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=sr.TrackingIdentifier(uid=uid, identifier=SPINE_IDENTIFIER),
+        finding_type=ours.BMD_CATEGORY,
+        algorithm_id=_algorithm(assessment),
+        finding_sites=[sr.FindingSite(ours.LUMBAR_SPINE)],
+        measurements=[] if bmd is None else [_bmd(bmd, diagnosis.bmd_interval_mg_cm3, codes.SCT.Mean)],
+        qualitative_evaluations=[
+            sr.QualitativeEvaluation(ours.BMD_CATEGORY, ours.CATEGORIES[diagnosis.category]),
+            *_coded(ours.DOUBTED_BECAUSE, assessment.reasons),
+        ],
+    )
+    levels = " and ".join(diagnosis.levels_used) or "no level"
+    told = f"{RESEARCH_ONLY} {NO_RULING_OUT} Levels used: {levels}."
+    _comment(made[0], [told, *(reason.message for reason in assessment.reasons)])
+    return made
+
+
+def _bmd(bmd_mg_cm3: float, interval: Interval | None, derivation: Code) -> sr.Measurement:
+    """The density, and how far its interval reaches to either side."""
+    value = rounded_bmd(float(bmd_mg_cm3), 2)
+    made = sr.Measurement(name=ours.VOLUMETRIC_BMD, value=value, unit=ours.MG_PER_CM3, derivation=derivation)
+    if interval is not None:
+        reaches = (
+            (ours.UPPER_UNCERTAINTY, interval[1] - value),
+            (ours.LOWER_UNCERTAINTY, value - interval[0]),
+        )
+        for name, reach in reaches:
+            made[0].ContentSequence.append(
+                sr.NumContentItem(
+                    name=name,
+                    value=round(max(float(reach), 0.0), 2),
+                    unit=ours.MG_PER_CM3,
+                    relationship_type=sr.RelationshipTypeValues.HAS_PROPERTIES,
+                )
+            )
+    return made
+
+
+def _coded(name: Code, reasons: Sequence[Reason]) -> list[sr.QualitativeEvaluation]:
+    """One evaluation for each different reason code."""
+    return [sr.QualitativeEvaluation(name, ours.reason_code(code)) for code in dict.fromkeys(r.code for r in reasons)]
+
+
+def _comment(group: Dataset, sentences: Sequence[str]) -> None:
+    for sentence in sentences:
+        group.ContentSequence.append(
+            sr.TextContentItem(codes.DCM.Comment, sentence, sr.RelationshipTypeValues.CONTAINS)
+        )

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that the tests use beside Python. Screening needs none of them.
 #   dicom3tools   dciodvfy, which holds every DICOM file we write against the standard
+#   dcmtk         dsrdump, which reads our structured reports as another program does
+#   libpango...   what weasyprint sets text with, for the report as PDF (--dicom)
 set -euo pipefail
 
-packages=(dicom3tools)
+packages=(dicom3tools dcmtk libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-dejavu-core)
 # Debian keeps what "python3 -m venv" needs in a package of its own.
 python="${PYTHON:-python3.11}"
 "$python" -c 'import ensurepip' 2>/dev/null || packages+=(python3.11 python3.11-venv)

@@ -1,21 +1,23 @@
-"""What a department receives beside the report: prepared before anything is computed, written into its folder."""
+"""What a department receives beside the report: prepared before anything is computed, written into its folder.
+
+highdicom and weasyprint load slowly: only what makes an object imports them.
+"""
 
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from highdicom import UID
+from pydicom.uid import generate_uid
 
 from trabecula.anatomy import Level
-from trabecula.export.capture import secondary_capture
 from trabecula.export.deidentify import Pseudonyms, deidentified_headers, deidentified_scan, without_dates
 from trabecula.export.fhir import fhir_bundle
-from trabecula.export.pdf import encapsulated, pdf_of
-from trabecula.export.seg import segmentation, segmented_levels
-from trabecula.export.source import source_instances
-from trabecula.export.sr import structured_report
+from trabecula.export.regions import segmented_levels
+from trabecula.export.source import series_headers, source_instances
+from trabecula.flow.document import rounded_bmd
 from trabecula.flow.report import PAGE
+from trabecula.formats.damage import muted
 from trabecula.records import Assessment, Scan
 
 if TYPE_CHECKING:
@@ -34,6 +36,9 @@ class Wanted:
     deidentify: bool = False
 
 
+REPORT_ALONE = Wanted()
+
+
 @dataclass(frozen=True)
 class Export:
     """A scan ready to be screened, and what its exports need to know of the input."""
@@ -42,28 +47,37 @@ class Export:
     scan: Scan = field(repr=False)  # without identifying facts where that is wanted
     instances: "tuple[Dataset, ...]" = field(repr=False)  # headers of the source images; none without DICOM
 
+    @property
+    def run(self) -> dict[str, Any]:
+        """What the run record says in place of its own facts."""
+        return {"written_utc": "removed", "deidentified": True} if self.wanted.deidentify else {}
+
     def write(self, assessment: Assessment, folder: Path) -> None:
         """Write the exports into ``folder``, which holds report.html and the overlays already."""
-        tracking: dict[Level | None, str] = {level: UID() for level in segmented_levels(assessment)}
-        tracking[None] = UID()
+        levels = {*segmented_levels(assessment), *(one.level for one in assessment.densities.vertebrae)}
+        tracking: dict[Level | None, str] = {level: generate_uid() for level in (None, *sorted(levels))}
         made: dict[str, Dataset] = {}
         if self.wanted.dicom:
-            made = self._objects(assessment, folder, tracking)
-            (folder / DICOM_FOLDER).mkdir()
-            for name, one in made.items():
-                one.save_as(folder / DICOM_FOLDER / name, enforce_file_format=True)
+            with muted("pydicom"):  # its warnings quote names
+                made = self._objects(assessment, folder, tracking)
+                (folder / DICOM_FOLDER).mkdir()
+                for name, one in made.items():
+                    one.save_as(folder / DICOM_FOLDER / name, enforce_file_format=True)
         if self.wanted.fhir:
             bundle = fhir_bundle(
                 assessment, self.instances, tracking, tuple(made.values()), deidentified=self.wanted.deidentify
             )
             (folder / FHIR).write_text(json.dumps(bundle, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
-    def _objects(
-        self, assessment: Assessment, folder: Path, tracking: dict[Level | None, str]
-    ) -> "dict[str, Dataset]":
+    def _objects(self, assessment: Assessment, folder: Path, tracking: dict[Level | None, str]) -> "dict[str, Dataset]":
         """SEG (where there is a region), SR, PDF and picture, by file name."""
-        of_levels = {level: uid for level, uid in tracking.items() if level is not None}
-        regions = segmentation(assessment, self.instances, of_levels) if of_levels else None
+        from trabecula.export.capture import secondary_capture
+        from trabecula.export.pdf import encapsulated, pdf_of
+        from trabecula.export.seg import segmentation
+        from trabecula.export.sr import structured_report
+
+        drawn = segmented_levels(assessment)
+        regions = segmentation(assessment, self.instances, tracking) if drawn else None
         pdf = pdf_of((folder / PAGE).read_text(encoding="utf-8"))
         (folder / PDF).write_bytes(pdf)
         pictures = [(folder / name).read_bytes() for name in OVERLAYS]
@@ -84,7 +98,7 @@ def prepare(given: Path, scan: Scan, wanted: Wanted) -> Export:
     if wanted.dicom:
         instances = source_instances(given, scan)
     elif wanted.fhir and scan.acquisition.source == "dicom":
-        instances = source_instances(given, scan, on_grid=False)
+        instances = series_headers(given, scan)
     if not wanted.deidentify:
         return Export(wanted, scan, instances)
     pseudonyms = Pseudonyms()
@@ -93,5 +107,5 @@ def prepare(given: Path, scan: Scan, wanted: Wanted) -> Export:
 
 def _heading(assessment: Assessment) -> str:
     diagnosis = assessment.diagnosis
-    bmd = "" if diagnosis.bmd_mg_cm3 is None else f" {diagnosis.bmd_mg_cm3:.0f} mg/cm3"
+    bmd = "" if diagnosis.bmd_mg_cm3 is None else f" {rounded_bmd(diagnosis.bmd_mg_cm3, 1)} mg/cm3"
     return f"{diagnosis.category.capitalize()}{bmd} - Trabecula, research use only, unverified"

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from pydicom import Dataset
 
-from trabecula.export.series import TRANSFER_SYNTAX, NewSeries, finished
+from trabecula.export.series import TRANSFER_SYNTAX, NewSeries, finished, nameless
 
 SERIES = NewSeries(9004, "overlays")
 HEADING_PX = 44
@@ -18,18 +18,19 @@ HEADING_PX = 44
 def secondary_capture(pictures: list[bytes], heading: str, instance: Dataset) -> Dataset:
     """An RGB picture of the study that ``instance`` belongs to. ``pictures`` are PNGs, ``heading`` one line above."""
     made = hd.sc.SCImage.from_ref_dataset(
-        ref_dataset=instance,
+        ref_dataset=nameless(instance),
         pixel_array=side_by_side(pictures, heading),
         photometric_interpretation=hd.PhotometricInterpretationValues.RGB,
         bits_allocated=8,
         coordinate_system=hd.CoordinateSystemNames.PATIENT,
-        patient_orientation=("", ""),
+        patient_orientation=("L", "F"),  # emptied below: two planes side by side have none
         transfer_syntax_uid=TRANSFER_SYNTAX,
         **SERIES.arguments(),
     )
     made.BurnedInAnnotation = "NO"
-    made.ImageType = ["DERIVED", "SECONDARY"]
-    return finished(made)
+    made["PatientOrientation"].value = None
+    made.BodyPartExamined = "LSPINE"
+    return finished(made, instance)
 
 
 def side_by_side(pictures: list[bytes], heading: str) -> NDArray[Any]:

@@ -7,9 +7,8 @@ the same for the same; so private elements and whatever a site put into a free t
 from collections.abc import Iterable
 from dataclasses import replace
 
-from highdicom import UID
 from pydicom import Dataset
-from pydicom.uid import UID as AnyUID
+from pydicom.uid import UID, generate_uid
 
 from trabecula.records import Scan
 
@@ -41,7 +40,7 @@ class Pseudonyms:
         self.pairs: dict[str, str] = {}
 
     def of(self, uid: str) -> str:
-        return self.pairs.setdefault(uid, UID())
+        return self.pairs.setdefault(uid, generate_uid())
 
 
 def deidentified_headers(instances: Iterable[Dataset], pseudonyms: Pseudonyms) -> tuple[Dataset, ...]:
@@ -90,7 +89,7 @@ def _deidentified(instance: Dataset, pseudonyms: Pseudonyms) -> Dataset:
             setattr(clean, name, instance[name].value)
     for name in REPLACED_UIDS:
         if instance.get(name):
-            setattr(clean, name, AnyUID(pseudonyms.of(str(instance[name].value))))
+            setattr(clean, name, UID(pseudonyms.of(str(instance[name].value))))
     for name in EMPTIED:
         setattr(clean, name, "")
     return clean

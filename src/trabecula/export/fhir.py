@@ -69,11 +69,13 @@ def fhir_bundle(
     return bundle | {"entry": [{"fullUrl": link, "resource": resource} for link, resource in entries]}
 
 
-def _report(assessment: Assessment, told: AssessmentDocument, about: Json, results: list[str], study: str | None) -> Json:
+def _report(
+    assessment: Assessment, told: AssessmentDocument, about: Json, results: list[str], study: str | None
+) -> Json:
     category = told.diagnosis.category
     bmd = told.diagnosis.bmd_mg_cm3
     number = "" if bmd is None else f" {bmd:g} mg/cm3, mean of {' and '.join(told.diagnosis.levels_used)}."
-    carried = {key: about[key] for key in ("status", "category", "subject", "effectiveDateTime") if key in about}
+    carried: Json = {key: about[key] for key in ("status", "category", "subject", "effectiveDateTime") if key in about}
     return {
         "resourceType": "DiagnosticReport",
         **carried,
@@ -86,7 +88,11 @@ def _report(assessment: Assessment, told: AssessmentDocument, about: Json, resul
 
 
 def _category_observation(
-    assessment: Assessment, told: AssessmentDocument, about: Json, tracking: Mapping[Level | None, str], members: list[str]
+    assessment: Assessment,
+    told: AssessmentDocument,
+    about: Json,
+    tracking: Mapping[Level | None, str],
+    members: list[str],
 ) -> Json:
     diagnosis = assessment.diagnosis
     interval = diagnosis.bmd_interval_mg_cm3

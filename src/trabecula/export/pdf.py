@@ -45,7 +45,6 @@ def encapsulated(pdf: bytes, instances: Sequence[Dataset]) -> Dataset:
         content_time=datetime.now().time(),
         **SERIES.arguments(),
     )
-    made.copy_patient_and_study_information(first)
     made.ConversionType = "WSD"
     made.AcquisitionDateTime = None
     made.BurnedInAnnotation = "NO"
@@ -57,7 +56,7 @@ def encapsulated(pdf: bytes, instances: Sequence[Dataset]) -> Dataset:
     made.MIMETypeOfEncapsulatedDocument = "application/pdf"
     made.EncapsulatedDocumentLength = len(pdf)
     made.EncapsulatedDocument = pdf + b"\0" * (len(pdf) % 2)
-    return finished(made)
+    return finished(made, first)
 
 
 def _reference(instance: Dataset) -> Dataset:

@@ -9,22 +9,17 @@ from pydicom import Dataset
 from pydicom.sr.codedict import codes
 
 from trabecula import __version__
-from trabecula.anatomy import MEASURED_LEVELS, Level
+from trabecula.anatomy import Level
 from trabecula.export.codes import vertebra_code
-from trabecula.export.series import MANUFACTURER, TRANSFER_SYNTAX, NewSeries, finished
+from trabecula.export.regions import segmented_levels, tracking_identifier
+from trabecula.export.series import MANUFACTURER, TRANSFER_SYNTAX, NewSeries, finished, nameless
 from trabecula.records import Assessment
 
 SERIES = NewSeries(9001, "trabecular regions")
 
 
-def segmented_levels(assessment: Assessment) -> tuple[Level, ...]:
-    """The vertebrae that have a region, cranial first: segment n is the nth of them."""
-    found = set(np.unique(assessment.regions.labels).tolist())
-    return tuple(level for level in MEASURED_LEVELS if level.verse_id in found)
-
-
 def segmentation(
-    assessment: Assessment, instances: Sequence[Dataset], tracking: Mapping[Level, str]
+    assessment: Assessment, instances: Sequence[Dataset], tracking: Mapping[Level | None, str]
 ) -> hd.seg.Segmentation:
     """The object; ``instances`` are the slices in the order of the grid as given, ``tracking`` a UID for each level."""
     levels = segmented_levels(assessment)
@@ -33,7 +28,7 @@ def segmentation(
     for number, level in enumerate(levels, start=1):
         numbered[given == level.verse_id] = number
     made = hd.seg.Segmentation(
-        source_images=instances,
+        source_images=[nameless(instance) for instance in instances],
         pixel_array=numbered,
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
         segment_descriptions=[_segment(number, level, tracking[level]) for number, level in enumerate(levels, start=1)],
@@ -42,13 +37,8 @@ def segmentation(
         transfer_syntax_uid=TRANSFER_SYNTAX,
         **SERIES.arguments(),
     )
-    finished(made)
+    finished(made, instances[0])
     return made
-
-
-def tracking_identifier(level: Level) -> str:
-    """The name under which a region is followed from one object to the next."""
-    return f"Trabecula {level} trabecular region"
 
 
 def _segment(number: int, level: Level, uid: str) -> hd.seg.SegmentDescription:

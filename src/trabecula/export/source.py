@@ -2,11 +2,11 @@
 
 import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
-from pydicom import Dataset
+from pydicom import DataElement, Dataset
 
 from trabecula.dicom.files import MALFORMED, open_dataset
 from trabecula.dicom.pixels import hounsfield
@@ -54,13 +54,20 @@ def source_instances(given: Path, scan: Scan) -> tuple[Dataset, ...]:
     )
 
 
+def series_headers(given: Path, scan: Scan) -> tuple[Dataset, ...]:
+    """The headers of every readable instance of the series that ``scan`` was read from, in no order."""
+    with _files(given) as files, muted("pydicom"):
+        return tuple(headers(dataset) for dataset in _instances(files, scan))
+
+
 def headers(dataset: Dataset) -> Dataset:
     """Every public header as a dataset of its own, texts decoded; the pixels stay behind."""
     kept = Dataset()
     for tag in dataset.keys():  # noqa: SIM118 - iterating a dataset would read the pixels
         if tag.group < 0x5000 and not tag.is_private:
-            kept.add(dataset[tag])
-    kept.SpecificCharacterSet = "ISO_IR 192"
+            with suppress(*MALFORMED):  # a header that cannot be decoded is not handed on
+                kept.add(dataset[tag])
+    kept.add(DataElement("SpecificCharacterSet", "CS", "ISO_IR 192"))
     return kept
 
 
@@ -78,17 +85,24 @@ def _files(given: Path) -> Iterator[Sequence[Path]]:
 def _series(files: Sequence[Path], scan: Scan) -> list[Series]:
     """What the planes of the scan's series UID make up."""
     planes: list[Plane] = []
-    for path in files:
+    for dataset in _instances(files, scan):
         try:
-            dataset = open_dataset(path)
-            if dataset is None or dataset.get("SeriesInstanceUID") != scan.acquisition.series_instance_uid:
-                continue
             found = planes_of(dataset)
-        except (Refusal, *MALFORMED):
+        except MALFORMED:
             continue
         if not isinstance(found, LeftOut) and len(found) == 1 and "PerFrameFunctionalGroupsSequence" not in dataset:
             planes += found
     return group(planes)[0]
+
+
+def _instances(files: Sequence[Path], scan: Scan) -> Iterator[Dataset]:
+    for path in files:
+        try:
+            dataset = open_dataset(path)
+            if dataset is not None and dataset.get("SeriesInstanceUID") == scan.acquisition.series_instance_uid:
+                yield dataset
+        except (Refusal, *MALFORMED):
+            continue
 
 
 def _same_place(series: Series, scan: Scan) -> bool:

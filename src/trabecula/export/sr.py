@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import highdicom as hd
 from highdicom import sr
@@ -12,8 +13,8 @@ from pydicom.sr.coding import Code
 from trabecula import __version__
 from trabecula.anatomy import Level
 from trabecula.export import codes as ours
-from trabecula.export.seg import segmented_levels, tracking_identifier
-from trabecula.export.series import MANUFACTURER, MODEL, SERIAL_NUMBER, TRANSFER_SYNTAX, NewSeries, finished
+from trabecula.export.regions import segmented_levels, tracking_identifier
+from trabecula.export.series import MANUFACTURER, MODEL, SERIAL_NUMBER, TRANSFER_SYNTAX, NewSeries, finished, nameless
 from trabecula.flow.document import rounded_bmd
 from trabecula.flow.page import NO_RULING_OUT, RESEARCH_ONLY
 from trabecula.records import Assessment, Reason, VertebraDensity
@@ -23,6 +24,7 @@ SPINE_IDENTIFIER = "Trabecula category"
 MAX_PARAMETER = 64
 
 Interval = tuple[float, float]
+Group = sr.MeasurementsAndQualitativeEvaluations | sr.VolumetricROIMeasurementsAndQualitativeEvaluations
 
 
 def structured_report(
@@ -33,11 +35,12 @@ def structured_report(
 ) -> sr.Comprehensive3DSR:
     """The report, preliminary and unverified. ``tracking`` has a UID for each level, and for None that of the spine."""
     levels = segmented_levels(assessment)
-    groups = [_spine(assessment, tracking[None])]
+    groups: list[Group] = [_spine(assessment, tracking[None])]
     for vertebra in assessment.densities.vertebrae:
+        segment = None
         if regions is not None and vertebra.level in levels:
             segment = sr.ReferencedSegment.from_segmentation(regions, levels.index(vertebra.level) + 1)
-            groups.append(_vertebra(vertebra, assessment, segment, tracking[vertebra.level]))
+        groups.append(_vertebra(vertebra, assessment, segment, tracking[vertebra.level]))
     content = sr.MeasurementReport(
         observation_context=_observer(),
         procedure_reported=codes.LN.CTUnspecifiedBodyRegion,
@@ -45,7 +48,7 @@ def structured_report(
         title=codes.DCM.ImagingMeasurementReport,
     )
     made = sr.Comprehensive3DSR(
-        evidence=[*instances, *([] if regions is None else [regions])],
+        evidence=[nameless(one) for one in (*instances, *([] if regions is None else [regions]))],
         content=content,
         is_complete=True,
         is_final=False,
@@ -53,7 +56,7 @@ def structured_report(
         transfer_syntax_uid=TRANSFER_SYNTAX,
         **SERIES.arguments(),
     )
-    finished(made)
+    finished(made, instances[0])
     return made
 
 
@@ -68,15 +71,17 @@ def _observer() -> sr.ObservationContext:
 
 def _algorithm(assessment: Assessment) -> sr.AlgorithmIdentification:
     calibration = assessment.densities.calibration
-    facts = {"recipe": assessment.recipe} | {key: calibration[key] for key in ("rung", "material") if key in calibration}
+    facts = {"recipe": assessment.recipe} | {
+        key: calibration[key] for key in ("rung", "material") if key in calibration
+    }
     parameters = [f"{name}: {value}"[:MAX_PARAMETER] for name, value in facts.items()]
     return sr.AlgorithmIdentification(name="Trabecula", version=__version__, parameters=parameters)
 
 
 def _vertebra(
-    vertebra: VertebraDensity, assessment: Assessment, segment: sr.ReferencedSegment, uid: str
-) -> sr.VolumetricROIMeasurementsAndQualitativeEvaluations:
-    """One vertebra: what was measured, or why its density is withheld."""
+    vertebra: VertebraDensity, assessment: Assessment, segment: sr.ReferencedSegment | None, uid: str
+) -> Group:
+    """One vertebra: what was measured, or why its density is withheld; one without a region has no ``segment``."""
     diagnosis = assessment.diagnosis
     decides = diagnosis.bmd_mg_cm3 is not None and vertebra.level in diagnosis.levels_used
     measurements = [
@@ -91,18 +96,22 @@ def _vertebra(
         measurements.append(_bmd(vertebra.bmd_mg_cm3, vertebra.bmd_interval_mg_cm3, codes.SCT.Mean))
     because = ours.DOUBTED_BECAUSE if vertebra.measurable else ours.WITHHELD_BECAUSE
     yes_or_no = codes.SCT.Yes if decides else codes.SCT.No
-    made = sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=sr.TrackingIdentifier(uid=uid, identifier=tracking_identifier(vertebra.level)),
-        referenced_segment=segment,
-        finding_type=codes.SCT.BoneTissue,
-        algorithm_id=_algorithm(assessment),
-        finding_sites=[sr.FindingSite(ours.vertebra_code(vertebra.level))],
-        measurements=measurements,
-        qualitative_evaluations=[
+    facts: dict[str, Any] = {
+        "tracking_identifier": sr.TrackingIdentifier(uid=uid, identifier=tracking_identifier(vertebra.level)),
+        "finding_type": codes.SCT.BoneTissue,
+        "algorithm_id": _algorithm(assessment),
+        "finding_sites": [sr.FindingSite(ours.vertebra_code(vertebra.level))],
+        "measurements": measurements,
+        "qualitative_evaluations": [
             sr.QualitativeEvaluation(ours.DECIDES_CATEGORY, yes_or_no),
             *_coded(because, vertebra.reasons),
         ],
-    )
+    }
+    made: Group
+    if segment is None:
+        made = sr.MeasurementsAndQualitativeEvaluations(**facts)
+    else:
+        made = sr.VolumetricROIMeasurementsAndQualitativeEvaluations(referenced_segment=segment, **facts)
     _comment(made[0], [reason.message for reason in vertebra.reasons])
     return made
 

@@ -4,7 +4,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,11 +18,12 @@ LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}
 """What file managers leave in any folder."""
 
 
-def report(assessment: Assessment, out: Path) -> Path:
+def report(assessment: Assessment, out: Path, attach: Callable[[Path], None] = lambda folder: None) -> Path:
     """Write the result folder ``out``, in the place of an earlier result if there is one; returns its report.html.
 
     It holds assessment.json, regions.nii.gz on the grid of the CT as given (VerSe ids, RAS mm), overlay PNGs and a
-    report.html that needs nothing beside itself.
+    report.html that needs nothing beside itself. ``attach`` is given the folder when all but assessment.json is in it,
+    and may write more files there.
 
     Raises:
         WrongUsage: the folder holds something else, or cannot be written.
@@ -34,7 +35,7 @@ def report(assessment: Assessment, out: Path) -> Path:
         with tempfile.TemporaryDirectory(prefix=".trabecula-", dir=out.parent, ignore_cleanup_errors=True) as beside:
             made = Path(beside) / "new"
             made.mkdir()
-            _write_all(assessment, made)
+            _write_all(assessment, made, attach)
             _swap_in(made, out, Path(beside) / "old")
     return out / PAGE
 
@@ -61,14 +62,29 @@ def _require_replaceable(out: Path) -> None:
     if os.path.ismount(out):
         raise WrongUsage("output-unwritable", f"{out} is where a disk is mounted. Name a new folder inside it.")
     with _told_as_unwritable(out):
-        found = {path.name for path in out.iterdir()} - LITTER
-        foreign = found - _earlier_files(out)
+        earlier = _earlier_files(out)
+        folders = {name.partition("/")[0] for name in earlier if "/" in name}
+        foreign = {name for path in out.iterdir() for name in _names(path, folders)} - earlier
     if foreign:
         raise WrongUsage(
             "output-not-empty",
             f"{out} holds something else than an earlier Trabecula result ({len(foreign)} entries)."
             " Name a new or an empty folder.",
         )
+
+
+def _names(path: Path, folders: set[str]) -> set[str]:
+    """What stands at ``path``: its own name, or what is in it where an earlier result made such a folder."""
+    if path.name in LITTER:
+        return set()
+    if path.name in folders and path.is_dir() and not path.is_symlink():
+        return {f"{path.name}/{inner.name}" for inner in path.iterdir() if inner.name not in LITTER}
+    return {path.name}
+
+
+def _files_in(folder: Path) -> list[str]:
+    """Every file below a folder, by its path from there."""
+    return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
 
 
 def _earlier_files(out: Path) -> set[str]:
@@ -106,7 +122,7 @@ def _swap_in(made: Path, out: Path, old: Path) -> None:
         raise
 
 
-def _write_all(assessment: Assessment, folder: Path) -> None:
+def _write_all(assessment: Assessment, folder: Path, attach: Callable[[Path], None]) -> None:
     # Loaded here: together they take longer to import than a refusal takes to be found.
     from trabecula.flow.document import document
     from trabecula.flow.figures import overlays
@@ -118,9 +134,10 @@ def _write_all(assessment: Assessment, folder: Path) -> None:
         (folder / name).write_bytes(picture)
     _write_regions(assessment, folder / REGIONS)
     written = datetime.now(UTC).isoformat(timespec="seconds")
-    run: dict[str, Any] = {**assessment.run, "written_utc": written}
+    run: dict[str, Any] = {"written_utc": written, **assessment.run}  # a caller may have its reasons to hide the day
     (folder / PAGE).write_text(page(assessment, run, pictures), encoding="utf-8")
-    run["files"] = sorted([ASSESSMENT, *(path.name for path in folder.iterdir())])
+    attach(folder)
+    run["files"] = sorted([ASSESSMENT, *_files_in(folder)])
     run["seconds"] = {**run.get("seconds", {}), "report": round(time.perf_counter() - started, 3)}
     (folder / ASSESSMENT).write_text(document(assessment, run).to_json() + "\n", encoding="utf-8")
 

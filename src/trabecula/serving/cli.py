@@ -80,14 +80,21 @@ def screen(
     ],
     out: Out,
     recipe: Annotated[str | None, typer.Option(help="Which recipe to follow; see 'trabecula recipes'.")] = None,
+    dicom: Annotated[bool, typer.Option("--dicom", help="Also write DICOM SEG, SR, PDF and a picture.")] = False,
+    fhir: Annotated[bool, typer.Option("--fhir", help="Also write fhir.json, a FHIR R4 Bundle.")] = False,
+    deidentify: Annotated[
+        bool, typer.Option("--deidentify", help="Leave every patient identifier out of all that is written.")
+    ] = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Screen one CT: density and category, pictures, and every reason for doubt."""
     _debug(debug)
+    from trabecula.export.bundle import Wanted
     from trabecula.serving.screening import screen_to_folder, summary
 
-    assessment, written = screen_to_folder(given, out, recipe, show_progress=not quiet)
+    wanted = Wanted(dicom=dicom, fhir=fhir, deidentify=deidentify)
+    assessment, written = screen_to_folder(given, out, recipe, show_progress=not quiet, wanted=wanted)
     if quiet:
         print(written)
         return

@@ -5,10 +5,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trabecula.errors import WrongUsage
+from trabecula.export.bundle import REPORT_ALONE, Wanted, prepare
 from trabecula.flow.document import rounded_bmd
 from trabecula.flow.page import NO_RULING_OUT, RESEARCH_ONLY
 from trabecula.flow.read import read
@@ -24,8 +26,10 @@ if TYPE_CHECKING:
 STAGES = ("read", "localise", "segment", "measure", "diagnose", "report")
 
 
-def screen_to_folder(given: Path, out: Path, recipe_name: str | None, show_progress: bool) -> tuple[Assessment, Path]:
-    """Read, screen and report; returns what was found and where its report.html is.
+def screen_to_folder(
+    given: Path, out: Path, recipe_name: str | None, show_progress: bool, wanted: Wanted = REPORT_ALONE
+) -> tuple[Assessment, Path]:
+    """Read, screen and report, with the ``wanted`` exports; returns what was found and where its report.html is.
 
     Raises:
         WrongUsage: there is no such recipe or input, or ``out`` cannot be written.
@@ -37,12 +41,13 @@ def screen_to_folder(given: Path, out: Path, recipe_name: str | None, show_progr
         bar.stage("read")
         started = time.perf_counter()
         scan = read(given, bar.files)
+        export = prepare(given, scan, wanted)
         seconds = {"read": round(time.perf_counter() - started, 3)}
-        assessment = screen(scan, recipe, bar.stage)
+        assessment = screen(export.scan, recipe, bar.stage)
         seconds |= assessment.run["seconds"]
-        assessment = replace(assessment, run={**assessment.run, "seconds": seconds})
+        assessment = replace(assessment, run={**assessment.run, "seconds": seconds, **export.run})
         bar.stage("report")
-        written = report(assessment, out)
+        written = report(assessment, out, partial(export.write, assessment))
         bar.finish()
     return assessment, written
 

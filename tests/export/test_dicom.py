@@ -1,0 +1,288 @@
+"""The DICOM objects: held against the standard, read by another program, the same regions, the same patient."""
+
+import json
+import re
+import shutil
+import subprocess
+import zlib
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import highdicom as hd
+import nibabel as nib
+import numpy as np
+import pydicom
+import pytest
+from PIL import Image
+
+from trabecula.errors import Refusal
+from trabecula.export import codes
+from trabecula.export.bundle import Wanted, prepare
+from trabecula.flow.read import read
+from trabecula.records import Assessment
+
+OBJECTS = ("seg.dcm", "sr.dcm", "report.dcm", "capture.dcm")
+NAMES = {
+    "ISO_IR 192": "Wang^XiaoDong=王^小东",
+    "ISO_IR 100": "Müller^Jürgen Æneas",
+    "ISO_IR 144": "Иванова^Анна",
+    "GB18030": "Wang^XiaoDong=王^小东",
+    "\\ISO 2022 IR 87": "Yamada^Tarou=山田^太郎=やまだ^たろう",
+    "\\ISO 2022 IR 149": "Hong^Gildong=洪^吉洞=홍^길동",
+}
+PATIENT_AND_STUDY = (
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "PatientAge", "PatientComments", "EthnicGroup"),
+    *("StudyInstanceUID", "StudyDate", "StudyTime", "StudyID", "StudyDescription", "AccessionNumber"),
+    *("ReferringPhysicianName", "PatientWeight"),
+)
+Study = Callable[..., Path]
+Exported = Callable[..., Path]
+
+
+def require(program: str) -> str:
+    found = shutil.which(program)
+    if found is None:
+        pytest.skip(f"{program} is not installed; tools/apt.sh installs it")
+    return found
+
+
+def complaints(path: Path) -> tuple[list[str], list[str]]:
+    """What dciodvfy says: errors, and warnings without those of our own codes and of what the source is."""
+    ran = subprocess.run([require("dciodvfy"), "-new", str(path)], capture_output=True, text=True, errors="replace")
+    lines = (ran.stdout + ran.stderr).splitlines()
+    theirs = (
+        "DICOMDIR",
+        "ProcedureCodeSequence",
+        "PatientName",
+        "StudyID",
+        "EthnicGroup",
+        "retired",
+        codes.SCHEME,
+        codes.SCHEME_UID,
+    )
+    errors = [line for line in lines if line.startswith("Error")]
+    return errors, [line for line in lines if line.startswith("Warning") and not any(w in line for w in theirs)]
+
+
+def known(out: Path) -> dict[str, pydicom.Dataset]:
+    return {name: pydicom.dcmread(out / "dicom" / name) for name in OBJECTS}
+
+
+def identified(charset: str) -> Callable[[pydicom.Dataset], None]:
+    def edit(dataset: pydicom.Dataset) -> None:
+        dataset.SpecificCharacterSet = charset.split("\\")
+        dataset.PatientName = NAMES[charset]
+        dataset.PatientID, dataset.PatientBirthDate, dataset.PatientWeight = " 00-17/Ä"[:6], "19570203", "61.5"
+        dataset.PatientComments, dataset.EthnicGroup = NAMES[charset].replace("=", " "), "X"
+        dataset.StudyDescription, dataset.AccessionNumber = "CT ABDOMEN", "ACC 1"
+        dataset.ReferringPhysicianName = NAMES[charset]
+
+    return edit
+
+
+@pytest.mark.parametrize("charset", NAMES)
+def test_valid_and_of_the_same_patient_whatever_the_characters(charset: str, study: Study, exported: Exported) -> None:
+    given = study(identified(charset), "FFS")
+    out = exported(given, Wanted(dicom=True))
+    source = pydicom.dcmread(next(given.iterdir()))
+    assert str(source.PatientName) == NAMES[charset]
+    for name, made in known(out).items():
+        assert complaints(out / "dicom" / name) == ([], []), name
+        for keyword in PATIENT_AND_STUDY:
+            assert made[keyword].value == source[keyword].value, (name, keyword)
+        assert made.SeriesInstanceUID != source.SeriesInstanceUID
+        assert "research use only" in made.SeriesDescription
+    assert len({made.SeriesInstanceUID for made in known(out).values()}) == 4
+
+
+def test_a_real_ct(real_ct: tuple[Path, Assessment], exported: Exported) -> None:
+    given, made = real_ct
+    out = exported(given, Wanted(dicom=True, fhir=True), made)
+    for name in OBJECTS:
+        assert complaints(out / "dicom" / name) == ([], []), name
+    same_regions(out)
+
+
+def same_regions(out: Path) -> None:
+    """The SEG's segments, laid on the source slices it references, against regions.nii.gz in the patient's space."""
+    seg = hd.seg.segread(out / "dicom" / "seg.dcm")
+    image = nib.load(out / "regions.nii.gz")
+    regions = np.asarray(image.dataobj)
+    levels = {codes.vertebra_code(level).value: level.verse_id for level in codes.SNOMED_CODES}
+    found = set()
+    total = 0
+    for number in seg.segment_numbers:
+        description = seg.get_segment_description(number)
+        verse_id = levels[description.AnatomicRegionSequence[0].CodeValue]
+        volume = seg.get_volume(segment_numbers=[number], combine_segments=True)
+        places = np.argwhere(volume.array > 0)
+        lps = places @ volume.affine[:3, :3].T + volume.affine[:3, 3]
+        index = (lps * [-1, -1, 1] - image.affine[:3, 3]) @ np.linalg.inv(image.affine[:3, :3]).T
+        assert np.abs(index - np.rint(index)).max() < 0.02
+        assert (regions[tuple(np.rint(index).astype(int).T)] == verse_id).all()
+        assert len(places) == (regions == verse_id).sum() > 0
+        found.add(verse_id)
+        total += len(places)
+    assert found == set(np.unique(regions)) - {0}
+    assert total == (regions > 0).sum()
+
+
+@pytest.mark.parametrize("position", ["HFS", "FFS"])
+def test_the_segmentation_is_regions_nii_gz(study: Study, exported: Exported, position: str) -> None:
+    given = study(position=position)
+    out = exported(given, Wanted(dicom=True))
+    same_regions(out)
+    seg = known(out)["seg.dcm"]
+    assert [one.SegmentLabel for one in seg.SegmentSequence] == [
+        f"{name} trabecular bone" for name in ("T12", "L1", "L2")
+    ]
+    assert len({one.TrackingUID for one in seg.SegmentSequence}) == 3
+    heights = {pydicom.dcmread(path).SOPInstanceUID: path for path in given.iterdir()}
+    for frame in seg.PerFrameFunctionalGroupsSequence:
+        source = frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID
+        place = pydicom.dcmread(heights[source]).ImagePositionPatient
+        assert np.allclose(frame.PlanePositionSequence[0].ImagePositionPatient, place, atol=1e-3)
+
+
+def test_slices_in_the_other_direction(study: Study, exported: Exported) -> None:
+    """Columns from left to right reversed: the normal points to the feet, and the grid as given runs downwards."""
+
+    def turned(dataset: pydicom.Dataset) -> None:
+        x, y, z = dataset.ImagePositionPatient
+        dataset.ImageOrientationPatient = [-1, 0, 0, 0, 1, 0]
+        dataset.ImagePositionPatient = [x + 39 * 1.5, y, z]
+        dataset.PixelData = np.ascontiguousarray(dataset.pixel_array[:, ::-1]).tobytes()
+
+    same_regions(exported(study(turned), Wanted(dicom=True)))
+
+
+def items(dataset: pydicom.Dataset) -> list[pydicom.Dataset]:
+    below = list(dataset.get("ContentSequence") or [])
+    return below + [item for child in below for item in items(child)]
+
+
+def test_the_report_says_what_was_found(study: Study, exported: Exported) -> None:
+    out = exported(study(), Wanted(dicom=True))
+    report = known(out)["sr.dcm"]
+    assert (report.PreliminaryFlag, report.VerificationFlag) == ("PRELIMINARY", "UNVERIFIED")
+    shown = subprocess.run(
+        [require("dsrdump"), "+Pl", out / "dicom" / "sr.dcm"], capture_output=True, text=True, check=True
+    ).stdout
+    assert shown.count('"104.76" (mg/cm3,UCUM') == 3  # L1, L2 and their mean
+    for told in (
+        '(312894000,SCT,"Osteopenia")',
+        "(metal-in-or-beside-it,99TRABECULA",
+        "T12 holds metal.",
+        "rule out low",
+    ):
+        assert told in shown
+    groups = [one for one in items(report) if one.ValueType == "CONTAINER" and len(one.ContentSequence) > 5]
+    by_site = {
+        item.ConceptCodeSequence[0].CodeValue: group
+        for group in groups
+        for item in group.ContentSequence
+        if item.ConceptNameCodeSequence[0].CodeMeaning == "Finding Site"
+    }
+    t12, l1 = by_site["23215003"], by_site["66794005"]
+    assert densities(t12) == [] and densities(l1) == [104.76]
+    seg = known(out)["seg.dcm"]
+    segment = next(one for one in l1.ContentSequence if "ReferencedSOPSequence" in one).ReferencedSOPSequence[0]
+    assert segment.ReferencedSOPInstanceUID == seg.SOPInstanceUID
+    assert seg.SegmentSequence[int(segment.ReferencedSegmentNumber) - 1].SegmentLabel == "L1 trabecular bone"
+    tracked = {one.TrackingUID for one in seg.SegmentSequence}
+    assert tracked < {str(one.UID) for one in items(report) if "UID" in one}
+
+
+def inflated(stream: bytes) -> bytes:
+    try:
+        return zlib.decompress(stream)
+    except zlib.error:
+        return b""
+
+
+def densities(group: pydicom.Dataset) -> list[float]:
+    return [
+        float(one.MeasuredValueSequence[0].NumericValue)
+        for one in group.ContentSequence
+        if one.ConceptNameCodeSequence[0].get("CodeValue") == codes.VOLUMETRIC_BMD.value
+    ]
+
+
+def test_the_pdf_and_the_picture(study: Study, exported: Exported) -> None:
+    out = exported(study(), Wanted(dicom=True))
+    made = known(out)
+    pdf = made["report.dcm"].EncapsulatedDocument[: made["report.dcm"].EncapsulatedDocumentLength]
+    assert pdf == (out / "report.pdf").read_bytes()
+    assert pdf.startswith(b"%PDF-") and pdf.rstrip().endswith(b"%%EOF")
+    plain = pdf + b"".join(map(inflated, re.findall(rb"stream\r?\n(.*?)\r?\nendstream", pdf, re.DOTALL)))
+    assert re.search(rb"/Type ?/Page\b", plain) and b"/FontFile" in plain and plain.count(b"/Subtype /Image") >= 2
+    picture = made["capture.dcm"].pixel_array
+    sagittal = np.asarray(Image.open(BytesIO((out / "sagittal.png").read_bytes())).convert("RGB"))
+    height, width, _ = sagittal.shape
+    assert np.array_equal(picture[44 : 44 + height, :width], sagittal)
+    assert picture[:44].max() == 255  # the heading
+
+
+def test_everything_is_one_folder_that_may_be_replaced(study: Study, exported: Exported) -> None:
+    given = study()
+    out = exported(given, Wanted(dicom=True, fhir=True))
+    listed = json.loads((out / "assessment.json").read_text())["run"]["files"]
+    there = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    assert set(listed) == there
+    assert {f"dicom/{name}" for name in OBJECTS} | {"fhir.json", "report.pdf"} < there
+    exported(given, Wanted())
+    assert not (out / "dicom").exists() and not (out / "fhir.json").exists()
+
+
+def test_what_a_person_put_beside_the_objects_is_not_replaced(study: Study, exported: Exported) -> None:
+    given = study()
+    out = exported(given, Wanted(dicom=True))
+    (out / "dicom" / "mine.txt").touch()
+    with pytest.raises(Exception, match="something else") as refused:
+        exported(given, Wanted(dicom=True))
+    assert getattr(refused.value, "code", None) == "output-not-empty"
+    assert (out / "dicom" / "mine.txt").exists()
+
+
+def test_a_nifti_is_refused_before_anything_is_computed(study: Study, tmp_path: Path) -> None:
+    scan = read(study())
+    path = tmp_path / "ct.nii.gz"
+    nib.save(nib.Nifti1Image(scan.volume.hu.T, np.diag([-1.5, -1.2, 3.0, 1.0])), path)
+    with pytest.raises(Refusal) as refused:
+        prepare(path, read(path), Wanted(dicom=True))
+    assert refused.value.code == "no-dicom-headers"
+
+
+def test_a_mended_grid_is_refused(study: Study) -> None:
+    def uneven(dataset: pydicom.Dataset) -> None:
+        if dataset.InstanceNumber > 14:
+            x, y, z = dataset.ImagePositionPatient
+            dataset.ImagePositionPatient = [x, y, z + 1.0]
+
+    given = study(uneven)
+    with pytest.raises(Refusal, match="spacing-uneven") as refused:
+        prepare(given, read(given), Wanted(dicom=True))
+    assert refused.value.code == "dicom-grid-mended"
+
+
+def test_the_slices_that_were_screened_are_told_from_another_phase_at_their_place(
+    study: Study, exported: Exported, tmp_path: Path
+) -> None:
+    given = study()
+    for path in list(given.iterdir()):
+        other = pydicom.dcmread(path)
+        other.AcquisitionNumber, other.ContrastBolusAgent = 2, "Iodine"
+        other.SOPInstanceUID = other.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+        brighter = other.pixel_array + 30
+        other.PixelData = brighter.astype("<i2").tobytes()
+        other.save_as(given / f"{other.SOPInstanceUID}.dcm", enforce_file_format=True)
+    plain = {
+        str(one.SOPInstanceUID) for one in map(pydicom.dcmread, given.iterdir()) if "ContrastBolusAgent" not in one
+    }
+    out = exported(given, Wanted(dicom=True))
+    frames: Any = known(out)["seg.dcm"].PerFrameFunctionalGroupsSequence
+    used = {frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID for frame in frames}
+    assert used <= plain
+    same_regions(out)

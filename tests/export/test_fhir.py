@@ -1,0 +1,146 @@
+"""The FHIR Bundle: held against the schema by a maintained library, and against the SR of the same result."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pydicom
+import pytest
+from fhir.resources.R4B.bundle import Bundle
+
+from trabecula.anatomy import SNOMED_CODES, Level
+from trabecula.export import codes
+from trabecula.export.bundle import Wanted
+from trabecula.flow.read import read
+from trabecula.records import Assessment, Diagnosis
+
+Study = Callable[..., Path]
+Exported = Callable[..., Path]
+Resource = dict[str, Any]
+
+
+def resources(out: Path) -> list[Resource]:
+    """What fhir.json holds, once the library has found it valid and every link leads somewhere."""
+    text = (out / "fhir.json").read_text(encoding="utf-8")
+    Bundle.model_validate_json(text)
+    entries = json.loads(text)["entry"]
+    there = {entry["fullUrl"] for entry in entries}
+    assert set(links(entries)) <= there
+    assert len(there) == len(entries)
+    return [entry["resource"] for entry in entries]
+
+
+def links(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        own = [value["reference"]] if isinstance(value.get("reference"), str) else []
+        return own + [link for item in value.values() for link in links(item)]
+    return [link for item in value for link in links(item)] if isinstance(value, list) else []
+
+
+def of_kind(found: list[Resource], kind: str) -> list[Resource]:
+    return [one for one in found if one["resourceType"] == kind]
+
+
+def by_site(found: list[Resource]) -> dict[str, Resource]:
+    return {one["bodySite"]["coding"][0]["code"]: one for one in of_kind(found, "Observation")}
+
+
+def test_the_result(study: Study, exported: Exported) -> None:
+    found = resources(exported(study(), Wanted(fhir=True)))
+    (report,) = of_kind(found, "DiagnosticReport")
+    assert report["status"] == "preliminary"
+    assert report["conclusionCode"][0]["coding"][0]["code"] == "312894000"
+    assert "Research use only." in report["conclusion"] and "rule out low BMD" in report["conclusion"]
+    sites = by_site(found)
+    assert set(sites) == {SNOMED_CODES[level] for level in (Level.T12, Level.L1, Level.L2)} | {"122496007"}
+    l1, t12 = sites[SNOMED_CODES[Level.L1]], sites[SNOMED_CODES[Level.T12]]
+    assert l1["valueQuantity"] == {
+        "value": 104.76,
+        "unit": "mg/cm3",
+        "system": "http://unitsofmeasure.org",
+        "code": "mg/cm3",
+    }
+    assert "dataAbsentReason" not in l1
+    assert "valueQuantity" not in t12
+    assert t12["dataAbsentReason"]["text"] == "T12 holds metal."
+    assert sites["122496007"]["valueCodeableConcept"]["coding"][0]["code"] == "312894000"
+    (patient,) = of_kind(found, "Patient")
+    assert patient["gender"] == "female"
+
+
+def test_a_name_in_three_scripts(study: Study, exported: Exported) -> None:
+    def edit(dataset: pydicom.Dataset) -> None:
+        dataset.SpecificCharacterSet = "ISO_IR 192"
+        dataset.PatientName, dataset.PatientBirthDate = "Yamada^Tarou=山田^太郎=やまだ^たろう", "19570203"
+
+    (patient,) = of_kind(resources(exported(study(edit), Wanted(fhir=True))), "Patient")
+    assert [name["family"] for name in patient["name"]] == ["Yamada", "山田", "やまだ"]
+    assert patient["name"][1]["given"] == ["太郎"]
+    assert patient["birthDate"] == "1957-02-03"
+
+
+def test_the_same_as_the_structured_report(study: Study, exported: Exported) -> None:
+    out = exported(study(), Wanted(dicom=True, fhir=True))
+    found = resources(out)
+    report = pydicom.dcmread(out / "dicom" / "sr.dcm")
+    groups = report.ContentSequence[-1].ContentSequence
+    assert len(groups) == 4
+    sites = by_site(found)
+    for group in groups:
+        told = {item.ConceptNameCodeSequence[0].CodeMeaning: item for item in group.ContentSequence}
+        one = sites[told["Finding Site"].ConceptCodeSequence[0].CodeValue]
+        assert one["identifier"] == [
+            {"system": "urn:dicom:uid", "value": f"urn:oid:{told['Tracking Unique Identifier'].UID}"}
+        ]
+        bmd = told.get(codes.VOLUMETRIC_BMD.meaning)
+        shown = one.get("valueQuantity") or one["component"][0].get("valueQuantity")
+        if one["code"]["coding"][0]["code"] == codes.VOLUMETRIC_BMD.value and bmd is None:
+            assert "valueQuantity" not in one
+        else:
+            assert float(bmd.MeasuredValueSequence[0].NumericValue) == shown["value"]
+    (imaging,) = of_kind(found, "ImagingStudy")
+    assert imaging["identifier"][0]["value"] == f"urn:oid:{report.StudyInstanceUID}"
+    made = {pydicom.dcmread(path).SeriesInstanceUID for path in (out / "dicom").iterdir()}
+    assert made < {series["uid"] for series in imaging["series"]}
+    assert [series["modality"]["code"] for series in imaging["series"]] == ["CT", "SEG", "SR", "DOC", "OT"]
+
+
+def test_a_nifti_has_no_patient_and_no_study(study: Study, exported: Exported, tmp_path: Path) -> None:
+    scan = read(study())
+    path = tmp_path / "ct.nii.gz"
+    nib.save(nib.Nifti1Image(scan.volume.hu.T, np.diag([-1.5, -1.2, 3.0, 1.0])), path)
+    found = resources(exported(path, Wanted(fhir=True)))
+    kinds = {one["resourceType"] for one in found}
+    assert kinds == {"DiagnosticReport", "Observation", "Device"}
+    assert len(of_kind(found, "Observation")) == 4
+
+
+def test_nothing_determined(study: Study, exported: Exported, assess: Callable[..., Assessment]) -> None:
+    given = study()
+    made = replace(assess(read(given)), diagnosis=Diagnosis("undetermined", None, None, {}, ()))
+    vertebrae = tuple(replace(one, bmd_mg_cm3=None, bmd_interval_mg_cm3=None) for one in made.densities.vertebrae)
+    made = replace(made, densities=replace(made.densities, vertebrae=vertebrae))
+    out = exported(given, Wanted(dicom=True, fhir=True), made)
+    sites = by_site(resources(out))
+    assert all("valueQuantity" not in one for one in sites.values())
+    assert sites["122496007"]["valueCodeableConcept"]["coding"][0]["code"] == "82334004"
+    assert sites["122496007"]["component"][0]["dataAbsentReason"]["coding"][0]["code"] == "not-performed"
+    report = pydicom.dcmread(out / "dicom" / "sr.dcm")
+    assert codes.VOLUMETRIC_BMD.meaning not in str(report)
+
+
+@pytest.mark.parametrize("date", ["", "2025", "20251x01"])
+def test_a_date_that_is_none_is_left_out(study: Study, exported: Exported, date: str) -> None:
+    def edit(dataset: pydicom.Dataset) -> None:
+        with pydicom.config.disable_value_validation():
+            dataset.StudyDate = dataset.AcquisitionDate = date
+
+    with pydicom.config.disable_value_validation():
+        given = study(edit)
+    found = resources(exported(given, Wanted(fhir=True)))
+    assert "effectiveDateTime" not in of_kind(found, "DiagnosticReport")[0]
+    assert "started" not in of_kind(found, "ImagingStudy")[0]

@@ -255,6 +255,34 @@ def test_a_nifti_is_refused_before_anything_is_computed(study: Study, tmp_path: 
     assert refused.value.code == "no-dicom-headers"
 
 
+def test_a_study_that_says_no_more_than_it_must(study: Study, exported: Exported) -> None:
+    kept = (
+        *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID", "Modality"),
+        *("Rows", "Columns", "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient", "PixelData"),
+        *("SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit"),
+        *("PixelRepresentation", "RescaleSlope", "RescaleIntercept"),
+    )
+
+    def bare(dataset: pydicom.Dataset) -> None:
+        for element in list(dataset):
+            if element.keyword not in kept:
+                del dataset[element.tag]
+
+    out = exported(study(bare), Wanted(dicom=True, fhir=True))
+    for name in OBJECTS:
+        assert complaints(out / "dicom" / name)[0] == [], name
+    same_regions(out)
+
+
+@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "FrameOfReferenceUID"])
+def test_images_that_cannot_be_referred_to_are_refused(study: Study, exported: Exported, keyword: str) -> None:
+    given = study(lambda dataset: delattr(dataset, keyword))
+    with pytest.raises(Refusal, match=keyword) as refused:
+        prepare(given, read(given), Wanted(dicom=True))
+    assert refused.value.code == "dicom-headers-incomplete"
+    exported(given, Wanted(fhir=True))
+
+
 def test_a_mended_grid_is_refused(study: Study) -> None:
     def uneven(dataset: pydicom.Dataset) -> None:
         if dataset.InstanceNumber > 14:

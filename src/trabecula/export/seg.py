@@ -27,8 +27,14 @@ def segmentation(
     numbered = np.zeros(given.shape, np.uint8)
     for number, level in enumerate(levels, start=1):
         numbered[given == level.verse_id] = number
+    sources = [nameless(instance) for instance in instances]
+    for source in sources:
+        if not source.get("SliceThickness"):  # a frame of regions is as thick as the step to the next
+            source.SliceThickness = round(
+                assessment.scan.volume.spacing_mm[assessment.scan.orientation.axes.index(0)], 4
+            )
     made = hd.seg.Segmentation(
-        source_images=[nameless(instance) for instance in instances],
+        source_images=sources,
         pixel_array=numbered,
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
         segment_descriptions=[_segment(number, level, tracking[level]) for number, level in enumerate(levels, start=1)],

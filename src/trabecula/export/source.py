@@ -17,6 +17,8 @@ from trabecula.formats.archive import unpacked
 from trabecula.formats.damage import muted
 from trabecula.records import Scan
 
+NEEDED = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
+FRAME = "FrameOfReferenceUID"
 SAME_PLACE_MM = 0.1
 """Headers round positions; slices whose place is further off are others."""
 
@@ -46,7 +48,7 @@ def source_instances(given: Path, scan: Scan) -> tuple[Dataset, ...]:
     with _files(given) as files, muted("pydicom"):
         for series in _series(files, scan):
             if _same_place(series, scan) and _same_pixels(series, scan):
-                return tuple(headers(plane.dataset) for plane in series.planes)
+                return _complete(tuple(headers(plane.dataset) for plane in series.planes))
     raise Refusal(
         "dicom-source-unclear",
         "The slices that were screened could not be found again one by one in the input (one file for each slice is"
@@ -55,9 +57,10 @@ def source_instances(given: Path, scan: Scan) -> tuple[Dataset, ...]:
 
 
 def series_headers(given: Path, scan: Scan) -> tuple[Dataset, ...]:
-    """The headers of every readable instance of the series that ``scan`` was read from, in no order."""
+    """The headers of every instance of the scan's series that says which it is, in no order."""
     with _files(given) as files, muted("pydicom"):
-        return tuple(headers(dataset) for dataset in _instances(files, scan))
+        found = [headers(dataset) for dataset in _instances(files, scan)]
+    return tuple(one for one in found if all(one.get(name) for name in (*NEEDED, "Modality")))
 
 
 def headers(dataset: Dataset) -> Dataset:
@@ -69,6 +72,20 @@ def headers(dataset: Dataset) -> Dataset:
                 kept.add(dataset[tag])
     kept.add(DataElement("SpecificCharacterSet", "CS", "ISO_IR 192"))
     return kept
+
+
+def _complete(instances: tuple[Dataset, ...]) -> tuple[Dataset, ...]:
+    """Raises a refusal where an instance does not say which it is, or where it lies."""
+    wanting = {name for one in instances for name in (*NEEDED, FRAME) if not one.get(name)}
+    if len({one.get(FRAME) for one in instances}) > 1:
+        wanting.add(FRAME)
+    if wanting:
+        raise Refusal(
+            "dicom-headers-incomplete",
+            f"DICOM objects cannot refer to these images: {', '.join(sorted(wanting))} is missing or differs from slice"
+            " to slice. Leave --dicom out, or send the study again.",
+        )
+    return instances
 
 
 @contextmanager

@@ -1,0 +1,94 @@
+"""The options of ``trabecula screen`` as a person uses them: exit codes, files, and nothing of the patient printed."""
+
+import json
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import nibabel as nib
+import numpy as np
+import pydicom
+import pytest
+
+from trabecula.anatomy import Level
+from trabecula.flow.read import read
+from trabecula.recipe import Recipe
+from trabecula.recipes import RECIPES
+from trabecula.records import Assessment, Diagnosis
+from trabecula.serving import cli
+
+Study = Callable[..., Path]
+Assess = Callable[..., Assessment]
+
+
+class Run(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def trabecula(
+    assess: Assess, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Run]:
+    """The program in this process, with a recipe that knows the virtual study's regions."""
+    recipe = Recipe(
+        "blocks",
+        "nobody",
+        localise=lambda scan: assess(scan).spine,
+        segment=lambda scan, spine: assess(scan).regions,
+        measure=lambda scan, regions: assess(scan).densities,
+        diagnose=lambda densities: Diagnosis("osteopenia", 104.76, (90.0, 119.5), {}, (Level.L1, Level.L2)),
+    )
+    monkeypatch.setitem(RECIPES, "blocks", lambda: recipe)
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+
+    def run(*arguments: object) -> Run:
+        monkeypatch.setattr(sys, "argv", ["trabecula", "screen", *map(str, arguments), "--recipe", "blocks"])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert isinstance(ended.value.code, int)
+        return Run(ended.value.code, *capsys.readouterr())
+
+    return run
+
+
+def named(dataset: pydicom.Dataset) -> None:
+    dataset.PatientName, dataset.PatientID = "ZQDoe^Jane", "ZQ4711"
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_folder_or_a_zip(trabecula: Callable[..., Run], study: Study, tmp_path: Path, packed: bool) -> None:
+    given = study(named)
+    if packed:
+        with zipfile.ZipFile(tmp_path / "ct.zip", "w") as archive:
+            for path in given.iterdir():
+                archive.write(path, path.name)
+        given = tmp_path / "ct.zip"
+    out = tmp_path / "out"
+    ran = trabecula(given, "--out", out, "--dicom", "--fhir")
+    assert (ran.code, ran.err) == (0, "")
+    assert "ZQ" not in ran.out
+    files = set(json.loads((out / "assessment.json").read_text())["run"]["files"])
+    assert {f"dicom/{name}.dcm" for name in ("seg", "sr", "report", "capture")} < files
+    assert {"fhir.json", "report.pdf"} < files
+    assert str(pydicom.dcmread(out / "dicom" / "sr.dcm").PatientName) == "ZQDoe^Jane"
+    again = trabecula(given, "--out", out, "--deidentify", "--fhir")
+    assert again.code == 0
+    assert not (out / "dicom").exists()
+    written = b"".join(path.read_bytes() for path in out.iterdir())
+    assert b"ZQDoe" not in written and b"ZQ4711" not in written
+
+
+def test_no_headers(trabecula: Callable[..., Run], study: Study, tmp_path: Path) -> None:
+    scan = read(study())
+    path = tmp_path / "ct.nii.gz"
+    nib.save(nib.Nifti1Image(scan.volume.hu.T, np.diag([-1.5, -1.2, 3.0, 1.0])), path)
+    ran = trabecula(path, "--out", tmp_path / "out", "--dicom")
+    assert (ran.code, ran.out) == (3, "")
+    assert ran.err.startswith("Refused [no-dicom-headers]: ") and ran.err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+    assert trabecula(path, "--out", tmp_path / "out", "--fhir", "--deidentify").code == 0
+    assert (tmp_path / "out" / "fhir.json").exists()

@@ -274,7 +274,7 @@ def test_a_study_that_says_no_more_than_it_must(study: Study, exported: Exported
     same_regions(out)
 
 
-@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "FrameOfReferenceUID"])
+@pytest.mark.parametrize("keyword", ["SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID"])
 def test_images_that_cannot_be_referred_to_are_refused(study: Study, exported: Exported, keyword: str) -> None:
     given = study(lambda dataset: delattr(dataset, keyword))
     with pytest.raises(Refusal, match=keyword) as refused:

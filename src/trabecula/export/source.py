@@ -38,6 +38,8 @@ def source_instances(given: Path, scan: Scan) -> tuple[Dataset, ...]:
             "DICOM objects belong to a study, and this input has no DICOM headers."
             " Give the DICOM series itself, or leave --dicom out.",
         )
+    if scan.acquisition.series_instance_uid is None:
+        raise _incomplete({"SeriesInstanceUID"})
     mended = [reason.code for reason in scan.reasons if reason.code in MENDED]
     if mended:
         raise Refusal(
@@ -80,12 +82,16 @@ def _complete(instances: tuple[Dataset, ...]) -> tuple[Dataset, ...]:
     if len({one.get(FRAME) for one in instances}) > 1:
         wanting.add(FRAME)
     if wanting:
-        raise Refusal(
-            "dicom-headers-incomplete",
-            f"DICOM objects cannot refer to these images: {', '.join(sorted(wanting))} is missing or differs from slice"
-            " to slice. Leave --dicom out, or send the study again.",
-        )
+        raise _incomplete(wanting)
     return instances
+
+
+def _incomplete(wanting: set[str]) -> Refusal:
+    return Refusal(
+        "dicom-headers-incomplete",
+        f"DICOM objects cannot refer to these images: {', '.join(sorted(wanting))} is missing, malformed or not the same in"
+        " every slice. Leave --dicom out, or send the study again.",
+    )
 
 
 @contextmanager

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that the tests use beside Python. Screening needs none of them.
 #   dicom3tools   dciodvfy, which holds every DICOM file we write against the standard
-#   dcmtk         dsrdump, which reads our structured reports as another program does
+#   dcmtk         dsrdump, which reads our structured reports as another program does; storescu, which sends
+#   orthanc       an archive that takes our objects and gives them back; RUNLEVEL=1 keeps it from starting as a service
 #   libpango...   what weasyprint sets text with, for the report as PDF (--dicom)
 set -euo pipefail
 
-packages=(dicom3tools dcmtk libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-dejavu-core)
+packages=(dicom3tools dcmtk orthanc orthanc-dicomweb libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-dejavu-core)
 # Debian keeps what "python3 -m venv" needs in a package of its own.
 python="${PYTHON:-python3.11}"
 "$python" -c 'import ensurepip' 2>/dev/null || packages+=(python3.11 python3.11-venv)
@@ -22,4 +23,4 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
-apt-get install -qq --yes --no-install-recommends "${missing[@]}" >/dev/null
+RUNLEVEL=1 apt-get install -qq --yes --no-install-recommends "${missing[@]}" >/dev/null

@@ -1,6 +1,8 @@
 """Assessments whose regions are known, on virtual and on real CTs; no network is run."""
 
 import os
+import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -13,6 +15,7 @@ import pydicom
 import pytest
 
 from trabecula.anatomy import Level
+from trabecula.export import codes
 from trabecula.export.bundle import Wanted, prepare
 from trabecula.flow.read import read
 from trabecula.flow.report import report
@@ -135,3 +138,33 @@ def real_ct() -> tuple[Path, Assessment]:
     assert drawn.transpose(given_order).shape == labels.shape
     assert mask.affine[:, [2, 1, 0, 3]] == pytest.approx(affine_ras, abs=0.02)
     return given, assessed(scan, np.ascontiguousarray(scan.orientation.apply(drawn.transpose(given_order))))
+
+
+def require(program: str) -> str:
+    found = shutil.which(program)
+    if found is None:
+        pytest.skip(f"{program} is not installed; tools/apt.sh installs it")
+    return found
+
+
+def complaints(path: Path) -> tuple[list[str], list[str]]:
+    """What dciodvfy says: errors, and warnings without those of our own codes and of what the source is."""
+    ran = subprocess.run([require("dciodvfy"), "-new", str(path)], capture_output=True, text=True, errors="replace")
+    lines = (ran.stdout + ran.stderr).splitlines()
+    theirs = (
+        "DICOMDIR",
+        "ProcedureCodeSequence",
+        "PatientName",
+        "StudyID",
+        "EthnicGroup",
+        "retired",
+        codes.SCHEME,
+        codes.SCHEME_UID,
+    )
+    errors = [line for line in lines if line.startswith("Error")]
+    return errors, [line for line in lines if line.startswith("Warning") and not any(w in line for w in theirs)]
+
+
+@pytest.fixture(name="complaints")
+def complaints_fixture() -> Callable[[Path], tuple[list[str], list[str]]]:
+    return complaints

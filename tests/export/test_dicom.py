@@ -24,80 +24,16 @@ from trabecula.flow.read import read
 from trabecula.records import Assessment
 
 OBJECTS = ("seg.dcm", "sr.dcm", "report.dcm", "capture.dcm")
-NAMES = {
-    "ISO_IR 192": "Wang^XiaoDong=王^小东",
-    "ISO_IR 100": "Müller^Jürgen Æneas",
-    "ISO_IR 144": "Иванова^Анна",
-    "GB18030": "Wang^XiaoDong=王^小东",
-    "\\ISO 2022 IR 87": "Yamada^Tarou=山田^太郎=やまだ^たろう",
-    "\\ISO 2022 IR 149": "Hong^Gildong=洪^吉洞=홍^길동",
-}
-PATIENT_AND_STUDY = (
-    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "PatientAge", "PatientComments", "EthnicGroup"),
-    *("StudyInstanceUID", "StudyDate", "StudyTime", "StudyID", "StudyDescription", "AccessionNumber"),
-    *("ReferringPhysicianName", "PatientWeight"),
-)
 Study = Callable[..., Path]
 Exported = Callable[..., Path]
-
-
-def require(program: str) -> str:
-    found = shutil.which(program)
-    if found is None:
-        pytest.skip(f"{program} is not installed; tools/apt.sh installs it")
-    return found
-
-
-def complaints(path: Path) -> tuple[list[str], list[str]]:
-    """What dciodvfy says: errors, and warnings without those of our own codes and of what the source is."""
-    ran = subprocess.run([require("dciodvfy"), "-new", str(path)], capture_output=True, text=True, errors="replace")
-    lines = (ran.stdout + ran.stderr).splitlines()
-    theirs = (
-        "DICOMDIR",
-        "ProcedureCodeSequence",
-        "PatientName",
-        "StudyID",
-        "EthnicGroup",
-        "retired",
-        codes.SCHEME,
-        codes.SCHEME_UID,
-    )
-    errors = [line for line in lines if line.startswith("Error")]
-    return errors, [line for line in lines if line.startswith("Warning") and not any(w in line for w in theirs)]
+Complaints = Callable[[Path], tuple[list[str], list[str]]]
 
 
 def known(out: Path) -> dict[str, pydicom.Dataset]:
     return {name: pydicom.dcmread(out / "dicom" / name) for name in OBJECTS}
 
 
-def identified(charset: str) -> Callable[[pydicom.Dataset], None]:
-    def edit(dataset: pydicom.Dataset) -> None:
-        dataset.SpecificCharacterSet = charset.split("\\")
-        dataset.PatientName = NAMES[charset]
-        dataset.PatientID, dataset.PatientBirthDate, dataset.PatientWeight = " 00-17/Ä"[:6], "19570203", "61.5"
-        dataset.PatientComments, dataset.EthnicGroup = NAMES[charset].replace("=", " "), "X"
-        dataset.StudyDescription, dataset.AccessionNumber = "CT ABDOMEN", "ACC 1"
-        dataset.ReferringPhysicianName = NAMES[charset]
-
-    return edit
-
-
-@pytest.mark.parametrize("charset", NAMES)
-def test_valid_and_of_the_same_patient_whatever_the_characters(charset: str, study: Study, exported: Exported) -> None:
-    given = study(identified(charset), "FFS")
-    out = exported(given, Wanted(dicom=True))
-    source = pydicom.dcmread(next(given.iterdir()))
-    assert str(source.PatientName) == NAMES[charset]
-    for name, made in known(out).items():
-        assert complaints(out / "dicom" / name) == ([], []), name
-        for keyword in PATIENT_AND_STUDY:
-            assert made[keyword].value == source[keyword].value, (name, keyword)
-        assert made.SeriesInstanceUID != source.SeriesInstanceUID
-        assert "research use only" in made.SeriesDescription
-    assert len({made.SeriesInstanceUID for made in known(out).values()}) == 4
-
-
-def test_a_real_ct(real_ct: tuple[Path, Assessment], exported: Exported) -> None:
+def test_a_real_ct(real_ct: tuple[Path, Assessment], exported: Exported, complaints: Complaints) -> None:
     given, made = real_ct
     out = exported(given, Wanted(dicom=True, fhir=True), made)
     for name in OBJECTS:
@@ -167,8 +103,10 @@ def test_the_report_says_what_was_found(study: Study, exported: Exported) -> Non
     out = exported(study(), Wanted(dicom=True))
     report = known(out)["sr.dcm"]
     assert (report.PreliminaryFlag, report.VerificationFlag) == ("PRELIMINARY", "UNVERIFIED")
+    if shutil.which("dsrdump") is None:
+        pytest.skip("dsrdump is not installed; tools/apt.sh installs dcmtk")
     shown = subprocess.run(
-        [require("dsrdump"), "+Pl", out / "dicom" / "sr.dcm"], capture_output=True, text=True, check=True
+        ["dsrdump", "+Pl", out / "dicom" / "sr.dcm"], capture_output=True, text=True, check=True
     ).stdout
     assert shown.count('"104.76" (mg/cm3,UCUM') == 3  # L1, L2 and their mean
     for told in (
@@ -255,7 +193,7 @@ def test_a_nifti_is_refused_before_anything_is_computed(study: Study, tmp_path: 
     assert refused.value.code == "no-dicom-headers"
 
 
-def test_a_study_that_says_no_more_than_it_must(study: Study, exported: Exported) -> None:
+def test_a_study_that_says_no_more_than_it_must(study: Study, exported: Exported, complaints: Complaints) -> None:
     kept = (
         *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID", "Modality"),
         *("Rows", "Columns", "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient", "PixelData"),

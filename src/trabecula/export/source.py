@@ -89,8 +89,8 @@ def _complete(instances: tuple[Dataset, ...]) -> tuple[Dataset, ...]:
 def _incomplete(wanting: set[str]) -> Refusal:
     return Refusal(
         "dicom-headers-incomplete",
-        f"DICOM objects cannot refer to these images: {', '.join(sorted(wanting))} is missing, malformed or not the same in"
-        " every slice. Leave --dicom out, or send the study again.",
+        f"DICOM objects cannot refer to these images: {', '.join(sorted(wanting))} is missing, malformed, or not the"
+        " same in every slice. Leave --dicom out, or send the study again.",
     )
 
 

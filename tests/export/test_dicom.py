@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import zlib
+from base64 import b64encode
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -20,6 +21,7 @@ from PIL import Image
 from trabecula.errors import Refusal
 from trabecula.export import codes
 from trabecula.export.bundle import Wanted, prepare
+from trabecula.export.pdf import pdf_of
 from trabecula.flow.read import read
 from trabecula.records import Assessment
 
@@ -163,6 +165,17 @@ def test_the_pdf_and_the_picture(study: Study, exported: Exported) -> None:
     assert picture[:44].max() == 255  # the heading
 
 
+def test_printing_fetches_nothing(tmp_path: Path) -> None:
+    picture = tmp_path / "picture.png"
+    Image.new("RGB", (40, 40), "red").save(picture)
+    held = BytesIO()
+    Image.new("RGB", (40, 40), "red").save(held, "PNG")
+    inside = f"data:image/png;base64,{b64encode(held.getvalue()).decode()}"
+    assert pdf_of(f'<p>x<img src="{inside}">').count(b"/Image") > pdf_of(f'<p>x<img src="{picture.as_uri()}">').count(
+        b"/Image"
+    )
+
+
 def test_everything_is_one_folder_that_may_be_replaced(study: Study, exported: Exported) -> None:
     given = study()
     out = exported(given, Wanted(dicom=True, fhir=True))
@@ -219,6 +232,15 @@ def test_images_that_cannot_be_referred_to_are_refused(study: Study, exported: E
         prepare(given, read(given), Wanted(dicom=True))
     assert refused.value.code == "dicom-headers-incomplete"
     exported(given, Wanted(fhir=True))
+
+
+def test_slices_that_are_gone_since_they_were_read_are_missed(study: Study) -> None:
+    given = study()
+    scan = read(given)
+    next(given.iterdir()).unlink()
+    with pytest.raises(Refusal) as refused:
+        prepare(given, scan, Wanted(dicom=True))
+    assert refused.value.code == "dicom-source-unclear"
 
 
 def test_a_mended_grid_is_refused(study: Study) -> None:

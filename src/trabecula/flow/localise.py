@@ -82,8 +82,8 @@ def localise(scan: Scan, weights: str, minimum_score: float = 0.15, certain: flo
     if len(chain) < 2 or sum(c.total for c, _ in chain) < EVIDENCE:
         raise Refusal(
             "no-vertebrae-found",
-            "No two neighbouring vertebrae between T8 and the sacrum were found. Trabecula needs a CT of the chest or abdomen "
-            "that shows the lower thoracic or lumbar spine.",
+            "No two neighbouring vertebrae between T8 and the sacrum were found. Trabecula needs a CT of the chest or "
+            "abdomen that shows the lower thoracic or lumbar spine.",
         )
     probability = naming_probability(chain)
     vertebrae = _boxes(chain, probability)
@@ -216,12 +216,15 @@ def _link_cost(drop_mm: float, lean_mm: float, step: int) -> Float64:
 
 
 def naming_probability(chain: list[tuple[Candidate, int]]) -> float:
-    """How probable the chain's names are against the same chain named one or two levels higher or lower."""
+    """How probable the chain's names are against the same chain named one or two levels higher or lower.
+
+    The boxes look at the same two landmarks, ribs and sacrum, so together they weigh as two independent votes.
+    """
     evidence = []
     for shift in (-2, -1, 0, 1, 2):
         levels = [level + shift for _, level in chain]
         inside = [c.scores[k] if 0 <= k < len(LEVELS) else 0.0 for (c, _), k in zip(chain, levels, strict=True)]
-        evidence.append(float(np.log(np.array(inside) + FOREIGN).sum()))
+        evidence.append(2 * float(np.log(np.array(inside) + FOREIGN).mean()))
     odds = np.exp(np.array(evidence) - max(evidence))
     return float(odds[2] / odds.sum())
 

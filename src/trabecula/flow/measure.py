@@ -15,7 +15,7 @@ from trabecula.calibration import MATERIAL, SYSTEMATIC_FRACTION, Calibration, by
 from trabecula.flow.blood import ENHANCED_ABOVE_HU, blood_hu
 from trabecula.inference import about, network
 from trabecula.records import Densities, Reason, Regions, Scan, VertebraDensity, VertebraRegion
-from trabecula.volume import Float32, Grid, Volume
+from trabecula.volume import Float32, Float64, Grid, Volume
 
 CONTRAST_ADDS_HU = 26.7
 """Mean rise of trabecular HU with contrast medium (Perez 2020); it differs between patients by as much again."""
@@ -138,20 +138,21 @@ def _network_bmd(
 ) -> float:
     """The network's expectation for one vertebra, everything outside its region blanked."""
     shape = (1, 1, *settings.shape)
-    image = _masked_crop(volume, mask, region, settings, voltage_factor)
+    image = masked_crop(volume, mask, np.asarray(region.centroid_lps_mm), settings, voltage_factor)
     (scores,) = network(weights, shape, settings.precision)(image.reshape(shape))
     share = np.exp(scores[0] - scores[0].max())
     first, last, number = settings.bins_mg_cm3
     return float((share / share.sum() * np.linspace(first, last, number)).sum())
 
 
-def _masked_crop(
-    volume: Volume, mask: NDArray[np.bool_], region: VertebraRegion, settings: DensitySettings, voltage_factor: float
+def masked_crop(
+    volume: Volume, mask: NDArray[np.bool_], middle_lps_mm: Float64, settings: DensitySettings, voltage_factor: float
 ) -> Float32:
+    """What the network sees: the windowed image around a point, zero outside the mask; ``settings.shape``."""
     spacing = np.asarray(settings.spacing_mm)
     scale = np.eye(4)
     scale[:3, :3] = np.diag(spacing / np.asarray(volume.spacing_mm))
-    middle = volume.to_index(np.asarray(region.centroid_lps_mm))
+    middle = volume.to_index(middle_lps_mm)
     scale[:3, 3] = middle - np.diag(scale)[:3] * (np.asarray(settings.shape) // 2)
     grid = Grid(settings.shape, volume.affine @ scale)
     around = tuple(

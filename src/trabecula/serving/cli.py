@@ -112,6 +112,23 @@ def recipes() -> None:
 
 
 @app.command()
+def simulate(
+    out: Annotated[Path, typer.Option("--out", help="Folder for the cohort.")],
+    number: Annotated[int, typer.Option("-n", "--number", help="How many virtual patients.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the first; each next one counts up.")] = 0,
+    protocol: Annotated[str, typer.Option(help="mixed, chest-low-dose, abdomen or abdomen-thick.")] = "mixed",
+    format: Annotated[str, typer.Option(help="dicom or nifti.")] = "dicom",
+    workers: Annotated[int, typer.Option(min=1, help="How many at a time.")] = 2,
+    debug: Debug = False,
+) -> None:
+    """Make a cohort of virtual patients with exact truth; run again to go on."""
+    _debug(debug)
+    from trabecula.serving.cohort import order_cohort
+
+    order_cohort(number, out, seed, protocol, format, workers)
+
+
+@app.command()
 def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder for the simulated CT and its result.")],
     seed: Annotated[int, typer.Option(min=0, help="Which virtual patient.")] = 0,

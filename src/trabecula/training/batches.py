@@ -12,8 +12,9 @@ from scipy import ndimage
 from torch import Tensor
 
 from trabecula.anatomy import LEVELS
+from trabecula.flow.measure import DensitySettings, masked_crop
 from trabecula.training.data import CROP_SPACING_MM
-from trabecula.volume import Float32, Float64
+from trabecula.volume import Float32, Float64, Grid, Volume
 
 PATCH = (48, 80, 80)
 PROJECTION_PIXEL_MM = 1.5
@@ -107,27 +108,24 @@ def _vary_intensity(hu: Float32, rng: np.random.Generator) -> Float32:
     return np.asarray(out + ndimage.zoom(coarse, np.array(out.shape) / coarse.shape, order=1), np.float32)
 
 
-def density_batches(
-    folder: Path, seed: int, size: int, level_hu: float, width_hu: float, shape: tuple[int, int, int]
-) -> Iterator[tuple[Tensor, Tensor]]:
+def density_batches(folder: Path, seed: int, size: int, settings: DensitySettings) -> Iterator[tuple[Tensor, Tensor]]:
     """Single vertebrae (B, 1, *shape), all but the trabecular region blanked, and their BMD (B,) in mg/cm3."""
     shards = Shards(folder, seed)
     while True:
         images: list[Float32] = []
         truths: list[float] = []
         while len(images) < size:
-            drawn = vertebra_crop(shards.draw(), shards.rng, shape)
+            drawn = vertebra_crop(shards.draw(), shards.rng, settings)
             if drawn is not None:
-                hu, mask, bmd = drawn
-                images.append((window(hu, level_hu, width_hu) * mask)[None])
-                truths.append(bmd)
+                images.append(drawn[0][None])
+                truths.append(drawn[1])
         yield torch.from_numpy(np.stack(images)), torch.tensor(truths, dtype=torch.float32)
 
 
 def vertebra_crop(
-    shard: dict[str, NDArray[Any]], rng: np.random.Generator, shape: tuple[int, int, int]
-) -> tuple[Float32, Float32, float] | None:
-    """A random whole vertebra of a shard; its mask a little wrong, as a segmenter's is."""
+    shard: dict[str, NDArray[Any]], rng: np.random.Generator, settings: DensitySettings
+) -> tuple[Float32, float] | None:
+    """A random whole vertebra of a shard as the network will see it, its mask a little wrong, and its BMD."""
     whole = [
         (level, bmd)
         for level, bmd in shard["bmd"]
@@ -136,13 +134,9 @@ def vertebra_crop(
     if not whole:
         return None
     level, bmd = whole[rng.integers(len(whole))]
-    mask = shard["trabecular"] == level
-    centre = np.rint(ndimage.center_of_mass(mask)).astype(int) + rng.integers(-2, 3, 3)
-    parts = [(c - n // 2, c - n // 2 + n) for c, n in zip(centre, shape, strict=True)]
-    pad = [(max(0, -a), max(0, b - n)) for (a, b), n in zip(parts, mask.shape, strict=True)]
-    cut = tuple(slice(max(0, a), min(n, b)) for (a, b), n in zip(parts, mask.shape, strict=True))
-    hu = np.pad(shard["hu"][cut].astype(np.float32), pad, constant_values=-1000)
-    region = np.pad(mask[cut], pad)
+    where = ndimage.find_objects((shard["trabecular"] == level).astype(np.uint8))[0]
+    part = tuple(slice(max(0, axis.start - 6), axis.stop + 6) for axis in where)
+    region = shard["trabecular"][part] == level
     change = rng.random()
     if change < 0.25:
         region = ndimage.binary_erosion(region)
@@ -150,9 +144,13 @@ def vertebra_crop(
         region = ndimage.binary_dilation(region)
     elif change < 0.7:
         region = np.roll(region, rng.integers(-1, 2, 3), (0, 1, 2))
+    grid = Grid.axial((0.0, 0.0, 0.0), (2, 2, 2), CROP_SPACING_MM)
+    volume = Volume(shard["hu"][part].astype(np.float32), grid.affine)
+    middle = volume.to_lps(np.argwhere(region).mean(axis=0)) + rng.uniform(-2, 2, 3)
+    image = masked_crop(volume, region, middle, settings, 1.0)
     if rng.random() < 0.5:
-        hu, region = hu[:, :, ::-1], region[:, :, ::-1]
-    return hu, region.astype(np.float32), float(bmd)
+        image = image[:, :, ::-1]
+    return np.ascontiguousarray(image), float(bmd)
 
 
 def detector_batches(folder: Path, seed: int, size: int) -> Iterator[tuple[list[Tensor], list[dict[str, Tensor]]]]:

@@ -88,7 +88,7 @@ def segmenter(work: Path, minutes: float = 50.0, steps: int = 4000, seed: int = 
 
 
 @app.command()
-def densitometer(work: Path, minutes: float = 25.0, steps: int = 3000, seed: int = 3, size: int = 8) -> None:
+def densitometer(work: Path, minutes: float = 15.0, steps: int = 3000, seed: int = 3, size: int = 16) -> None:
     """Trains DenseNet-121 on single vertebrae."""
     from trabecula.networks.densenet import DenseNet3d
 
@@ -104,10 +104,10 @@ def densitometer(work: Path, minutes: float = 25.0, steps: int = 3000, seed: int
 
     train(
         DenseNet3d(len(centres)),
-        batches.density_batches(work / "crops", seed, size, *DENSITY.window_hu, DENSITY.shape),
+        batches.density_batches(work / "crops", seed, size, DENSITY),
         partial(loss),
         # In bf16 the weight gradients of the last blocks, a voxel or two across, came out infinite (torch 2.15, CPU).
-        Schedule(steps=steps, learning_rate=5e-4, minutes=minutes, bf16=False),
+        Schedule(steps=steps, learning_rate=1.5e-4, minutes=minutes, bf16=False),
         work / "densitometer",
     )
 

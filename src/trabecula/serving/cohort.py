@@ -1,0 +1,20 @@
+"""A cohort of virtual patients, ordered from the command line."""
+
+from pathlib import Path
+
+from trabecula.virtual.order import Order, simulate
+
+
+def order_cohort(number: int, out: Path, seed: int, protocol: str, format_: str, workers: int) -> None:
+    """Makes what is missing of the cohort with a progress bar, then says what is there.
+
+    Raises:
+        WrongUsage: as ``virtual.order.simulate``.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True)) as bar:
+        task = bar.add_task("virtual patients", total=number)
+        made = simulate(Order(seed, protocol, format_), number, out, workers, lambda n: bar.update(task, completed=n))
+    print(f"{number} virtual patients in {out} ({made} made now).")

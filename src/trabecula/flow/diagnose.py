@@ -59,19 +59,19 @@ def category(bmd_mg_cm3: float) -> str:
 
 
 def probabilities(bmd_mg_cm3: float, interval_mg_cm3: tuple[float, float]) -> dict[str, float]:
-    """How probable each category is if the 95% interval is that of a normal distribution."""
-    sd = max((interval_mg_cm3[1] - bmd_mg_cm3) / 1.96, 1e-6)
-    low, high = (
-        0.5 * (1 + erf((cut - bmd_mg_cm3) / (sd * sqrt(2)))) for cut in (OSTEOPOROSIS_BELOW_MG_CM3, NORMAL_ABOVE_MG_CM3)
-    )
+    """How probable each category is if the 95% interval is that of two halves of a normal distribution."""
+    low, high = (_below(cut, bmd_mg_cm3, interval_mg_cm3) for cut in (OSTEOPOROSIS_BELOW_MG_CM3, NORMAL_ABOVE_MG_CM3))
     return {"osteoporosis": round(low, 4), "osteopenia": round(high - low, 4), "normal": round(1 - high, 4)}
+
+
+def _below(cut: float, bmd: float, interval: tuple[float, float]) -> float:
+    sd = (bmd - interval[0] if cut < bmd else interval[1] - bmd) / 1.96
+    return 0.5 * (1 + erf((cut - bmd) / (max(sd, 1e-6) * sqrt(2))))
 
 
 def _mean(used: list[VertebraDensity]) -> tuple[float, tuple[float, float]]:
     """The mean, and an interval as wide as theirs: calibration errs alike in both, so averaging does not narrow it."""
     values = [v.bmd_mg_cm3 for v in used if v.bmd_mg_cm3 is not None]
-    upper = [
-        v.bmd_interval_mg_cm3[1] - v.bmd_mg_cm3 for v in used if v.bmd_interval_mg_cm3 and v.bmd_mg_cm3 is not None
-    ]
-    bmd, half = sum(values) / len(values), sum(upper) / len(upper)
-    return bmd, (max(0.0, bmd - half), bmd + half)
+    intervals = [v.bmd_interval_mg_cm3 for v in used if v.bmd_interval_mg_cm3 is not None]
+    low, high = (sum(ends) / len(ends) for ends in zip(*intervals, strict=True))
+    return sum(values) / len(values), (max(0.0, low), high)

@@ -55,7 +55,8 @@ def segment(scan: Scan, spine: Spine, weights: str, levels: tuple[Level, ...], c
     owner = _owners(trabecular > 0.5, scan.volume, grid, spine)
     vertebrae = []
     for box in found:
-        mine = owner == spine.vertebrae.index(box) + 1
+        mine = _filled(owner == spine.vertebrae.index(box) + 1)
+        trabecular[mine] = np.maximum(trabecular[mine], 0.75)  # a filled hole is wholly inside
         part, region = _to_scan(np.where(mine, trabecular, 0.0).astype(np.float32), grid, scan.volume)
         labels[part][region] = box.level.verse_id
         vertebrae.append(_describe(box.level, box.confidence, scan.volume, part, region, mine, grid))
@@ -114,6 +115,17 @@ def _owners(mask: NDArray[np.bool_], volume: Volume, grid: Grid, spine: Spine) -
     chosen = kept[part]
     owner[tuple(axis[chosen] for axis in voxels)] = who[chosen] + 1
     return owner
+
+
+def _filled(region: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """A trabecular region without the holes that dense bands, islands or a venous cleft tear into it."""
+    room = np.pad(region, 3)  # closing would otherwise stop at the crop's edge
+    closed = ndimage.binary_closing(room, ndimage.generate_binary_structure(3, 1), iterations=2)
+    for axis in range(3):
+        for plane in np.moveaxis(closed, axis, 0):
+            if plane.any():
+                plane |= ndimage.binary_fill_holes(plane)
+    return np.asarray(closed[3:-3, 3:-3, 3:-3])
 
 
 def _to_scan(probability: Float32, grid: Grid, volume: Volume) -> tuple[tuple[slice, ...], NDArray[np.bool_]]:

@@ -17,6 +17,9 @@ from trabecula.inference import about, network
 from trabecula.records import Densities, Reason, Regions, Scan, VertebraDensity, VertebraRegion
 from trabecula.volume import Float32, Float64, Grid, Volume
 
+UNEVEN_SD_HU = 100.0
+"""Trabecular bone with the noise of a clinical scan stays well below this standard deviation."""
+
 CONTRAST_ADDS_HU = 26.7
 """Mean rise of trabecular HU with contrast medium (Perez 2020); it differs between patients by as much again."""
 
@@ -116,6 +119,14 @@ def _measure_one(
                     f"{region.level}: the network reads {bmd:.0f} mg/cm3, the mean HU by calibration {by_line:.0f}.",
                 )
             )
+    if hu.std() > UNEVEN_SD_HU:
+        reasons.append(
+            Reason(
+                "uneven-density",
+                f"{region.level}: HU vary by {hu.std():.0f} within the region (30 to 70 is usual). Sclerosis, a bone "
+                "island or calcification may raise the density.",
+            )
+        )
     return VertebraDensity(
         level=region.level,
         centroid_lps_mm=region.centroid_lps_mm,

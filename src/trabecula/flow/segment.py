@@ -86,7 +86,7 @@ def _owners(mask: NDArray[np.bool_], volume: Volume, grid: Grid, spine: Spine) -
     """To which vertebra each trabecular voxel belongs: 1 + its index among the boxes, 0 to none.
 
     A connected piece belongs to the box nearest to its middle; one that spans two vertebrae is divided slice by slice.
-    Crumbs, and pieces under a fifth of their vertebra's largest, are dropped.
+    Crumbs, pieces under a fifth of their vertebra's largest, and lesser pieces outside its box are dropped.
     """
     index = np.linalg.inv(volume.affine) @ grid.affine  # of the scan, from the crop; both share their axes
     boxes = np.array([(*b.z_range, *b.x_range) for b in spine.vertebrae])
@@ -111,7 +111,11 @@ def _owners(mask: NDArray[np.bool_], volume: Volume, grid: Grid, spine: Spine) -
     largest = np.zeros(len(boxes))
     np.maximum.at(largest, whose, sizes)
     apart = np.abs(np.bincount(part, z) / sizes - middle_z[whose]) / height[whose]
-    kept = (sizes * np.prod(grid.spacing_mm) > CRUMB_MM3) & (sizes >= 0.2 * largest[whose]) & (apart < 0.85)
+    kept = (
+        (sizes * np.prod(grid.spacing_mm) > CRUMB_MM3)
+        & (sizes >= 0.2 * largest[whose])
+        & (apart < np.where(sizes == largest[whose], 0.75, 0.5))
+    )
     chosen = kept[part]
     owner[tuple(axis[chosen] for axis in voxels)] = who[chosen] + 1
     return owner

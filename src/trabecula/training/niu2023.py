@@ -48,7 +48,7 @@ def simulate(work: Path, workers: int = 2) -> None:
 
 
 @app.command()
-def localiser(work: Path, minutes: float = 25.0, steps: int = 6000, seed: int = 1) -> None:
+def localiser(work: Path, minutes: float = 66.0, steps: int = 6000, seed: int = 1) -> None:
     """Trains Faster R-CNN on projections."""
     from trabecula.networks.fasterrcnn import vertebra_detector
 
@@ -68,7 +68,7 @@ def localiser(work: Path, minutes: float = 25.0, steps: int = 6000, seed: int = 
 
 
 @app.command()
-def segmenter(work: Path, minutes: float = 50.0, steps: int = 4000, seed: int = 2, size: int = 2) -> None:
+def segmenter(work: Path, minutes: float = 92.0, steps: int = 4000, seed: int = 2, size: int = 2) -> None:
     """Trains AnatomyNet on patches."""
     from trabecula.networks.anatomynet import AnatomyNet
 
@@ -88,7 +88,7 @@ def segmenter(work: Path, minutes: float = 50.0, steps: int = 4000, seed: int = 
 
 
 @app.command()
-def densitometer(work: Path, minutes: float = 15.0, steps: int = 3000, seed: int = 3, size: int = 16) -> None:
+def densitometer(work: Path, minutes: float = 22.0, steps: int = 3000, seed: int = 3, size: int = 16) -> None:
     """Trains DenseNet-121 on single vertebrae."""
     from trabecula.networks.densenet import DenseNet3d
 
@@ -126,16 +126,18 @@ def export(work: Path, weights: Path = WEIGHTS, only: str = "") -> None:
         "segmenter": (AnatomyNet(), torch.rand(1, 1, *CROP.shape)),
         "densitometer": (DenseNet3d(len(bin_centres())), torch.rand(1, 1, *DENSITY.shape)),
     }
+    shards = {"localiser": "projections", "segmenter": "crops", "densitometer": "crops"}
     for name, (network, example) in parts.items():
         if only and name != only:
             continue
         load_weights(network, work / name)
+        made = len(list((work / shards[name]).glob("*.npz")))
         record = work / name / "schedule.json"
         schedule = json.loads(record.read_text()) if record.exists() else {"unfinished": True}
         entry = {
             "input": list(example.shape),
             "trained_by": f"python -m trabecula.training.niu2023 {name}",
-            "data": f"virtual patients from seed {data.TRAINING_SEED} on",
+            "data": f"{made} virtual patients from seed {data.TRAINING_SEED} on",
             "schedule": schedule,
         }
         graph = DetectorForExport(network) if name == "localiser" else network

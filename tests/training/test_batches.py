@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from trabecula.anatomy import LEVELS, Level
+from trabecula.recipes.niu2023 import DENSITY
 from trabecula.training.batches import (
     PATCH,
     PROJECTION_PIXEL_MM,
@@ -78,17 +80,19 @@ def test_one_seed_gives_one_stream(crops: Path) -> None:
 
 
 def test_density_batches_show_one_vertebra_and_know_its_density(crops: Path) -> None:
-    shape = (40, 48, 64)
-    for images, bmd in islice(density_batches(crops, 0, 6, 200.0, 800.0, shape), 3):
+    shape = DENSITY.shape
+    for images, bmd in islice(density_batches(crops, 0, 6, DENSITY), 3):
         assert images.shape == (6, 1, *shape)
         assert set(bmd.tolist()) <= set(BMD.values())
         shown = images[:, 0] > 0
         assert (~shown[:, [0, -1]]).all()
         assert (~shown[:, :, [0, -1]]).all()
         for image, one in zip(images[:, 0], shown, strict=True):
-            # 16 x 24 x 26 voxels of 150 HU, eroded or grown by one at most
-            assert 14 * 22 * 24 <= one.sum() <= 18 * 26 * 28
-            assert image[one].median() == pytest.approx((TRABECULAR_HU + 200) / 800, abs=0.01)
+            # 20 x 24 x 26 mm of 150 HU, eroded or grown by a voxel of the shard at most
+            assert 16 * 21 * 23 <= one.sum() * 8 <= 25 * 29 * 31
+            # at 2 mm the bright rim reaches a voxel into the region
+            inside = ndimage.binary_erosion(one.numpy(), iterations=2)
+            assert image.numpy()[inside].mean() == pytest.approx((TRABECULAR_HU + 200) / 800, abs=0.01)
             middle = one.nonzero().float().mean(dim=0)
             np.testing.assert_allclose(middle, np.array(shape) / 2, atol=4.5)
 
@@ -99,21 +103,21 @@ def test_every_vertebra_gets_its_own_density(crops: Path) -> None:
     for level in MIDDLES:
         keep = shard["bmd"][:, 0] == level.verse_id
         others = {**shard, "bmd": shard["bmd"][keep], "hu": np.where(shard["body"] == level.verse_id, 500, 0)}
-        drawn = vertebra_crop(others, np.random.default_rng(0), (40, 48, 64))
+        drawn = vertebra_crop(others, np.random.default_rng(0), DENSITY)
         assert drawn is not None
-        hu, mask, bmd = drawn
+        image, bmd = drawn
         assert bmd == BMD[level]
-        assert np.median(hu[mask > 0]) == 500
+        assert np.median(image[image > 0]) == pytest.approx((500 + 200) / 800)
 
 
 def test_a_cut_vertebra_teaches_no_density(crops: Path) -> None:
     with np.load(crops / "0.npz") as file:
         shard = dict(file)
     cut = {name: array[44:] if array.ndim == 3 else array for name, array in shard.items()}  # through the middle of L1
-    drawn = {vertebra_crop(cut, np.random.default_rng(seed), (40, 48, 64))[2] for seed in range(12)}  # type: ignore[index]
+    drawn = {vertebra_crop(cut, np.random.default_rng(seed), DENSITY)[1] for seed in range(12)}  # type: ignore[index]
     assert drawn == {BMD[Level.L2]}
     nothing = {**shard, "trabecular": np.zeros_like(shard["trabecular"])}
-    assert vertebra_crop(nothing, np.random.default_rng(0), (40, 48, 64)) is None
+    assert vertebra_crop(nothing, np.random.default_rng(0), DENSITY) is None
 
 
 @pytest.fixture(scope="module")

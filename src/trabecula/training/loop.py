@@ -23,6 +23,7 @@ class Schedule:
     minutes: float | None = None
     save_every: int = 100
     bf16: bool = True
+    settle_after: float = 1.0  # share of the run after which batch normalisation keeps its statistics
 
 
 def train(
@@ -47,6 +48,7 @@ def train(
     step, spent = _resume(folder, network, average, optimiser)
     started = time.monotonic() - spent
     network.train()
+    settled = False
     with (folder / "log.jsonl").open("a") as log:
         while step < schedule.steps:
             progress = _progress(step, time.monotonic() - started, schedule)
@@ -55,6 +57,9 @@ def train(
             rate = schedule.learning_rate * min(1, (step + 1) / schedule.warmup) * (1 - 0.98 * progress**1.5)
             for group in optimiser.param_groups:
                 group["lr"] = rate
+            if progress >= schedule.settle_after and not settled:
+                settled = True
+                _settle(network, average, batches, loss)
             with torch.autocast(device, torch.bfloat16, enabled=schedule.bf16):
                 value = loss(network, next(batches))
             optimiser.zero_grad(set_to_none=True)
@@ -78,6 +83,31 @@ def train(
     save_file(_tensors(average.module), folder / "weights.safetensors")
     record = {**asdict(schedule), "steps_done": step, "seconds": round(time.monotonic() - started), "device": device}
     (folder / "schedule.json").write_text(json.dumps(record, indent=1))
+
+
+def _settle(
+    network: nn.Module, average: nn.Module, batches: Iterator[Any], loss: Callable[[nn.Module, Any], Tensor]
+) -> None:
+    """Goes on from the averaged weights with batch normalisation as it will be in use.
+
+    Where a small batch meets maps of a voxel or two, each batch is normalised by a dozen values, and what the network
+    learnt with that noise is biased without it. So the statistics are measured anew over many batches, then kept.
+    """
+    network.load_state_dict(
+        {k.removeprefix("module."): v for k, v in average.state_dict().items() if k != "n_averaged"}
+    )
+    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean over all that follows
+    with torch.no_grad():
+        for _ in range(40):
+            loss(network, next(batches))
+    for norm in norms:
+        norm.eval()
+    average.load_state_dict(
+        {**{f"module.{k}": v for k, v in network.state_dict().items()}, "n_averaged": torch.tensor(0)}
+    )
 
 
 def load_weights(network: nn.Module, folder: Path) -> nn.Module:

@@ -88,7 +88,7 @@ def segmenter(work: Path, minutes: float = 92.0, steps: int = 4000, seed: int = 
 
 
 @app.command()
-def densitometer(work: Path, minutes: float = 22.0, steps: int = 3000, seed: int = 3, size: int = 16) -> None:
+def densitometer(work: Path, minutes: float = 24.0, steps: int = 3000, seed: int = 3, size: int = 16) -> None:
     """Trains DenseNet-121 on single vertebrae."""
     from trabecula.networks.densenet import DenseNet3d
 
@@ -107,7 +107,7 @@ def densitometer(work: Path, minutes: float = 22.0, steps: int = 3000, seed: int
         batches.density_batches(work / "crops", seed, size, DENSITY),
         partial(loss),
         # In bf16 the weight gradients of the last blocks, a voxel or two across, came out infinite (torch 2.15, CPU).
-        Schedule(steps=steps, learning_rate=1.5e-4, minutes=minutes, bf16=False),
+        Schedule(steps=steps, learning_rate=1.5e-4, minutes=minutes, bf16=False, settle_after=0.6),
         work / "densitometer",
     )
 

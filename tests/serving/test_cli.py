@@ -99,7 +99,7 @@ def blocks(localise: Callable[[Scan], Spine] = localise_blocks) -> Recipe:
 def test_a_result(trabecula: Program, ct: Path, tmp_path: Path) -> None:
     ran = trabecula("screen", ct, "--out", tmp_path / "out", "--recipe", "blocks")
     assert (ran.code, ran.err) == (0, "")
-    assert "Osteopenia: 100.0 mg/cm3 (95% interval 93 to 107), mean of L1 and L2" in ran.out
+    assert "Osteopenia: 100.0 mg/cm3 (95% interval 94 to 107), mean of L1 and L2" in ran.out
     assert "Research use only. This result cannot be used to rule out low BMD." in ran.out
     assert "A header said ?[2J." in ran.out and "\x1b" not in ran.out
     assert ran.out.endswith(f"Report: {tmp_path / 'out' / 'report.html'}\n")

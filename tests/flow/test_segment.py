@@ -14,6 +14,7 @@ from trabecula.flow.segment import (
     _to_scan,
     _touches_end,
     _trabecular_probability,
+    _without_halves,
     segment,
 )
 from trabecula.records import Acquisition, Scan, Spine, VertebraBox, VertebraRegion
@@ -200,3 +201,14 @@ def test_levels_that_are_not_in_view_are_named_with_what_is(volume: Volume, spin
     assert [reason.code for reason in regions.reasons] == ["levels-not-in-view"]
     assert "None of L4 to L5 is in view" in regions.reasons[0].message
     assert "T12, L1, L2" in regions.reasons[0].message
+
+
+def test_a_region_of_less_than_half_its_neighbour_is_withheld() -> None:
+    def region(level: Level, volume_mm3: float) -> VertebraRegion:
+        return VertebraRegion(level, 0.9, (0.0, 0.0, 0.0), volume_mm3)
+
+    t12, l1, l2 = region(Level.T12, 9000.0), region(Level.L1, 11000.0), region(Level.L2, 13000.0)
+    whole = _without_halves([t12, l1, l2])
+    assert [v.reasons for v in whole] == [(), (), ()]
+    torn = _without_halves([t12, l1, region(Level.L2, 5000.0)])
+    assert [[r.code for r in v.reasons] for v in torn] == [[], [], ["region-incomplete"]]

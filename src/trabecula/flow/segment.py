@@ -4,7 +4,7 @@ As in Niu 2023, a 3-D AnatomyNet looks at one crop around the vertebrae. It know
 localiser's boxes, since its receptive field cannot count vertebrae.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,7 +60,19 @@ def segment(scan: Scan, spine: Spine, weights: str, levels: tuple[Level, ...], c
         part, region = _to_scan(np.where(mine, trabecular, 0.0).astype(np.float32), grid, scan.volume)
         labels[part][region] = box.level.verse_id
         vertebrae.append(_describe(box.level, box.confidence, scan.volume, part, region, mine, grid))
-    return Regions(labels, tuple(v for v in vertebrae if v.volume_mm3 > 0), ())
+    return Regions(labels, _without_halves([v for v in vertebrae if v.volume_mm3 > 0]), ())
+
+
+def _without_halves(vertebrae: list[VertebraRegion]) -> tuple[VertebraRegion, ...]:
+    """Withholds a region under half of the largest beside it: neighbours differ by a third at most, T12 from L2."""
+    largest = max((v.volume_mm3 for v in vertebrae), default=0.0)
+    checked = []
+    for v in vertebrae:
+        if v.volume_mm3 < 0.5 * largest:
+            message = f"{v.level}: the region found has less than half the volume of its neighbour's; part is missed."
+            v = replace(v, reasons=(*v.reasons, Reason("region-incomplete", message)))
+        checked.append(v)
+    return tuple(checked)
 
 
 def _crop_grid(volume: Volume, spine: Spine, top: float, bottom: float, crop: CropSettings) -> Grid:

@@ -1,4 +1,4 @@
-"""Training data made on the fly from virtual patients: whole-torso projections and spine crops, kept as shards.
+"""Training data made from virtual patients: whole-torso projections and spine crops, kept as shards.
 
 A shard is one subject under one protocol. Making one takes one to three CPU-seconds; ``make_shards`` uses every
 worker it is given and skips what is already there, so it may be stopped and started again.
@@ -7,6 +7,7 @@ worker it is given and skips what is already there, so it may be stopped and sta
 import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from trabecula.anatomy import LEVELS, MEASURED_LEVELS, Level
 from trabecula.virtual.cohort import draw, scan, spine_grid, torso_grid
-from trabecula.virtual.scanner import Protocol, sample_protocol
+from trabecula.virtual.scanner import Protocol, acquire, sample_protocol
 from trabecula.virtual.subject import Subject, sample_subject
 from trabecula.volume import Grid, Volume, point
 
@@ -58,10 +59,6 @@ def projection_shard(seed: int, folder: Path) -> None:
 
 def scan_coarse(drawn: Volume, protocol: Protocol, rng: np.random.Generator, grid: Grid) -> Volume:
     """A scan on a coarse grid: noise averaged over the coarse voxel, not that of one fine pixel."""
-    from dataclasses import replace
-
-    from trabecula.virtual.scanner import acquire
-
     shrink = min(1.0, protocol.pixel_mm / 2.0 * 1.5) * min(1.0, np.sqrt(max(protocol.thickness_mm, 0.5) / 2.0))
     return acquire(drawn, replace(protocol, noise_hu=protocol.noise_hu * shrink, noise_peak_per_mm=0.2), rng, grid)
 

@@ -80,7 +80,7 @@ def test_the_density_asked_for_is_the_density_drawn(seed: int, bmd: float) -> No
 def test_an_island_makes_a_vertebra_denser_and_a_crushed_one_is_lower(l2: Drawn) -> None:
     def changed(**findings: float) -> Drawn:
         spine = tuple(
-            replace(v, findings=Findings(**findings)) if v.level is Level.L2 else v  # type: ignore[arg-type]
+            replace(v, findings=Findings(**findings)) if v.name == Level.L2 else v  # type: ignore[arg-type]
             for v in PERSON.spine
         )
         return around(replace(PERSON, spine=spine), Level.L2)

@@ -15,9 +15,8 @@ from trabecula.virtual.subject import Subject
 from trabecula.virtual.tissue import draw_torso
 from trabecula.volume import Float32, Grid, Volume
 
-TRABECULAR_MARGIN_MM = 3.0
-"""How far inside the outer surface the trabecular region begins: a blurred cortex of 0.7 mm and the 2.3 mm that
-readers keep from it."""
+TRABECULAR_MARGIN_MM = 2.5
+"""How far inside the outer surface the trabecular region begins: what readers keep from a cortex, 2 to 2.5 mm."""
 
 
 @dataclass(frozen=True)

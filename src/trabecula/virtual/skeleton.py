@@ -118,12 +118,10 @@ def _draw_body(
     interior = _local_findings(v, local, interior, end, pit, rng)
     canvas.paint(box, whole, interior, v.cortex_mm, compact)
 
-    level = v.level
-    if level is not None:
-        mine = body < 0
-        canvas.body[box][mine] = level.verse_id
-        canvas.depth_mm[box][mine] = -np.maximum(side, -_canal(local, v))[mine]
-        canvas.end_mm[box][mine] = -end[mine]
+    mine = body < 0
+    canvas.body[box][mine] = v.verse_id
+    canvas.depth_mm[box][mine] = -np.maximum(side, -_canal(local, v))[mine]
+    canvas.end_mm[box][mine] = -end[mine]
 
 
 def _body_distances(v: VertebraShape, local: Local) -> tuple[Float32, Float32, Float32]:

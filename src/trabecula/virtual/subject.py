@@ -14,7 +14,7 @@ from trabecula.anatomy import LEVELS, Level
 from trabecula.volume import Float64, point
 
 CHAIN = ("C5", "C6", "C7", "T1", "T2", "T3", "T4", "T5", "T6", "T7", *(level.value for level in LEVELS))
-"""Every vertebra that is built, cranial first; those above T8 carry no label."""
+"""Every vertebra that is built, cranial first."""
 
 # name: end-plate width upper/lower, depth upper/lower, posterior height, wedge (M, F) deg, canal width/depth,
 # pedicle width/height, transverse span, spinous process from the posterior wall, disc below
@@ -97,8 +97,9 @@ class VertebraShape:
         return sum(self.depth_mm) / 2
 
     @property
-    def level(self) -> Level | None:
-        return Level(self.name) if self.name in Level.__members__ else None
+    def verse_id(self) -> int:
+        """The VerSe label: C5 5 ... T1 8 ... L5 24, the sacrum 26."""
+        return 26 if self.name == "S1" else 5 + CHAIN.index(self.name)
 
 
 @dataclass(frozen=True)

@@ -205,5 +205,5 @@ def _draw_discs(canvas: Canvas, s: Subject, rng: np.random.Generator) -> None:
     )
     canvas.tube(path, 9.5 * s.scale, -40)
     canvas.tube(path, 7.5 * s.scale, 12)
-    cord_end = next(i for i, v in enumerate(s.spine) if v.level is Level.L1)
+    cord_end = next(i for i, v in enumerate(s.spine) if v.name == Level.L1)
     canvas.tube(path[: cord_end + 1], 5 * s.scale, 38)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trabecula.anatomy import Level
-from trabecula.volume import Orientation, Volume
+from trabecula.volume import Float64, Orientation, Volume
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ class VertebraBox:
     confidence: float  # that this is a vertebra and that it is this one
     z_range: tuple[float, float]
     x_range: tuple[float, float]
+    y: float | None = None  # of its middle, where the localiser looked in three dimensions
 
     @property
     def centre_zx(self) -> tuple[float, float]:
@@ -70,6 +71,11 @@ class Spine:
 
     def find(self, level: Level) -> VertebraBox | None:
         return next((v for v in self.vertebrae if v.level == level), None)
+
+    def middle(self, box: VertebraBox) -> Float64:
+        """The middle of a vertebra's body, (z, y, x) in voxels of the scan."""
+        z, x = box.centre_zx
+        return np.array([z, self.body_y if box.y is None else box.y, x])
 
 
 @dataclass(frozen=True)

@@ -4,19 +4,8 @@ import numpy as np
 import pytest
 
 from trabecula.anatomy import Level
-from trabecula.flow.segment import (
-    METAL_HU,
-    SMALLEST_MM3,
-    CropSettings,
-    _crop_grid,
-    _describe,
-    _owners,
-    _to_scan,
-    _touches_end,
-    _trabecular_probability,
-    _without_halves,
-    segment,
-)
+from trabecula.flow.region import METAL_HU, SMALLEST_MM3, _touches_end, describe, to_scan, without_halves
+from trabecula.flow.segment import CropSettings, _crop_grid, _owners, _trabecular_probability, segment
 from trabecula.records import Acquisition, Scan, Spine, VertebraBox, VertebraRegion
 from trabecula.volume import Grid, Orientation, Volume
 
@@ -113,7 +102,7 @@ def test_no_bone_has_no_owner(volume: Volume, spine: Spine, grid: Grid) -> None:
 def test_a_ball_lands_in_the_scan_where_it_is_and_as_large(
     volume: Volume, grid: Grid, centre_mm: tuple[float, float, float]
 ) -> None:
-    part, region = _to_scan(ellipsoid(grid, centre_mm, (14.0, 14.0, 14.0)), grid, volume)
+    part, region = to_scan(ellipsoid(grid, centre_mm, (14.0, 14.0, 14.0)), grid, volume)
     size_mm3 = region.sum() * volume.voxel_volume_mm3
     assert size_mm3 == pytest.approx(4 / 3 * np.pi * 14**3, rel=0.05)
     index = np.argwhere(region).mean(axis=0) + [p.start for p in part]
@@ -125,7 +114,7 @@ def test_what_lies_beyond_the_scan_is_cut_off(volume: Volume, grid: Grid) -> Non
     shift = np.eye(4)
     shift[0, 3] = 40
     below = Volume(volume.hu[40:], volume.affine @ shift)  # its first slice cuts the region in its middle, at 100 mm
-    part, region = _to_scan(ellipsoid(grid, (100.0, ROW_MM, COLUMN_MM)), grid, below)
+    part, region = to_scan(ellipsoid(grid, (100.0, ROW_MM, COLUMN_MM)), grid, below)
     assert region.any()
     assert below.hu[part].shape == region.shape
     size_mm3 = region.sum() * below.voxel_volume_mm3
@@ -134,26 +123,26 @@ def test_what_lies_beyond_the_scan_is_cut_off(volume: Volume, grid: Grid) -> Non
 
 
 def test_an_empty_crop_gives_an_empty_region(volume: Volume, grid: Grid) -> None:
-    part, region = _to_scan(np.zeros(grid.shape, np.float32), grid, volume)
+    part, region = to_scan(np.zeros(grid.shape, np.float32), grid, volume)
     assert region.size == 0
     assert volume.hu[part].size == 0
 
 
-def describe(volume: Volume, grid: Grid, half_mm: tuple[float, ...] = BODY_MM) -> VertebraRegion:
+def described(volume: Volume, grid: Grid, half_mm: tuple[float, ...] = BODY_MM) -> VertebraRegion:
     probability = ellipsoid(grid, (116.0, ROW_MM, COLUMN_MM), half_mm)
-    part, region = _to_scan(probability, grid, volume)
-    return _describe(Level.L1, 0.9, volume, part, region, probability > 0.5, grid)
+    part, region = to_scan(probability, grid, volume)
+    return describe(Level.L1, 0.9, volume, part, region, probability > 0.5, grid)
 
 
 def test_a_sound_vertebra_is_described_without_reasons(volume: Volume, grid: Grid) -> None:
-    found = describe(volume, grid)
+    found = described(volume, grid)
     assert found.reasons == ()
     assert found.volume_mm3 == pytest.approx(4 / 3 * np.pi * np.prod(BODY_MM), rel=0.06)
     np.testing.assert_allclose(found.centroid_lps_mm, (0, 0, 1116), atol=0.5)
 
 
 def test_a_small_region_is_withheld(volume: Volume, grid: Grid) -> None:
-    found = describe(volume, grid, half_mm=(7.0, 8.0, 9.0))
+    found = described(volume, grid, half_mm=(7.0, 8.0, 9.0))
     assert found.volume_mm3 < SMALLEST_MM3
     assert [reason.code for reason in found.reasons] == ["region-too-small"]
     assert f"{found.volume_mm3 / 1000:.1f} cm3" in found.reasons[0].message
@@ -166,7 +155,7 @@ def test_metal_in_or_at_the_region_withholds_it(
     hu = volume.hu.copy()
     at = np.rint((np.array([116.0, ROW_MM, COLUMN_MM]) + offset_mm) / SCAN_SPACING_MM).astype(int)
     hu[tuple(at)] = METAL_HU + 500
-    found = describe(Volume(hu, volume.affine), grid)
+    found = described(Volume(hu, volume.affine), grid)
     assert [reason.code for reason in found.reasons] == (["metal"] if withheld else [])
 
 
@@ -182,7 +171,7 @@ def test_a_vertebra_at_the_end_of_the_scan_is_cut(
     shift[0, 3] = first
     part = Volume(volume.hu[first : last + 1], volume.affine @ shift)
     assert _touches_end(part, grid, body(grid, Level.L1)) is cut
-    codes = [reason.code for reason in describe(part, grid).reasons]
+    codes = [reason.code for reason in described(part, grid).reasons]
     assert ("cut-by-view" in codes) is cut
 
 
@@ -208,7 +197,7 @@ def test_a_region_of_less_than_half_its_neighbour_is_withheld() -> None:
         return VertebraRegion(level, 0.9, (0.0, 0.0, 0.0), volume_mm3)
 
     t12, l1, l2 = region(Level.T12, 9000.0), region(Level.L1, 11000.0), region(Level.L2, 13000.0)
-    whole = _without_halves([t12, l1, l2])
+    whole = without_halves([t12, l1, l2])
     assert [v.reasons for v in whole] == [(), (), ()]
-    torn = _without_halves([t12, l1, region(Level.L2, 5000.0)])
+    torn = without_halves([t12, l1, region(Level.L2, 5000.0)])
     assert [[r.code for r in v.reasons] for v in torn] == [[], [], ["region-incomplete"]]

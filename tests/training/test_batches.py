@@ -12,10 +12,10 @@ from trabecula.recipes.niu2023 import DENSITY
 from trabecula.training.batches import (
     PATCH,
     PROJECTION_PIXEL_MM,
-    _vary_intensity,
     density_batches,
     detector_batches,
     segmenter_batches,
+    vary_intensity,
     vertebra_crop,
     window,
 )
@@ -177,7 +177,7 @@ def test_intensity_varies_and_anatomy_stays() -> None:
     hu = np.zeros((20, 24, 24), np.float32)
     hu[5:15, 6:18, 6:18] = 400
     for seed in range(20):
-        out = _vary_intensity(hu, np.random.default_rng(seed))
+        out = vary_intensity(hu, np.random.default_rng(seed))
         assert out.shape == hu.shape
         assert out.dtype == np.float32
         assert np.isfinite(out).all()

@@ -1,28 +1,20 @@
-"""Segment: the trabecular bone of each vertebra wanted. A Scan and its Spine go in, Regions come out.
+"""Segment in one crop: the trabecular bone of each vertebra wanted. A Scan and its Spine go in, Regions come out.
 
 As in Niu 2023, a 3-D AnatomyNet looks at one crop around the vertebrae. It knows bone, not names: those come from the
 localiser's boxes, since its receptive field cannot count vertebrae.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from trabecula.anatomy import Level
+from trabecula.flow.region import CRUMB_MM3, describe, filled, to_scan, without_halves
 from trabecula.inference import network
-from trabecula.records import Reason, Regions, Scan, Spine, VertebraRegion
+from trabecula.records import Reason, Regions, Scan, Spine
 from trabecula.volume import Float32, Grid, Volume
-
-SMALLEST_MM3 = 2500.0
-"""A trabecular region below this (a T11 of a small woman has about 5 cm3) is no whole vertebra."""
-
-CRUMB_MM3 = 250.0
-"""A piece of trabecular bone below this is a mistake of a few voxels."""
-
-METAL_HU = 2000.0
-"""Compact bone stays below; screws, cages and cement with barium do not."""
 
 
 @dataclass(frozen=True)
@@ -55,24 +47,12 @@ def segment(scan: Scan, spine: Spine, weights: str, levels: tuple[Level, ...], c
     owner = _owners(trabecular > 0.5, scan.volume, grid, spine)
     vertebrae = []
     for box in found:
-        mine = _filled(owner == spine.vertebrae.index(box) + 1)
+        mine = filled(owner == spine.vertebrae.index(box) + 1)
         trabecular[mine] = np.maximum(trabecular[mine], 0.75)  # a filled hole is wholly inside
-        part, region = _to_scan(np.where(mine, trabecular, 0.0).astype(np.float32), grid, scan.volume)
+        part, region = to_scan(np.where(mine, trabecular, 0.0).astype(np.float32), grid, scan.volume)
         labels[part][region] = box.level.verse_id
-        vertebrae.append(_describe(box.level, box.confidence, scan.volume, part, region, mine, grid))
-    return Regions(labels, _without_halves([v for v in vertebrae if v.volume_mm3 > 0]), ())
-
-
-def _without_halves(vertebrae: list[VertebraRegion]) -> tuple[VertebraRegion, ...]:
-    """Withholds a region under half of the largest beside it: neighbours differ by a third at most, T12 from L2."""
-    largest = max((v.volume_mm3 for v in vertebrae), default=0.0)
-    checked = []
-    for v in vertebrae:
-        if v.volume_mm3 < 0.5 * largest:
-            message = f"{v.level}: the region found has less than half the volume of its neighbour's; part is missed."
-            v = replace(v, reasons=(*v.reasons, Reason("region-incomplete", message)))
-        checked.append(v)
-    return tuple(checked)
+        vertebrae.append(describe(box.level, box.confidence, scan.volume, part, region, mine, grid))
+    return Regions(labels, without_halves([v for v in vertebrae if v.volume_mm3 > 0]), ())
 
 
 def _crop_grid(volume: Volume, spine: Spine, top: float, bottom: float, crop: CropSettings) -> Grid:
@@ -131,68 +111,3 @@ def _owners(mask: NDArray[np.bool_], volume: Volume, grid: Grid, spine: Spine) -
     chosen = kept[part]
     owner[tuple(axis[chosen] for axis in voxels)] = who[chosen] + 1
     return owner
-
-
-def _filled(region: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """A trabecular region without the holes that dense bands, islands or a venous cleft tear into it."""
-    room = np.pad(region, 3)  # closing would otherwise stop at the crop's edge
-    closed = ndimage.binary_closing(room, ndimage.generate_binary_structure(3, 1), iterations=2)
-    for axis in range(3):
-        for plane in np.moveaxis(closed, axis, 0):
-            if plane.any():
-                plane |= ndimage.binary_fill_holes(plane)
-    return np.asarray(closed[3:-3, 3:-3, 3:-3])
-
-
-def _to_scan(probability: Float32, grid: Grid, volume: Volume) -> tuple[tuple[slice, ...], NDArray[np.bool_]]:
-    """The region on the scan's grid: the part of the scan it lies in and a mask over that part."""
-    from_scan = np.linalg.inv(grid.affine) @ volume.affine  # crop index of a scan index; diagonal
-    inside = np.argwhere(probability > 0.5)
-    if inside.size == 0:
-        return (slice(0, 0),) * 3, np.zeros((0, 0, 0), bool)
-    corners = np.stack([inside.min(axis=0) - 1, inside.max(axis=0) + 1])
-    scale, shift = np.diag(from_scan)[:3], from_scan[:3, 3]
-    low = np.clip(np.floor((corners[0] - shift) / scale), 0, None).astype(int)
-    high = np.minimum(np.ceil((corners[1] - shift) / scale).astype(int) + 1, volume.shape)
-    part = tuple(slice(int(a), int(max(a, b))) for a, b in zip(low, high, strict=True))
-    shape = tuple(p.stop - p.start for p in part)
-    sampled = ndimage.affine_transform(probability, scale, low * scale + shift, shape, order=1, output=np.float32)
-    return part, sampled > 0.5
-
-
-def _describe(
-    level: Level,
-    confidence: float,
-    volume: Volume,
-    part: tuple[slice, ...],
-    region: NDArray[np.bool_],
-    mine: NDArray[np.bool_],
-    grid: Grid,
-) -> VertebraRegion:
-    """Where the region is, how large, and why it may not be measured."""
-    size_mm3 = float(region.sum() * volume.voxel_volume_mm3)
-    if not region.any():
-        return VertebraRegion(level, confidence, (0.0, 0.0, 0.0), 0.0)
-    index = np.argwhere(region).mean(axis=0) + [p.start for p in part]
-    x, y, z = volume.to_lps(index)
-    reasons = []
-    if _touches_end(volume, grid, mine):
-        reasons.append(Reason("cut-by-view", f"{level} is cut by the end of the scan."))
-    if size_mm3 < SMALLEST_MM3:
-        reasons.append(
-            Reason("region-too-small", f"{level}: only {size_mm3 / 1000:.1f} cm3 of trabecular bone was found.")
-        )
-    if volume.hu[part][ndimage.binary_dilation(region, iterations=2)].max() > METAL_HU:
-        reasons.append(Reason("metal", f"{level} holds metal or cement (over {METAL_HU:.0f} HU)."))
-    return VertebraRegion(level, confidence, (float(x), float(y), float(z)), size_mm3, tuple(reasons))
-
-
-def _touches_end(volume: Volume, grid: Grid, mine: NDArray[np.bool_]) -> bool:
-    """Whether the body that this region belongs to reaches the first or last slice of the scan."""
-    z = np.flatnonzero(mine.any(axis=(1, 2)))
-    if z.size == 0:
-        return False
-    from_crop = np.linalg.inv(volume.affine) @ grid.affine
-    reach = 3.0 / grid.spacing_mm[0]  # the end plates lie about 3 mm beyond the trabecular region
-    first, last = (from_crop[0, 0] * v + from_crop[0, 3] for v in (z.min() - reach, z.max() + reach))
-    return bool(first < -0.5 or last > volume.shape[0] - 0.5)

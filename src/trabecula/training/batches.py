@@ -59,7 +59,7 @@ def segmenter_batches(
         for _ in range(size):
             shard = shards.draw()
             hu, label = _patch(shard, rng, np.asarray(spacing_mm) / CROP_SPACING_MM)
-            hu = _vary_intensity(hu, rng)
+            hu = vary_intensity(hu, rng)
             if rng.random() < 0.5:
                 hu, label = hu[:, :, ::-1], label[:, :, ::-1]
             images.append(window(hu, *window_hu)[None])
@@ -82,19 +82,20 @@ def _patch(
     label = (body > 0).astype(np.uint8) + (inner > 0)
     scale = rng.uniform(0.85, 1.15) * rng.uniform(0.95, 1.05, 3)
     turn = np.radians(rng.normal(0, 7, 3)) if rng.random() < 0.5 else np.zeros(3)
-    matrix = np.diag(step) @ _rotation(turn) * scale
+    matrix = np.diag(step) @ rotation(turn) * scale
     offset = centre - matrix @ ((size - 1) / 2)
     image = ndimage.affine_transform(hu, matrix, offset, PATCH, order=1, mode="constant", cval=-1000, output=np.float32)
     return image, ndimage.affine_transform(label, matrix, offset, PATCH, order=0, mode="constant", cval=0)
 
 
-def _rotation(angles: NDArray[np.float64]) -> NDArray[np.float64]:
+def rotation(angles: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The matrix of three turns in radians, about each axis in turn."""
     from scipy.spatial.transform import Rotation
 
     return np.asarray(Rotation.from_euler("xyz", angles).as_matrix())
 
 
-def _vary_intensity(hu: Float32, rng: np.random.Generator) -> Float32:
+def vary_intensity(hu: Float32, rng: np.random.Generator) -> Float32:
     """What other scanners, voltages, contrast and kernels do to HU; one time in four, tissues take arbitrary HU."""
     out = hu * np.float32(rng.uniform(0.85, 1.2)) + np.float32(rng.normal(0, 10))
     if rng.random() < 0.25:

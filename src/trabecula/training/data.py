@@ -22,6 +22,9 @@ from trabecula.volume import Grid, Volume, point
 CROP_SPACING_MM = (1.25, 1.0, 1.0)
 """Niu 2023's scanner gave 1.25 mm slices of about 0.7 mm pixels; 1 mm halves the arithmetic of a training step."""
 
+TORSO_SPACING_MM = 3.0
+"""Of the whole torsos: ribs and discs can be told, and a training step shows half a metre of spine."""
+
 TRAINING_SEED, TEST_SEED = 100_000, 900_000
 """Subjects are counted up from these, so that no test subject is ever trained on."""
 
@@ -59,8 +62,24 @@ def projection_shard(seed: int, folder: Path) -> None:
 
 def scan_coarse(drawn: Volume, protocol: Protocol, rng: np.random.Generator, grid: Grid) -> Volume:
     """A scan on a coarse grid: noise averaged over the coarse voxel, not that of one fine pixel."""
-    shrink = min(1.0, protocol.pixel_mm / 2.0 * 1.5) * min(1.0, np.sqrt(max(protocol.thickness_mm, 0.5) / 2.0))
-    return acquire(drawn, replace(protocol, noise_hu=protocol.noise_hu * shrink, noise_peak_per_mm=0.2), rng, grid)
+    z, _, x = grid.spacing_mm
+    shrink = min(1.0, protocol.pixel_mm / x * 1.5) * min(1.0, np.sqrt(max(protocol.thickness_mm, 0.5) / z))
+    return acquire(drawn, replace(protocol, noise_hu=protocol.noise_hu * shrink, noise_peak_per_mm=0.4 / x), rng, grid)
+
+
+def torso_shard(seed: int, folder: Path) -> None:
+    """One torso from T4 to the hips at 3 mm, 300 mm wide: HU and the label of every vertebral body."""
+    subject = training_subject(seed)
+    rng = np.random.default_rng([seed, 10])
+    top = subject.spine[6].centre_lps_mm[2] + 10
+    bottom = subject.vertebra(Level.S1).centre_lps_mm[2] - rng.uniform(40, 130)
+    drawn = draw(subject, torso_grid(subject, (bottom, top), TORSO_SPACING_MM))
+    spacing = (TORSO_SPACING_MM,) * 3
+    middle = drawn.volume.to_lps((np.asarray(drawn.volume.shape) - 1) / 2)
+    ct = scan_coarse(drawn.volume, sample_protocol(rng), rng, Grid.axial(point(middle), drawn.volume.shape, spacing))
+    cut = max(0, (ct.shape[2] - 100) // 2)
+    part = np.s_[:, :, cut : cut + 100]
+    _save(folder / f"{seed}.npz", hu=np.clip(ct.hu[part], -1024, 3071).astype(np.int16), body=drawn.body[part])
 
 
 def crop_shard(seed: int, folder: Path, bmd_mg_cm3: float | None = None) -> None:

@@ -122,6 +122,12 @@ def load_weights(network: nn.Module, folder: Path) -> nn.Module:
     return network.eval()
 
 
+def record_of(folder: Path) -> dict[str, Any]:
+    """How a network was trained, as far as it is."""
+    path = folder / "schedule.json"
+    return dict(json.loads(path.read_text())) if path.exists() else {"unfinished": True}
+
+
 def _progress(step: int, seconds: float, schedule: Schedule) -> float:
     by_time = seconds / (60 * schedule.minutes) if schedule.minutes else 0.0
     return max(step / schedule.steps, by_time)

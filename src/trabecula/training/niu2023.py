@@ -3,7 +3,6 @@
 Each step leaves its result in the work folder and is skipped or resumed when run again.
 """
 
-import json
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +16,7 @@ from trabecula.flow.localise import CANVAS
 from trabecula.inference import WEIGHTS
 from trabecula.recipes.niu2023 import CROP, DENSITY
 from trabecula.training import batches, data, losses
-from trabecula.training.loop import Schedule, load_weights, train
+from trabecula.training.loop import Schedule, load_weights, record_of, train
 
 app = typer.Typer(add_completion=False, help=__doc__)
 
@@ -132,13 +131,11 @@ def export(work: Path, weights: Path = WEIGHTS, only: str = "") -> None:
             continue
         load_weights(network, work / name)
         made = len(list((work / shards[name]).glob("*.npz")))
-        record = work / name / "schedule.json"
-        schedule = json.loads(record.read_text()) if record.exists() else {"unfinished": True}
         entry = {
             "input": list(example.shape),
             "trained_by": f"python -m trabecula.training.niu2023 {name}",
             "data": f"{made} virtual patients from seed {data.TRAINING_SEED} on",
-            "schedule": schedule,
+            "schedule": record_of(work / name),
         }
         graph = DetectorForExport(network) if name == "localiser" else network
         write(graph, example, weights / f"niu2023-{name}.onnx", entry)

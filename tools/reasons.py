@@ -1,18 +1,25 @@
-"""Writes docs/reasons.md: every reason code in the source, with what it says. ``--check`` only compares."""
+"""Writes docs/reasons.md: every reason code in the source, with what it says. ``--check`` only compares.
+
+What a result notes is told by the message files, and is looked up there; refusals stand where they are raised.
+"""
 
 import ast
+import re
 import sys
+import tomllib
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "reasons.md"
+RECORDS = ROOT / "src" / "trabecula" / "records.py"
+MESSAGES = tomllib.loads((ROOT / "src" / "trabecula" / "messages" / "en.toml").read_text(encoding="utf-8"))["reasons"]
 OUTCOMES = {
     "Refusal": "Refused: no result, exit code 3",
     "WrongUsage": "Wrong usage: exit code 2",
     "Defect": "A defect of ours: exit code 1",
-    "Reason": "Noted in the result, on the whole of it or on one vertebra",
+    "reason": "Noted in the result, on the whole of it or on one vertebra",
 }
 
 
@@ -51,18 +58,28 @@ def reasons(tree: ast.AST, path: Path) -> Iterator[tuple[str, str, str]]:
     """Kind, code and sentence of every reason raised or noted in a module.
 
     Raises:
-        SystemExit: a code is not written out where it is used, so that nobody could search for it.
+        SystemExit: a code is not written out where it is used, so that nobody could search for it; or a reason is
+            made without the message files, so that nobody could read it in another language.
     """
     for node in ast.walk(tree):
-        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in OUTCOMES):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+            continue
+        if node.func.id == "Reason" and path != RECORDS:
+            sys.exit(f"{path}:{node.lineno}: write reason(key, ...) and the sentence into messages/*.toml")
+        if node.func.id not in OUTCOMES:
             continue
         given = {keyword.arg: keyword.value for keyword in node.keywords} | dict(
-            zip(("code", "message"), node.args, strict=False)
+            zip(("key",) if node.func.id == "reason" else ("code", "message"), node.args, strict=False)
         )
-        code = given.get("code")
+        code = given.get("key", given.get("code"))
         if not (isinstance(code, ast.Constant) and isinstance(code.value, str)):
             sys.exit(f"{path}:{node.lineno}: write the reason code out as a plain string")
-        yield node.func.id, code.value, sentence(given.get("message"))
+        if node.func.id != "reason":
+            yield node.func.id, code.value, sentence(given.get("message"))
+        elif code.value in MESSAGES:
+            yield "reason", code.value.partition(".")[0], escaped(re.sub(r"{.*?}", "...", MESSAGES[code.value]))
+        else:
+            sys.exit(f"{path}:{node.lineno}: messages/en.toml has no sentence for {code.value}")
 
 
 def sentence(message: ast.expr | None) -> str:
@@ -73,6 +90,11 @@ def sentence(message: ast.expr | None) -> str:
         words = "".join(str(part.value) if isinstance(part, ast.Constant) else "..." for part in message.values)
     else:
         words = "*(made of parts)*"
+    return escaped(words)
+
+
+def escaped(words: str) -> str:
+    """Words as they may stand in a table of Markdown."""
     return words.replace("|", "\\|").replace("\n", " ")
 
 

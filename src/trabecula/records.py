@@ -7,15 +7,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trabecula.anatomy import Level
+from trabecula.messages import Fact, Phrase
 from trabecula.volume import Float64, Orientation, Volume
 
 
 @dataclass(frozen=True)
 class Reason:
-    """A doubt or a correction that the reader of a result must know: a stable code and a sentence."""
+    """A doubt or a correction that the reader of a result must know: a stable code and a sentence in English.
+
+    ``phrase`` is the sentence by its facts, for other languages; ``reason`` makes all three.
+    """
 
     code: str
     message: str
+    phrase: Phrase | None = None
+
+    def told(self, language: str) -> str:
+        """The sentence in a language of ``messages.LANGUAGES``."""
+        return self.message if self.phrase is None else self.phrase.told(language)
+
+
+def reason(key: str, **facts: Fact) -> Reason:
+    """The reason that the message files hold under ``key``; its code is what stands before a dot."""
+    phrase = Phrase(key, facts)
+    return Reason(key.partition(".")[0], phrase.told(), phrase)
 
 
 @dataclass(frozen=True)

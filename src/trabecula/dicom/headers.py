@@ -7,7 +7,7 @@ from typing import Any
 from pydicom import Dataset
 from pydicom.uid import JPEG2000, UID, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 
-from trabecula.records import Acquisition, Reason
+from trabecula.records import Acquisition, Reason, reason
 
 REFERENCE_KVP = 120.0
 THICK_SLICE_MM = 5.0
@@ -141,36 +141,15 @@ def acquisition_reasons(acquisition: Acquisition, kernel: tuple[str, ...]) -> li
     reasons = []
     thickness, kvp = acquisition.slice_thickness_mm, acquisition.tube_voltage_kvp
     if thickness is not None and thickness >= THICK_SLICE_MM:
-        reasons.append(
-            Reason(
-                "thick-slices",
-                f"Slices are {thickness:g} mm thick; from {THICK_SLICE_MM:g} mm on, cortex and discs blur into the"
-                " trabecular region. Thin slices of the same scan would be better.",
-            )
-        )
+        reasons.append(reason("thick-slices.slices", thickness_mm=thickness, limit_mm=THICK_SLICE_MM))
     if is_sharp(acquisition.manufacturer, kernel):
-        reasons.append(
-            Reason(
-                "sharp-kernel",
-                f"The kernel {acquisition.kernel} is a sharp one, noisy in trabecular bone."
-                " A soft-tissue reconstruction of the same scan would be better.",
-            )
-        )
+        reasons.append(reason("sharp-kernel", kernel=" ".join(kernel)))
     if kvp is None:
-        reasons.append(Reason("tube-voltage-unknown", "The tube voltage is not recorded; 120 kVp is assumed."))
+        reasons.append(reason("tube-voltage-unknown"))
     elif kvp != REFERENCE_KVP:
-        reasons.append(
-            Reason(
-                "tube-voltage", f"The scan was made at {kvp:g} kVp; Hounsfield units of bone depend on it (120 kVp)."
-            )
-        )
+        reasons.append(reason("tube-voltage", voltage_kvp=kvp))
     if acquisition.contrast_agent is not None:
-        reasons.append(
-            Reason(
-                "contrast-agent-recorded",
-                "The header records a contrast medium, which raises the apparent density of bone.",
-            )
-        )
+        reasons.append(reason("contrast-agent-recorded"))
     return reasons
 
 

@@ -21,15 +21,15 @@ SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
 
 class LeftOut(StrEnum):
-    """Why a file gives no plane; the text reads after a number of files."""
+    """Why a file gives no plane; the message files say it under ``left-out-...``."""
 
-    NOT_DICOM = "not DICOM"
     UNREADABLE = "damaged"
-    NOT_IMAGE = "without an image"
-    NOT_CT = "not CT"
-    LOCALIZER = "localizers"
-    NOT_HOUNSFIELD = "not in Hounsfield units"
-    NO_GEOMETRY = "without a position in the patient"
+    LOCALIZER = "localizer"
+    NOT_CT = "not-ct"
+    NOT_DICOM = "not-dicom"
+    NOT_HOUNSFIELD = "not-hounsfield"
+    NOT_IMAGE = "not-image"
+    NO_GEOMETRY = "no-geometry"
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,8 @@ from trabecula.dicom.series import Series, chosen_reason, group, rank
 from trabecula.dicom.stack import stack
 from trabecula.errors import Refusal
 from trabecula.formats.damage import muted
-from trabecula.records import Reason, Scan
+from trabecula.messages import Phrase
+from trabecula.records import Scan, reason
 
 MAX_GAP_SHARE = 1.2
 """Steps longer than this many slice thicknesses leave bone unseen; headers round, so not 1."""
@@ -75,21 +76,14 @@ def _scan(one: Series, series: list[Series], unusable: list[Refusal], found: Fou
         reasons.append(chosen_reason(one, series, unusable))
     thickness = acquisition.slice_thickness_mm
     if thickness and one.step_mm > MAX_GAP_SHARE * thickness:
-        reasons.append(
-            Reason(
-                "slices-not-contiguous",
-                f"Slices {thickness:g} mm thick lie {one.step_mm:.3g} mm apart; the bone between them was never seen.",
-            )
-        )
+        reasons.append(reason("slices-not-contiguous", thickness_mm=thickness, step_mm=one.step_mm))
     if any(is_lossy(plane.dataset, transfer_syntax(plane)) for plane in one.planes):
-        reasons.append(Reason("lossy-compression", "The images were compressed with loss; values may be off."))
+        reasons.append(reason("lossy-compression"))
     if not all(plane.rescale_declared for plane in one.planes):
-        reasons.append(
-            Reason("rescale-missing", "Slope or intercept is not recorded; the values were taken as Hounsfield units.")
-        )
+        reasons.append(reason("rescale-missing"))
     if sum(found.left_out.values()):
-        kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(found.left_out.items()))
-        reasons.append(Reason("files-left-out", f"Files that are no part of the CT were left out: {kinds}."))
+        kinds = tuple(Phrase(f"left-out-{kind}", {"number": n}) for kind, n in sorted(found.left_out.items()))
+        reasons.append(reason("files-left-out", kinds=kinds))
     return Scan(volume, orientation, acquisition, tuple(reasons))
 
 

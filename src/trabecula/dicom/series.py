@@ -13,7 +13,8 @@ from trabecula.dicom.headers import REFERENCE_KVP, is_sharp, text
 from trabecula.dicom.pixels import hounsfield
 from trabecula.dicom.planes import Plane
 from trabecula.errors import Refusal
-from trabecula.records import Reason
+from trabecula.messages import Fact, Phrase
+from trabecula.records import Reason, reason
 from trabecula.volume import Float64
 
 MAX_TURN = 0.005
@@ -49,15 +50,17 @@ class Series:
         first = self.planes[0]
         return is_sharp(text(first.dataset.get("Manufacturer")), first.phase.kernel)
 
-    def describe(self) -> str:
-        """A series in the words of its headers, without its description."""
+    def describe(self) -> Phrase:
+        """A series by what its headers say, without its description."""
         first = self.planes[0]
         number = text(first.dataset.get("SeriesNumber"))
-        kernel = " ".join(first.phase.kernel) or "not recorded"
-        return (
-            f"series {number or 'without a number'} ({len(self.planes)} slices every {self.step_mm:.3g} mm over"
-            f" {self.coverage_mm:.0f} mm, kernel {kernel})"
-        )
+        facts: dict[str, Fact] = {
+            "slices": len(self.planes),
+            "step_mm": self.step_mm,
+            "coverage_mm": self.coverage_mm,
+            "kernel": " ".join(first.phase.kernel) or Phrase("not-recorded"),
+        }
+        return Phrase("series", {"number": number, **facts}) if number else Phrase("series-without-number", facts)
 
 
 def group(planes: Iterable[Plane]) -> tuple[list[Series], list[Refusal]]:
@@ -89,32 +92,34 @@ def chosen_reason(chosen: Series, series: list[Series], unusable: list[Refusal])
     ranked = rank(series)
     place = next(i for i, one in enumerate(ranked) if one is chosen)
     count = len(ranked) - 1 + len(unusable) - place
-    why = ""
+    why = not_read = Phrase("nothing")
     if place + 1 < len(ranked):
         pairs = zip(_merits(chosen, series), _merits(ranked[place + 1], series), strict=True)
-        why = f", because {next((merit for (merit, mine), (_, theirs) in pairs if mine < theirs), 'it comes first')}"
+        merit = next((merit for (merit, mine), (_, theirs) in pairs if mine < theirs), "merit-first")
+        why = Phrase("series-because", {"merit": Phrase(merit)})
     if unusable:
-        why += f"; could not be read: {len(unusable)} ({', '.join(sorted({one.code for one in unusable}))})"
-    return Reason("series-chosen", f"Read: {chosen.describe()}{why}; left aside: {count}.")
+        refused = tuple(sorted({one.code for one in unusable}))
+        not_read = Phrase("series-unusable", {"number": len(unusable), "codes": refused})
+    return reason("series-chosen", series=chosen.describe(), why=why, unusable=not_read, others=count)
 
 
 def _merits(one: Series, series: list[Series]) -> list[tuple[str, Any]]:
-    """What makes a series better than another, the weightiest first; a lower value is better."""
+    """What makes a series better than another, the weightiest first, by its message; a lower value is better."""
     first = one.planes[0]
     longest = max(other.coverage_mm for other in series)
     thickness = max(first.phase.thickness_mm or 0.0, one.step_mm)
     return [
-        ("it has more than two slices", len(one.planes) < 3),
-        ("its slices are axial", abs(first.normal[2]) < 0.7),
-        ("its slices lie closer together", one.step_mm > MAX_STEP_MM),
-        ("it covers the longest range", -one.coverage_mm if one.coverage_mm < 0.9 * longest else -longest),
-        ("its kernel is softer", one.sharp),
-        ("it was made at 120 kVp", first.phase.kvp != REFERENCE_KVP),
-        ("no contrast medium is recorded for it", first.phase.contrast_agent is not None),
-        ("its slices are neither too thick nor too thin", max(thickness - 3.0, 1.0 - thickness, 0.0)),
-        ("it covers more", -one.coverage_mm),
-        ("it has more slices", -len(one.planes)),
-        ("it comes first", (first.phase.taken_at or 0.0, first.series_uid)),
+        ("merit-slices", len(one.planes) < 3),
+        ("merit-axial", abs(first.normal[2]) < 0.7),
+        ("merit-step", one.step_mm > MAX_STEP_MM),
+        ("merit-range", -one.coverage_mm if one.coverage_mm < 0.9 * longest else -longest),
+        ("merit-kernel", one.sharp),
+        ("merit-voltage", first.phase.kvp != REFERENCE_KVP),
+        ("merit-contrast", first.phase.contrast_agent is not None),
+        ("merit-thickness", max(thickness - 3.0, 1.0 - thickness, 0.0)),
+        ("merit-coverage", -one.coverage_mm),
+        ("merit-number", -len(one.planes)),
+        ("merit-first", (first.phase.taken_at or 0.0, first.series_uid)),
     ]
 
 

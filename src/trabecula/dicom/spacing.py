@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trabecula.errors import Refusal
-from trabecula.records import Reason
+from trabecula.records import Reason, reason
 from trabecula.volume import Float32, Float64
 
 MIN_SLICES = 3
@@ -87,11 +87,8 @@ def judge(along_mm: Float64, damaged_at_mm: tuple[float, ...] = ()) -> Spacing:
     off = float(np.abs(along_mm - even).max())
     if off <= max(EVEN_SHARE * step, EVEN_MM):
         return Spacing(along_mm, even, ())
-    reason = Reason(
-        "spacing-uneven",
-        f"Slices lie between {gaps.min():.2f} and {gaps.max():.2f} mm apart; they were interpolated to even steps.",
-    )
-    return Spacing(along_mm, _even(along_mm, step), (reason,))
+    uneven = reason("spacing-uneven", least_mm=float(gaps.min()), most_mm=float(gaps.max()))
+    return Spacing(along_mm, _even(along_mm, step), (uneven,))
 
 
 def _bridged(along_mm: Float64, step: float, missing: int, widest: float) -> Spacing:
@@ -102,12 +99,8 @@ def _bridged(along_mm: Float64, step: float, missing: int, widest: float) -> Spa
             f"{missing} of {missing + len(along_mm)} slices are missing or damaged, leaving a gap of {widest:.1f} mm"
             f" (at most {MAX_MISSING} slices and {MAX_BRIDGED_MM:g} mm are bridged). Send the whole series again.",
         )
-    reason = Reason(
-        "slices-interpolated",
-        f"{missing} of {missing + len(along_mm)} slices are missing or damaged; a gap of up to {widest:.1f} mm"
-        " was filled from the neighbouring slices.",
-    )
-    return Spacing(along_mm, _even(along_mm, step), (reason,))
+    bridged = reason("slices-interpolated", missing=missing, number=missing + len(along_mm), gap_mm=widest)
+    return Spacing(along_mm, _even(along_mm, step), (bridged,))
 
 
 def _even(along_mm: Float64, step: float) -> Float64:

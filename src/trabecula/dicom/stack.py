@@ -15,7 +15,7 @@ from trabecula.dicom.spacing import Spacing, judge
 from trabecula.errors import Refusal
 from trabecula.formats.given import volume_from_given
 from trabecula.formats.grid import require_bearable, require_sound_affine
-from trabecula.records import Reason
+from trabecula.records import Reason, reason
 from trabecula.volume import PADDING_HU, Float32, Float64, Orientation, Volume
 
 THREADS = min(4, os.cpu_count() or 1)
@@ -84,11 +84,9 @@ def _shift_reason(series: Series, shifts: Float64) -> Reason:
     along = series.along_mm - series.along_mm[0]
     per_mm = shifts[-1] / along[-1]
     if np.abs(shifts - along[:, None] * per_mm).max() > MAX_SHIFT_PIXELS:
-        return Reason("slices-realigned", "The slices do not lie over one another; they were shifted into place.")
+        return reason("slices-realigned")
     tilt = math.degrees(math.atan(float(np.linalg.norm(per_mm * series.planes[0].spacing_mm))))
-    return Reason(
-        "gantry-tilt", f"The gantry was tilted by {tilt:.1f} degrees; the slices were set square by interpolation."
-    )
+    return reason("gantry-tilt", degrees=tilt)
 
 
 def _decode(series: Series, frame: Frame) -> tuple[Float32, list[int]]:

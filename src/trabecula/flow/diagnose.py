@@ -8,7 +8,7 @@ is derived: the WHO's classes are not defined for QCT.
 from math import erf, sqrt
 
 from trabecula.anatomy import Level
-from trabecula.records import Densities, Diagnosis, Reason, VertebraDensity
+from trabecula.records import Densities, Diagnosis, VertebraDensity, reason
 
 OSTEOPOROSIS_BELOW_MG_CM3 = 80.0
 NORMAL_ABOVE_MG_CM3 = 120.0
@@ -26,24 +26,22 @@ def diagnose(
     if len(used) == needed - 1 and substitute is not None:
         stand_in = densities.find(substitute)
         if stand_in is not None and stand_in.measurable:
-            missing = " and ".join(level for level in levels if level not in [v.level for v in used])
-            reasons.append(
-                Reason(
-                    "substitute-level",
-                    f"{substitute} stands in for {missing}, which could not be measured. Thoracic vertebrae are a "
-                    "little denser than lumbar ones.",
-                )
-            )
+            missing = tuple(level for level in levels if level not in [v.level for v in used])
+            reasons.append(reason("substitute-level", substitute=substitute, missing=missing))
             used.insert(0, stand_in)
     if len(used) < needed:
-        measured = ", ".join(v.level for v in used) or "none"
-        reasons.append(
-            Reason(
-                "too-few-vertebrae",
-                f"A category needs {needed} measurable vertebrae among {', '.join(levels)}"
-                f"{f' and {substitute}' if substitute else ''}; measurable: {measured}.",
+        measurable = tuple(v.level for v in used)
+        if substitute is None:
+            too_few = reason("too-few-vertebrae", needed=needed, levels=levels, measurable=measurable)
+        else:
+            too_few = reason(
+                "too-few-vertebrae.substitute",
+                needed=needed,
+                levels=levels,
+                substitute=substitute,
+                measurable=measurable,
             )
-        )
+        reasons.append(too_few)
         return Diagnosis("undetermined", None, None, {}, tuple(v.level for v in used), tuple(reasons))
     bmd, interval = _mean(used)
     return Diagnosis(

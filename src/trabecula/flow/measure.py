@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from trabecula.calibration import MATERIAL, SYSTEMATIC_FRACTION, Calibration, by_voltage, to_reference_voltage
 from trabecula.flow.blood import ENHANCED_ABOVE_HU, blood_hu
 from trabecula.inference import about, network
-from trabecula.records import Densities, Reason, Regions, Scan, VertebraDensity, VertebraRegion
+from trabecula.records import Densities, Reason, Regions, Scan, VertebraDensity, VertebraRegion, reason
 from trabecula.volume import Float32, Float64, Grid, Volume
 
 UNEVEN_SD_HU = 100.0
@@ -70,16 +70,9 @@ def measure(scan: Scan, regions: Regions, weights: str, settings: DensitySetting
 
 
 def _contrast_reason(blood: float | None) -> tuple[Reason, ...]:
-    seen = "The header records contrast medium"
     if blood is not None and blood > ENHANCED_ABOVE_HU:
-        seen = f"Blood in front of the spine measures about {blood:.0f} HU (30 to 55 without contrast medium)"
-    return (
-        Reason(
-            "contrast-medium",
-            f"{seen}. Contrast medium raises the density read, by 27 HU or about 19 mg/cm3 on average, and nothing was "
-            "subtracted: a low value is certainly low, a normal one may be too high.",
-        ),
-    )
+        return (reason("contrast-medium.blood", blood_hu=blood),)
+    return (reason("contrast-medium.header"),)
 
 
 @dataclass(frozen=True)
@@ -113,20 +106,10 @@ def _measure_one(
         interval = errors.interval(bmd)
         by_line = line.bmd_mg_cm3(mean_hu)
         if abs(bmd - by_line) > max(15.0, DISAGREEMENT_FRACTION * abs(by_line)):
-            reasons.append(
-                Reason(
-                    "density-disagreement",
-                    f"{region.level}: the network reads {bmd:.0f} mg/cm3, the mean HU by calibration {by_line:.0f}.",
-                )
-            )
+            level = region.level
+            reasons.append(reason("density-disagreement", level=level, network_mg_cm3=bmd, calibrated_mg_cm3=by_line))
     if hu.std() > UNEVEN_SD_HU:
-        reasons.append(
-            Reason(
-                "uneven-density",
-                f"{region.level}: HU vary by {hu.std():.0f} within the region (30 to 70 is usual). Sclerosis, a bone "
-                "island or calcification may raise the density.",
-            )
-        )
+        reasons.append(reason("uneven-density", level=region.level, sd_hu=float(hu.std())))
     return VertebraDensity(
         level=region.level,
         centroid_lps_mm=region.centroid_lps_mm,

@@ -9,7 +9,7 @@ import numpy as np
 
 from trabecula.anatomy import LEVELS, UNKNOWN_LEVELS, Level
 from trabecula.errors import Refusal
-from trabecula.records import Reason, VertebraBox
+from trabecula.records import Reason, VertebraBox, reason
 from trabecula.volume import Float64
 
 FOREIGN = 0.02
@@ -76,23 +76,11 @@ def name_spine(
     if probability >= certain:
         return vertebrae, ()
     if probability >= guess:
-        return vertebrae, (
-            Reason(
-                "level-uncertain",
-                f"The names of the levels are uncertain (probability {probability:.0%}): too little of the ribs or the "
-                "sacrum is in view, or the numbering is unusual. Check them on the coronal picture.",
-            ),
-        )
+        return vertebrae, (reason("level-uncertain", probability=probability),)
     seen = [box for box in vertebrae if box.level is not Level.S1]
     unnamed = tuple(replace(box, level=unknown) for box, unknown in zip(seen, UNKNOWN_LEVELS, strict=False))
-    return unnamed, (
-        Reason(
-            "level-unknown",
-            f"{len(seen)} vertebrae are in view, but not which ones: no rib or sacrum that would tell is seen, or the "
-            f"numbering is unusual (the best guess, {seen[0].level} to {seen[-1].level}, has a probability of "
-            f"{probability:.0%}). They are measured from above as unknown-1 and on; no category is given.",
-        ),
-    )
+    first, last = seen[0].level, seen[-1].level
+    return unnamed, (reason("level-unknown", number=len(seen), first=first, last=last, probability=probability),)
 
 
 def best_chain(candidates: list[Candidate], spacing_mm: tuple[float, float, float]) -> list[tuple[Candidate, int]]:

@@ -13,7 +13,7 @@ from scipy import ndimage
 from trabecula.anatomy import Level
 from trabecula.flow.region import CRUMB_MM3, describe, filled, to_scan, without_halves
 from trabecula.inference import network
-from trabecula.records import Reason, Regions, Scan, Spine, VertebraRegion
+from trabecula.records import Reason, Regions, Scan, Spine, VertebraRegion, reason
 from trabecula.volume import Float32, Float64, Grid, Volume
 
 OFF_CENTRE_MM = 4.0
@@ -50,20 +50,12 @@ def outline(scan: Scan, spine: Spine, weights: str, levels: tuple[Level, ...], p
         labels[part][region] = box.level.verse_id
         found = describe(box.level, box.confidence, volume, part, region, mine, grid)
         if shared and region.any():
-            message = (
-                f"{box.level} shares its region with the vertebra above: one of them was sought in the wrong place."
-            )
-            found = replace(found, reasons=(*found.reasons, Reason("regions-overlap", message)))
+            found = replace(found, reasons=(*found.reasons, reason("regions-overlap", level=box.level)))
         vertebrae.append(found)
     reasons: tuple[Reason, ...] = ()
     if not wanted:
-        seen = ", ".join(box.level for box in spine.vertebrae)
-        reasons = (
-            Reason(
-                "levels-not-in-view",
-                f"None of {levels[0]} to {levels[-1]} is in view; what was found: {seen}.",
-            ),
-        )
+        seen = tuple(box.level for box in spine.vertebrae)
+        reasons = (reason("levels-not-in-view", first=levels[0], last=levels[-1], seen=seen),)
     return Regions(labels, without_halves([v for v in vertebrae if v.volume_mm3 > 0]), reasons)
 
 

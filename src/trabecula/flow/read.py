@@ -11,7 +11,7 @@ from trabecula.dicom.reader import read_dicom
 from trabecula.errors import Refusal, WrongUsage
 from trabecula.formats import nifti, nrrd
 from trabecula.formats.archive import unpacked
-from trabecula.records import Reason, Scan
+from trabecula.records import Reason, Scan, reason
 from trabecula.volume import Volume
 
 FileProgress = Callable[[int, int], None]
@@ -119,31 +119,17 @@ def _reasons(scan: Scan) -> list[Reason]:
     if min(volume.shape) < 3:
         raise Refusal("too-few-slices", f"The image measures {volume.shape} voxels; at least 3 each way are needed.")
     if coverage < SHORT_COVERAGE_MM:
-        reasons.append(
-            Reason("short-coverage", f"The scan covers {coverage:.0f} mm from foot to head, hardly one vertebra.")
-        )
+        reasons.append(reason("short-coverage", length_mm=coverage))
     if coarsest > WIDE_STEP_MM:
-        reasons.append(
-            Reason(
-                "wide-slice-steps",
-                f"Slices lie {coarsest:.1f} mm apart; more than {WIDE_STEP_MM:g} mm skips much bone.",
-            )
-        )
-    elif coarsest >= THICK_STEP_MM - 0.05 and not any(reason.code == "thick-slices" for reason in scan.reasons):
-        reasons.append(
-            Reason("thick-slices", f"Voxels are {coarsest:.1f} mm long; cortex and discs blur into the region.")
-        )
+        reasons.append(reason("wide-slice-steps", step_mm=coarsest, limit_mm=WIDE_STEP_MM))
+    elif coarsest >= THICK_STEP_MM - 0.05 and not any(known.code == "thick-slices" for known in scan.reasons):
+        reasons.append(reason("thick-slices.voxels", length_mm=coarsest))
     obliquity = _obliquity_degrees(volume)
     if obliquity > MAX_OBLIQUITY_DEGREES:
-        reasons.append(Reason("oblique", f"The slices are turned {obliquity:.0f} degrees out of the patient's axes."))
+        reasons.append(reason("oblique", degrees=obliquity))
     if scan.acquisition.source != "dicom":
         kind = scan.acquisition.source.upper().replace("NIFTI", "NIfTI")
-        reasons.append(
-            Reason(
-                "acquisition-unknown",
-                f"A {kind} does not record tube voltage, kernel or contrast medium; 120 kVp is assumed.",
-            )
-        )
+        reasons.append(reason("acquisition-unknown", kind=kind))
     return reasons
 
 

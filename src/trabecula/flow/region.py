@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from trabecula.anatomy import Level
-from trabecula.records import Reason, VertebraRegion
+from trabecula.records import VertebraRegion, reason
 from trabecula.volume import Float32, Grid, Volume
 
 SMALLEST_MM3 = 2500.0
@@ -64,13 +64,11 @@ def describe(
     x, y, z = volume.to_lps(index)
     reasons = []
     if _touches_end(volume, grid, mine):
-        reasons.append(Reason("cut-by-view", f"{level} is cut by the end of the scan."))
+        reasons.append(reason("cut-by-view", level=level))
     if size_mm3 < SMALLEST_MM3:
-        reasons.append(
-            Reason("region-too-small", f"{level}: only {size_mm3 / 1000:.1f} cm3 of trabecular bone was found.")
-        )
+        reasons.append(reason("region-too-small", level=level, volume_cm3=size_mm3 / 1000))
     if volume.hu[part][ndimage.binary_dilation(region, iterations=2)].max() > METAL_HU:
-        reasons.append(Reason("metal", f"{level} holds metal or cement (over {METAL_HU:.0f} HU)."))
+        reasons.append(reason("metal", level=level, limit_hu=METAL_HU))
     return VertebraRegion(level, confidence, (float(x), float(y), float(z)), size_mm3, tuple(reasons))
 
 
@@ -91,7 +89,6 @@ def without_halves(vertebrae: list[VertebraRegion]) -> tuple[VertebraRegion, ...
     checked = []
     for v in vertebrae:
         if v.volume_mm3 < 0.5 * largest:
-            message = f"{v.level}: the region found has less than half the volume of its neighbour's; part is missed."
-            v = replace(v, reasons=(*v.reasons, Reason("region-incomplete", message)))
+            v = replace(v, reasons=(*v.reasons, reason("region-incomplete", level=v.level)))
         checked.append(v)
     return tuple(checked)

@@ -13,7 +13,7 @@ from scipy import ndimage
 from trabecula.anatomy import Level
 from trabecula.flow.region import CRUMB_MM3, describe, filled, to_scan, without_halves
 from trabecula.inference import network
-from trabecula.records import Reason, Regions, Scan, Spine
+from trabecula.records import Regions, Scan, Spine, reason
 from trabecula.volume import Float32, Grid, Volume
 
 
@@ -33,11 +33,8 @@ def segment(scan: Scan, spine: Spine, weights: str, levels: tuple[Level, ...], c
     labels = np.zeros(scan.volume.shape, np.uint8)
     found = [box for box in spine.vertebrae if box.level in levels]
     if not found:
-        wanted = f"{levels[0]} to {levels[-1]}"
-        seen = ", ".join(box.level for box in spine.vertebrae)
-        return Regions(
-            labels, (), (Reason("levels-not-in-view", f"None of {wanted} is in view; what was found: {seen}."),)
-        )
+        seen = tuple(box.level for box in spine.vertebrae)
+        return Regions(labels, (), (reason("levels-not-in-view", first=levels[0], last=levels[-1], seen=seen),))
     grid = _crop_grid(scan.volume, spine, found[0].z_range[1], found[-1].z_range[0], crop)
     level_hu, width_hu = crop.window_hu
     image = np.clip((scan.volume.sample(grid) - (level_hu - width_hu / 2)) / width_hu, 0, 1)

@@ -1,0 +1,90 @@
+"""Messages in every language: the same keys, the same facts, and none that nobody says."""
+
+import ast
+from pathlib import Path
+from string import Formatter
+
+import pytest
+
+from trabecula.anatomy import Level
+from trabecula.dicom.planes import LeftOut
+from trabecula.messages import DEFAULT_LANGUAGE, LANGUAGES, Phrase, messages
+from trabecula.records import reason
+
+SOURCE = Path(__file__).resolve().parents[1] / "src"
+CALLS = [
+    (f"{path.name}:{node.lineno}", node)
+    for path in sorted(SOURCE.rglob("*.py"))
+    for node in ast.walk(ast.parse(path.read_text()))
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "reason"
+]
+
+
+def placeholders(text: str) -> set[str]:
+    return {name for _, name, _, _ in Formatter().parse(text) if name is not None}
+
+
+def words_in_source() -> set[str]:
+    """Every string written out in the program."""
+    return {
+        node.value
+        for path in SOURCE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+
+
+def test_english_and_chinese_are_there() -> None:
+    assert {"en", "zh"} <= set(LANGUAGES)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_language_says_the_same_with_the_same_facts(language: str) -> None:
+    english, other = messages(DEFAULT_LANGUAGE), messages(language)
+    assert list(other) == list(english)
+    assert {key: placeholders(text) for key, text in other.items()} == {
+        key: placeholders(text) for key, text in english.items()
+    }
+
+
+@pytest.mark.parametrize("language", sorted(set(LANGUAGES) - {DEFAULT_LANGUAGE}))
+def test_nothing_is_left_in_english(language: str) -> None:
+    english, other = messages(DEFAULT_LANGUAGE), messages(language)
+    assert [key for key, text in other.items() if text == english[key] and any(map(str.isalpha, text))] == []
+
+
+@pytest.mark.parametrize(("place", "call"), CALLS, ids=[place for place, _ in CALLS])
+def test_a_reason_is_given_the_facts_its_sentence_names(place: str, call: ast.Call) -> None:
+    key = call.args[0]
+    assert isinstance(key, ast.Constant)
+    assert {keyword.arg for keyword in call.keywords} == placeholders(messages(DEFAULT_LANGUAGE)[str(key.value)])
+
+
+def test_every_message_is_said_somewhere() -> None:
+    said = words_in_source() | {f"left-out-{kind}" for kind in LeftOut}
+    assert set(messages(DEFAULT_LANGUAGE)) <= said
+
+
+def test_a_reason_is_told_in_each_language() -> None:
+    cut = reason("cut-by-view", level=Level.L3)
+    assert (cut.code, cut.message) == ("cut-by-view", "L3 is cut by the end of the scan.")
+    assert cut.told("en") == cut.message
+    assert cut.told("zh") == "L3 被扫描范围的边缘截断。"
+
+
+def test_a_variant_keeps_the_code() -> None:
+    assert reason("thick-slices.voxels", length_mm=5.0).code == "thick-slices"
+
+
+def test_lists_nested_phrases_and_unnamed_levels_are_told_too() -> None:
+    kinds = (Phrase("left-out-localizer", {"number": 2}), Phrase("left-out-not-ct", {"number": 1}))
+    left = reason("files-left-out", kinds=kinds)
+    assert left.message.endswith("left out: 2 localizers, 1 not CT.")
+    assert left.told("zh") == "以下文件不属于该 CT，未予读取：定位像 2 个、非 CT 图像 1 个。"
+    few = reason("too-few-vertebrae", needed=2, levels=("L1", "L2"), measurable=())
+    assert few.message.endswith("measurable: none.") and few.told("zh").endswith("可测量：无。")
+    assert reason("cut-by-view", level="unknown-3").told("zh").startswith("未定节段 3 ")
+
+
+def test_what_a_header_says_is_never_read_as_a_placeholder() -> None:
+    assert "kernel {0} {x!r} is" in reason("sharp-kernel", kernel="{0} {x!r}").message

@@ -39,6 +39,8 @@ CATEGORIES = {
 
 def vertebra_code(level: Level) -> Code:
     """The vertebra as a body structure of SNOMED CT."""
+    if not level.is_named:
+        return Code("51282000", "SCT", "Vertebra")
     region = "lumbar" if level.is_lumbar else "thoracic"
     return Code(SNOMED_CODES[level], "SCT", f"{level} {region} vertebra")
 

@@ -7,6 +7,7 @@ measures 30 to 55 HU; weakly enhanced late phases stay above 90.
 import numpy as np
 from scipy import ndimage
 
+from trabecula.anatomy import Level
 from trabecula.records import Regions
 from trabecula.volume import Grid, Volume
 
@@ -26,7 +27,9 @@ def blood_hu(volume: Volume, regions: Regions) -> float | None:
     Of every place in front of the bodies, the darkest of its slabs counts, so that a bowel loop or a calcified plaque,
     which ends after a slab or two, is not taken for the aorta.
     """
-    middles = np.array([volume.to_index(np.asarray(v.centroid_lps_mm)) for v in regions.vertebrae])
+    # In front of L4 the aorta divides.
+    high = [v for v in regions.vertebrae if v.level not in (Level.L4, Level.L5)]
+    middles = np.array([volume.to_index(np.asarray(v.centroid_lps_mm)) for v in high])
     if len(middles) < 2:
         return None
     spacing = np.asarray(volume.spacing_mm)

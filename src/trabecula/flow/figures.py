@@ -96,8 +96,9 @@ def marked(assessment: Assessment) -> list[Mark]:
     named = {mark.level for mark in marks}
     for box in assessment.spine.vertebrae:
         if box.level not in named:
-            z, x = box.centre_zx
-            marks.append(Mark(box.level, (z, _row_at(z, marks, assessment.spine.body_y), x), "seen"))
+            z, y, x = assessment.spine.middle(box)
+            row = y if box.y is not None else _row_at(z, marks, y)
+            marks.append(Mark(box.level, (float(z), float(row), float(x)), "seen"))
     return sorted(marks, key=lambda mark: -mark.middle[0])
 
 

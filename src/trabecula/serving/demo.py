@@ -31,7 +31,8 @@ def demonstrate(out: Path, seed: int) -> None:
     print(f"{'':6}{'measured':>10}{'true':>8}   mg/cm3, simulated")
     for vertebra in assessment.densities.vertebrae:
         measured = "withheld" if vertebra.bmd_mg_cm3 is None else f"{vertebra.bmd_mg_cm3:.0f}"
-        print(f"{vertebra.level:6}{measured:>10}{ct.bmd[vertebra.level]:8.0f}")
+        true = ct.bmd.get(vertebra.level)
+        print(f"{vertebra.level:6}{measured:>10}{_number(true):>8}")
     diagnosis = assessment.diagnosis
     print(f"{'mean':6}{_number(diagnosis.bmd_mg_cm3):>10}{_true_mean(ct):8.0f}   {diagnosis.category}")
     print(f"The CT: {out / 'ct'}\nThe report: {written}")

@@ -154,4 +154,4 @@ def _vertebra(vertebra: VertebraDensity, used: bool) -> str:
 def _row(cells: tuple[str, ...]) -> str:
     level, *numbers = cells
     widths = (12, 14, 9, 7, 6)
-    return f"  {level:<5}" + "".join(f"{cell:>{width}}" for cell, width in zip(numbers, widths, strict=True))
+    return f"  {level:<10}" + "".join(f"{cell:>{width}}" for cell, width in zip(numbers, widths, strict=True))

@@ -22,6 +22,8 @@ app = typer.Typer(add_completion=False, help=__doc__)
 TORSOS, CROPS = 1000, 700
 """How many virtual patients the two networks see."""
 
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
 
 @app.command()
 def simulate(work: Path, workers: int = 2) -> None:
@@ -36,18 +38,19 @@ def finder(work: Path, minutes: float = 60.0, steps: int = 6000, seed: int = 11,
     """Trains the network that finds and names bodies."""
     torch.manual_seed(seed)
     train(
-        SpineFinder().to(memory_format=torch.channels_last_3d),
+        SpineFinder().to(DEVICE, memory_format=torch.channels_last_3d),
         house_batches.finder_batches(work / "torsos", seed, size, FINDER.window_hu),
         finder_loss,
         Schedule(steps=steps, learning_rate=2e-3, minutes=minutes),
         work / "finder",
+        DEVICE,
     )
 
 
 def finder_loss(network: nn.Module, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
     """Cross-entropy of the middles, which are one voxel in ten thousand and weigh more, and of the bodies' names."""
-    image, near, names = batch
-    scores = network(image.to(memory_format=torch.channels_last_3d)).float()
+    image, near, names = (part.to(DEVICE) for part in batch)
+    scores = network(image.contiguous(memory_format=torch.channels_last_3d)).float()
     middles = functional.binary_cross_entropy_with_logits(scores[:, 0], near, weight=1 + 30 * near)
     if not (names >= 0).any():
         return 10 * middles
@@ -61,15 +64,16 @@ def segmenter(work: Path, minutes: float = 60.0, steps: int = 8000, seed: int = 
     torch.manual_seed(seed)
 
     def loss(network: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-        image, label = batch
-        return losses.dice_cross_entropy(network(image.to(memory_format=torch.channels_last_3d)).float(), label)
+        image, label = (part.to(DEVICE) for part in batch)
+        return losses.dice_cross_entropy(network(image.contiguous(memory_format=torch.channels_last_3d)).float(), label)
 
     train(
-        BodySegmenter(PATCH.shape).to(memory_format=torch.channels_last_3d),
+        BodySegmenter(PATCH.shape).to(DEVICE, memory_format=torch.channels_last_3d),
         house_batches.segmenter_batches(work / "crops", seed, size, PATCH.shape, PATCH.spacing_mm, PATCH.window_hu),
         loss,
         Schedule(steps=steps, learning_rate=2e-3, minutes=minutes),
         work / "segmenter",
+        DEVICE,
     )
 
 

@@ -12,6 +12,7 @@ from scipy import ndimage
 
 from trabecula.anatomy import Level
 from trabecula.flow.region import CRUMB_MM3, describe, filled, to_scan, without_halves
+from trabecula.flow.shape import MODERATE_LOSS, Heights, heights, loss
 from trabecula.inference import network
 from trabecula.records import Reason, Regions, Scan, Spine, VertebraRegion, reason
 from trabecula.volume import Float32, Float64, Grid, Volume
@@ -39,6 +40,7 @@ def outline(scan: Scan, spine: Spine, weights: str, levels: tuple[Level, ...], p
     labels = np.zeros(volume.shape, np.uint8)
     wanted = [box for box in spine.vertebrae if box.level in levels or not box.level.is_named]
     vertebrae: list[VertebraRegion] = []
+    tall: list[Heights | None] = []
     for box in wanted:
         grid, body, trabecular = _look(volume, spine.middle(box), weights, patch)
         mine = filled(_main((trabecular > 0.5) & body, grid))
@@ -52,11 +54,29 @@ def outline(scan: Scan, spine: Spine, weights: str, levels: tuple[Level, ...], p
         if shared and region.any():
             found = replace(found, reasons=(*found.reasons, reason("regions-overlap", level=box.level)))
         vertebrae.append(found)
+        tall.append(heights(body, grid))
     reasons: tuple[Reason, ...] = ()
     if not wanted:
         seen = tuple(box.level for box in spine.vertebrae)
         reasons = (reason("levels-not-in-view", first=levels[0], last=levels[-1], seen=seen),)
-    return Regions(labels, without_halves([v for v in vertebrae if v.volume_mm3 > 0]), reasons)
+    checked = without_halves([v for v in _without_fractured(vertebrae, tall) if v.volume_mm3 > 0])
+    return Regions(labels, checked, reasons)
+
+
+def _without_fractured(vertebrae: list[VertebraRegion], tall: list[Heights | None]) -> list[VertebraRegion]:
+    """Withholds whole vertebrae that have lost a quarter of their height: crushed bone is denser, not stronger."""
+    checked = []
+    for index, (vertebra, own) in enumerate(zip(vertebrae, tall, strict=True)):
+        beside = [
+            other
+            for v, other in zip(vertebrae, tall, strict=True)
+            if other is not None and v is not vertebra and not v.reasons and abs(vertebrae.index(v) - index) < 3
+        ]
+        if own is not None and not vertebra.reasons and (lost := loss(own, beside)) > MODERATE_LOSS:
+            doubt = reason("height-loss", level=vertebra.level, lost=lost)
+            vertebra = replace(vertebra, reasons=(doubt,))
+        checked.append(vertebra)
+    return checked
 
 
 def _look(

@@ -64,5 +64,5 @@ def niu2023(centre: str = "spine") -> Recipe:
         measure=partial(measure, weights="niu2023-densitometer", settings=DENSITY),
         diagnose=partial(diagnose, levels=(Level.L1, Level.L2), substitute=Level.T12),
         weights=("niu2023-localiser", "niu2023-segmenter", "niu2023-densitometer"),
-        settings={"paper": PAPER, "training": TRAINING, "crop_centre": centre},
+        settings={"levels": list(LEVELS), "paper": PAPER, "training": TRAINING, "crop_centre": centre},
     )

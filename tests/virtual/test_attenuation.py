@@ -2,9 +2,18 @@
 
 from itertools import pairwise
 
+import numpy as np
 import pytest
 
-from trabecula.virtual.attenuation import TABLE, bmd_ha_from_qct, qct_bmd, trabecular_hu
+from trabecula.virtual.attenuation import (
+    TABLE,
+    BoneScale,
+    behind,
+    bmd_ha_from_qct,
+    qct_bmd,
+    trabecular_hu,
+    yellow_shift_hu,
+)
 
 
 @pytest.mark.parametrize("yellow", [0.0, 0.3, 1.0])
@@ -33,3 +42,27 @@ def test_what_absorbs_by_its_electrons_falls_with_the_voltage_and_fat_rises() ->
             assert getattr(low, name) > getattr(high, name)
         assert low.fat < high.fat < 0
         assert low.yellow_marrow < high.yellow_marrow < 0
+
+
+@pytest.mark.parametrize("kvp", sorted(TABLE))
+def test_bone_drawn_at_120_kvp_becomes_the_mixture_of_another_voltage(kvp: int) -> None:
+    line = BoneScale.to(behind(kvp, 200.0), 0.4, -30.0)
+    for bmd in (0.0, 80.0, 240.0):
+        shown = line.slope * trabecular_hu(bmd, 0.4, 120, -30.0) + line.offset_hu
+        assert shown == pytest.approx(trabecular_hu(bmd, 0.4, kvp, -30.0))
+        assert line.hu_at_120(shown) == pytest.approx(trabecular_hu(bmd, 0.4, 120, -30.0))
+
+
+def test_a_large_patient_shows_less_bone_and_iodine_and_the_same_fat() -> None:
+    small, large = behind(120, 160.0), behind(120, 280.0)
+    for name in ("bone_slope_ha", "slope_k2hpo4", "iodine", "cortical"):
+        assert getattr(large, name) / getattr(small, name) == pytest.approx((280 / 160) ** -0.19)
+    assert (small.fat, small.yellow_marrow, small.red_marrow) == (large.fat, large.yellow_marrow, large.red_marrow)
+    assert behind(120, 200.0) == TABLE[120]
+
+
+def test_people_differ_in_their_yellow_marrow() -> None:
+    shifts = [yellow_shift_hu(seed) for seed in range(400)]
+    assert np.mean(shifts) == pytest.approx(-20, abs=2.5)
+    assert np.std(shifts) == pytest.approx(15, abs=1.5)
+    assert yellow_shift_hu(7) == shifts[7]

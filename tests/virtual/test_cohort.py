@@ -16,9 +16,12 @@ from trabecula.virtual.cohort import (
     scan_patient,
     spine_grid,
     torso_grid,
+    true_bmd,
+    vertebra_grid,
 )
 from trabecula.virtual.scanner import Protocol
 from trabecula.virtual.subject import sample_subject
+from trabecula.virtual.tissue import water_path_mm
 from trabecula.volume import Grid
 
 PERSON = sample_subject(21)
@@ -81,7 +84,58 @@ def test_truth_is_the_mean_of_the_noise_free_image(spine: Drawn) -> None:
     for level in (Level.L1, Level.L2):
         mask = spine.trabecular() == level.verse_id
         assert mask.sum() > 1000
-        assert spine.bmd()[level] == pytest.approx(float(spine.volume.hu[mask].mean(dtype=float)) / 1.422, rel=1e-4)
+        at_120 = spine.bone.hu_at_120(float(spine.volume.hu[mask].mean(dtype=float)))
+        assert spine.bmd()[level] == pytest.approx(at_120 / 1.422, rel=1e-6)
+
+
+@pytest.mark.parametrize("kvp", [80, 100, 140])
+def test_the_voltage_changes_bone_and_fat_and_not_the_truth(spine: Drawn, kvp: int) -> None:
+    other = draw(PERSON, spine_grid(PERSON, Level.L1, Level.L2, 1.25), kvp)
+    mask = spine.trabecular() == Level.L1.verse_id
+    np.testing.assert_array_equal(other.body, spine.body)
+    for level, bmd in spine.bmd().items():
+        assert other.bmd()[level] == pytest.approx(bmd, abs=1e-3)
+    sign = 1 if kvp < 120 else -1
+    assert sign * (other.volume.hu[mask].mean() - spine.volume.hu[mask].mean()) > 10
+    fat = (spine.volume.hu < -80) & (spine.volume.hu > -130)
+    assert sign * (other.volume.hu[fat].mean() - spine.volume.hu[fat].mean()) < -2
+
+
+def test_soft_tissue_hardly_changes_with_the_voltage() -> None:
+    plain = next(s for s in map(sample_subject, range(20)) if s.phase == "none")
+    grid = spine_grid(plain, Level.L1, Level.L2, 2.0)
+    low, high = draw(plain, grid, 80).volume.hu, draw(plain, grid, 140).volume.hu
+    soft = (high > 30) & (high < 70)
+    assert soft.sum() > 10_000
+    assert abs(np.median(low[soft] - high[soft])) < 1
+
+
+def test_iodine_and_calcium_follow_the_voltage() -> None:
+    seeds = range(400)
+    enhanced = next(s for s in map(sample_subject, seeds) if s.phase == "arterial" and s.aorta_calcification > 0.6)
+    x, y, z = enhanced.vertebra(Level.L1).centre_lps_mm
+    front = y - enhanced.vertebra(Level.L1).depth_mean_mm / 2 - 15
+    low, high = (draw(enhanced, Grid.axial((x + 8, front, z), (60, 24, 40), (1.5,) * 3), kvp) for kvp in (80, 140))
+    blood = np.median(low.volume.hu[:, 8:16, 16:24]), np.median(high.volume.hu[:, 8:16, 16:24])
+    assert (blood[0] - 42) / (blood[1] - 42) == pytest.approx(43 / 24, rel=0.05)
+    assert low.volume.hu.max() > 1.3 * high.volume.hu.max()
+
+
+def test_the_size_of_a_patient_does_not_change_the_density_but_its_hu() -> None:
+    large = replace(PERSON, half_width_mm=PERSON.half_width_mm + 30, half_depth_mm=PERSON.half_depth_mm + 20)
+    grid = vertebra_grid(PERSON, Level.L2)
+    slim, stout = draw(PERSON, grid), draw(large, grid)
+    assert stout.bmd()[Level.L2] == pytest.approx(slim.bmd()[Level.L2], abs=0.01)
+    mask = slim.trabecular() > 0
+    assert stout.volume.hu[mask].mean() < 0.98 * slim.volume.hu[mask].mean()
+
+
+def test_the_density_of_a_vertebra_is_the_same_whatever_the_view(spine: Drawn) -> None:
+    bmd = true_bmd(PERSON)
+    assert set(bmd) == {Level.T11, Level.T12, Level.L1, Level.L2, Level.L3, Level.L4, Level.L5}
+    for level in (Level.L1, Level.L2):
+        assert bmd[level] == pytest.approx(spine.bmd()[level], rel=0.015)
+        assert bmd[level] == pytest.approx(PERSON.vertebra(level).bmd_k2hpo4, rel=0.25)
 
 
 def test_the_trabecular_region_lies_inside_its_body_and_keeps_its_margin(spine: Drawn) -> None:
@@ -134,7 +188,8 @@ def test_the_labels_of_a_scan_lie_on_its_bone(ct: VirtualCt) -> None:
         mask = ct.trabecular == level.verse_id
         place = ct.volume.to_lps(np.argwhere(mask).mean(axis=0))
         np.testing.assert_allclose(place, PERSON.vertebra(level).centre_lps_mm, atol=3.0)
-        calibrated = float(ct.volume.hu[mask].mean()) / 1.422
+        size = (water_path_mm(PERSON) / 200) ** -0.19
+        calibrated = float(ct.volume.hu[mask].mean()) / (1.422 * size)
         assert calibrated == pytest.approx(ct.bmd[level], rel=0.1)
 
 
@@ -143,6 +198,12 @@ def test_a_whole_patient_is_the_same_bit_for_bit(ct: VirtualCt) -> None:
     np.testing.assert_array_equal(again.volume.hu, ct.volume.hu)
     np.testing.assert_array_equal(again.trabecular, ct.trabecular)
     assert again.bmd == ct.bmd
+
+
+def test_another_scan_of_the_same_person_has_the_same_density(ct: VirtualCt) -> None:
+    again = scan_patient(PERSON, replace(COARSE, kvp=80, rotation_deg=5.0), Level.L1, Level.L3, seed=1)
+    assert again.bmd == ct.bmd
+    assert again.volume.shape != ct.volume.shape
 
 
 def test_the_fine_spine_joins_the_coarse_torso_without_a_seam() -> None:

@@ -1,5 +1,6 @@
 """The virtual scanner does what its protocol says: noise, sharpness, slices, scale and place."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -140,18 +141,105 @@ def test_a_structure_stays_in_its_place() -> None:
     np.testing.assert_allclose(ct.to_lps(np.argwhere(ct.hu > 150).mean(axis=0)), truth, atol=0.5)
 
 
+def test_iterative_noise_has_its_power_at_lower_frequencies() -> None:
+    n, pixel_mm, peak = 128, 0.7, 0.2
+    f = np.hypot(*np.meshgrid(np.fft.fftfreq(n, pixel_mm), np.fft.fftfreq(n, pixel_mm)))
+
+    def mean_frequency(iterative: bool) -> float:
+        protocol = replace(SILENT, noise_hu=10.0, noise_peak_per_mm=peak, iterative=iterative)
+        noise = correlated_noise((24, n, n), (1.25, pixel_mm, pixel_mm), protocol, np.random.default_rng(1))
+        power = (np.abs(np.fft.fft2(noise)) ** 2).mean(axis=0)
+        return float((power * f).sum() / power.sum())
+
+    # The integrals of f^2 exp(-(f/f0)^2/2) and f^(p+1) exp(-(f/f0)^2/2): 1.60 f0 and, with p = 0.5, 1.43 * 0.7 f0.
+    assert mean_frequency(True) / mean_frequency(False) == pytest.approx(1.43 * 0.7 / 1.60, rel=0.05)
+
+
+def test_noise_is_strongest_in_the_middle_of_the_bore() -> None:
+    grid = Grid.axial((0.0, -35.0, 0.0), (20, 200, 200), (1.0, 2.0, 2.0))
+    protocol = replace(SILENT, noise_hu=20.0, noise_centre_to_edge=1.7, noise_peak_per_mm=0.25)
+    hu = finish(np.zeros(grid.shape, np.float32), protocol, grid, np.random.default_rng(0)).hu
+    edge = np.hypot(*np.meshgrid(*(2.0 * (np.arange(200) - 99.5),) * 2)) > 175
+    centre = np.hypot(*np.meshgrid(*(2.0 * (np.arange(200) - 99.5),) * 2)) < 25
+    assert hu[:, centre].std() / hu[:, edge].std() == pytest.approx(1.7, rel=0.05)
+    assert hu[:, centre].std() == pytest.approx(20, rel=0.05)
+
+
+def test_a_vendors_slope_stretches_bone_and_leaves_air_and_fat() -> None:
+    hu = np.array([-1000.0, -100.0, 0.0, 200.0, 1500.0], np.float32).repeat(4).reshape(5, 2, 2)
+    scanned = finish(hu, replace(SILENT, slope=1.05), Grid(hu.shape, np.eye(4)), np.random.default_rng(0)).hu
+    np.testing.assert_array_equal(scanned[:, 0, 0], [-1000, -100, 0, 210, 1575])
+
+
+def test_shading_is_slow_and_stays_within_its_amplitude() -> None:
+    grid = Grid.axial((0.0, 0.0, 0.0), (30, 150, 150), (2.0, 2.0, 2.0))
+    hu = finish(np.zeros(grid.shape, np.float32), replace(SILENT, shading_hu=4.0), grid, np.random.default_rng(3)).hu
+    assert np.abs(hu).max() <= 4
+    assert np.ptp(hu) >= 3
+    assert max(np.abs(np.diff(hu, axis=axis)).max() for axis in range(3)) <= 1
+
+
+def test_a_small_field_of_view_truncates_the_body_off_its_middle() -> None:
+    drawn = block(np.full((12, 220, 220), 40.0), (2.0, 2.0, 2.0))
+    protocol = replace(SILENT, pixel_mm=0.8, field_of_view_mm=340.0, off_centre_mm=(15.0, -25.0))
+    grid = scan_grid(drawn, protocol, np.random.default_rng(0))
+    assert np.array(grid.shape[1:]) * 0.8 == pytest.approx(340, abs=1)
+    middle = Volume(np.empty((0, 0, 0), np.float32), grid.affine).to_lps((np.array(grid.shape) - 1) / 2)
+    np.testing.assert_allclose(middle[:2], (5.0 + 15, -7.0 - 25), atol=1.0)
+    assert (acquire(drawn, protocol, np.random.default_rng(0)).hu == 40).all()
+
+
+def test_motion_doubles_edges_on_some_slices_only() -> None:
+    hu = np.broadcast_to(np.where(np.arange(80) < 40, 0.0, 400.0), (150, 80, 80)).astype(np.float32)
+    grid = Grid.axial((0.0, 0.0, 0.0), hu.shape, (2.0, 1.0, 1.0))
+    moved = finish(hu, replace(SILENT, motion_mm=4.0), grid, np.random.default_rng(1)).hu
+    wrong = np.abs(moved - hu).max(axis=(1, 2))
+    assert 50 < wrong.max() <= 200
+    assert (wrong == 0).mean() > 0.3
+    np.testing.assert_array_equal(moved[:, :, [5, -5]], hu[:, :, [5, -5]])
+
+
+def test_metal_and_only_metal_casts_a_star_that_fades() -> None:
+    hu = np.full((3, 121, 121), 40.0, np.float32)
+    hu[1, 55:66, 55:66] = 3000
+    hu[2, 55:66, 55:66] = 1900  # compact bone at 80 kVp
+    grid = Grid.axial((0.0, 0.0, 0.0), hu.shape, (2.0, 1.0, 1.0))
+    scanned = finish(hu, replace(SILENT, metal_star_hu=200.0), grid, np.random.default_rng(1)).hu
+    np.testing.assert_array_equal(scanned[[0, 2]], hu[[0, 2]])
+    away = np.hypot(*np.mgrid[-60:61, -60:61])
+    near, far = ((scanned[1] - 40)[(away > low) & (away < low + 8)].std() for low in (12, 50))
+    assert near > 60
+    assert near > 2.5 * far
+
+
 def test_protocols_are_those_that_are_met() -> None:
-    protocols = [sample_protocol(np.random.default_rng(seed)) for seed in range(300)]
+    protocols = [sample_protocol(np.random.default_rng(seed)) for seed in range(800)]
     assert {p.thickness_mm for p in protocols} >= {1.0, 1.25, 3.0, 5.0}
     for p in protocols:
         assert 0.6 <= p.pixel_mm <= 0.98
         assert 0.5 * p.thickness_mm <= p.increment_mm <= p.thickness_mm
-        assert 4 <= p.noise_hu <= 60
-        assert 0.97 <= p.slope <= 1.03
-        assert p.kvp in (80, 100, 120, 140)
-    assert 0.04 < np.mean([p.edge_overshoot > 0 for p in protocols]) < 0.2
+        assert 4 <= p.noise_hu <= 80
+        assert 0.94 <= p.slope <= 1.06
+        assert 1.5 <= p.noise_centre_to_edge <= 1.9
+        assert p.field_of_view_mm is None or 320 <= p.field_of_view_mm <= 400
+        assert max(map(abs, p.off_centre_mm)) <= 40
+        assert abs(p.rotation_deg) <= 8
 
-    def median_noise(thick: bool) -> float:
-        return float(np.median([p.noise_hu for p in protocols if (p.thickness_mm >= 3) is thick]))
+    def share(what: Callable[[Protocol], bool]) -> float:
+        return float(np.mean([what(p) for p in protocols]))
 
-    assert median_noise(thick=True) < median_noise(thick=False)
+    for kvp, p in {80: 0.1, 100: 0.15, 120: 0.65, 140: 0.1}.items():
+        assert share(lambda q, kvp=kvp: q.kvp == kvp) == pytest.approx(p, abs=0.05)
+    assert share(lambda q: q.edge_overshoot > 0) == pytest.approx(0.1, abs=0.04)
+    assert share(lambda q: q.iterative) == pytest.approx(0.5, abs=0.06)
+    assert share(lambda q: q.field_of_view_mm is not None) == pytest.approx(0.2, abs=0.05)
+    assert share(lambda q: q.motion_mm > 0) == pytest.approx(0.05, abs=0.03)
+    assert share(lambda q: q.phantom) == pytest.approx(0.15, abs=0.05)
+
+    def median_noise(what: Callable[[Protocol], bool]) -> float:
+        return float(np.median([p.noise_hu for p in protocols if what(p)]))
+
+    assert 7 <= median_noise(lambda p: p.thickness_mm >= 3 and p.kvp == 120) <= 15
+    assert median_noise(lambda p: p.thickness_mm <= 1.25) > median_noise(lambda p: p.thickness_mm >= 3)
+    assert median_noise(lambda p: p.kvp == 80) > 1.5 * median_noise(lambda p: p.kvp == 120)
+    assert median_noise(lambda p: p.iterative) < 0.7 * median_noise(lambda p: not p.iterative)

@@ -5,46 +5,110 @@ in mg/cm3 hydroxyapatite. The coefficients were computed from tungsten spectra a
 mean energy behind a 20 cm water path. They are not the calibration that judges the result (``calibration.py``).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+TUBE_VOLTAGES_KVP = (80, 100, 120, 140)
+REFERENCE_KVP = 120
+"""The voltage that QCT is calibrated at, and that densities are stated for."""
+
+REFERENCE_PATH_MM = 200.0
+"""The water path that the table was computed behind."""
+
+PATH_EXPONENT = -0.19
+"""Bone's and iodine's HU fall with this power of the water path: a large patient hardens the beam."""
 
 
 @dataclass(frozen=True)
 class Attenuation:
-    """Coefficients at one tube voltage, in HU (slopes in HU per mg/cm3, iodine in HU per mg/ml)."""
+    """Coefficients of one beam, in HU (slopes in HU per mg/cm3, iodine in HU per mg/ml)."""
 
     yellow_marrow: float
     red_marrow: float
     bone_slope_ha: float
     slope_k2hpo4: float
+    slope_ha_water: float  # hydroxyapatite in water: a phantom's, not bone's
     iodine: float
     fat: float
     cortical: float
 
+    def marrow_hu(self, yellow_fraction: float, yellow_shift_hu: float) -> float:
+        """HU of marrow without bone; ``yellow_shift_hu`` is added to ICRU's yellow marrow."""
+        return yellow_fraction * (self.yellow_marrow + yellow_shift_hu) + (1 - yellow_fraction) * self.red_marrow
+
 
 TABLE: dict[int, Attenuation] = {
-    80: Attenuation(-73.0, 2.0, 2.065, 1.906, 43.0, -98.0, 2201.0),
-    100: Attenuation(-60.0, 7.0, 1.73, 1.596, 33.0, -86.0, 1846.0),
-    120: Attenuation(-52.0, 10.0, 1.54, 1.422, 28.0, -79.0, 1646.0),
-    140: Attenuation(-47.0, 12.0, 1.415, 1.308, 24.0, -75.0, 1516.0),
+    80: Attenuation(-73.0, 2.0, 2.065, 1.906, 1.906, 43.0, -98.0, 2201.0),
+    100: Attenuation(-60.0, 7.0, 1.73, 1.596, 1.575, 33.0, -86.0, 1846.0),
+    120: Attenuation(-52.0, 10.0, 1.54, 1.422, 1.389, 28.0, -79.0, 1646.0),
+    140: Attenuation(-47.0, 12.0, 1.415, 1.308, 1.267, 24.0, -75.0, 1516.0),
 }
 
 MEASURED_YELLOW_SHIFT_HU = -20.0
 """Measured yellow marrow is fattier than ICRU's composition by about this much."""
 
+YELLOW_SHIFT_SD_HU = 15.0
+"""And people differ in it by this much."""
 
-def trabecular_hu(bmd_ha: float, yellow_fraction: float, kvp: int) -> float:
+
+def yellow_shift_hu(seed: int) -> float:
+    """How far one person's yellow marrow lies from ICRU's."""
+    return float(np.random.default_rng([seed, 12]).normal(MEASURED_YELLOW_SHIFT_HU, YELLOW_SHIFT_SD_HU))
+
+
+def behind(kvp: int, water_path_mm: float) -> Attenuation:
+    """The coefficients of a beam at the middle of a patient of this water path; light tissues hardly change."""
+    at, factor = TABLE[kvp], (water_path_mm / REFERENCE_PATH_MM) ** PATH_EXPONENT
+    return replace(
+        at,
+        bone_slope_ha=at.bone_slope_ha * factor,
+        slope_k2hpo4=at.slope_k2hpo4 * factor,
+        slope_ha_water=at.slope_ha_water * factor,
+        iodine=at.iodine * factor,
+        cortical=at.cortical * factor,
+    )
+
+
+@dataclass(frozen=True)
+class BoneScale:
+    """A straight line from bone's HU at 120 kVp behind 20 cm of water to its HU in another beam.
+
+    Bone and marrow of one person lie on such a line whatever their share, so that what is drawn in the HU of 120 kVp
+    can be shown at any voltage, and the truth be had back from the picture.
+    """
+
+    slope: float = 1.0
+    offset_hu: float = 0.0
+
+    @classmethod
+    def to(cls, beam: Attenuation, yellow_fraction: float, yellow_shift_hu: float) -> "BoneScale":
+        """The line that ends in ``beam``, for a person's marrow."""
+        at = TABLE[REFERENCE_KVP]
+        slope = beam.bone_slope_ha / at.bone_slope_ha
+        marrow, marrow_120 = (a.marrow_hu(yellow_fraction, yellow_shift_hu) for a in (beam, at))
+        return cls(slope, marrow - slope * marrow_120)
+
+    def hu_at_120(self, hu: float) -> float:
+        """Back from the other beam."""
+        return (hu - self.offset_hu) / self.slope
+
+
+def trabecular_hu(
+    bmd_ha: float, yellow_fraction: float, kvp: int, yellow_shift_hu: float = MEASURED_YELLOW_SHIFT_HU
+) -> float:
     """HU of trabecular bone with ``bmd_ha`` mg/cm3 hydroxyapatite and a yellow-marrow fraction in 0 to 1."""
-    at = TABLE[kvp]
-    marrow = yellow_fraction * (at.yellow_marrow + MEASURED_YELLOW_SHIFT_HU) + (1 - yellow_fraction) * at.red_marrow
-    return marrow + at.bone_slope_ha * bmd_ha
+    return TABLE[kvp].marrow_hu(yellow_fraction, yellow_shift_hu) + TABLE[kvp].bone_slope_ha * bmd_ha
 
 
-def bmd_ha_from_qct(bmd_k2hpo4: float, yellow_fraction: float) -> float:
+def bmd_ha_from_qct(
+    bmd_k2hpo4: float, yellow_fraction: float, yellow_shift_hu: float = MEASURED_YELLOW_SHIFT_HU
+) -> float:
     """Hydroxyapatite mass in mg/cm3 of a vertebra that 120 kVp QCT reads as ``bmd_k2hpo4``."""
-    at = TABLE[120]
-    return (bmd_k2hpo4 * at.slope_k2hpo4 - trabecular_hu(0.0, yellow_fraction, 120)) / at.bone_slope_ha
+    at = TABLE[REFERENCE_KVP]
+    return (bmd_k2hpo4 * at.slope_k2hpo4 - at.marrow_hu(yellow_fraction, yellow_shift_hu)) / at.bone_slope_ha
 
 
 def qct_bmd(mean_hu_120: float) -> float:
     """What QCT reads, mg/cm3 K2HPO4-equivalent, from the noise-free mean HU at 120 kVp."""
-    return mean_hu_120 / TABLE[120].slope_k2hpo4
+    return mean_hu_120 / TABLE[REFERENCE_KVP].slope_k2hpo4

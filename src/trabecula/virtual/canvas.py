@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from trabecula.virtual.attenuation import BoneScale
 from trabecula.volume import PADDING_HU, Float32, Grid
 
 Box = tuple[slice, slice, slice]
@@ -23,6 +24,7 @@ class Canvas:
     """Hounsfield units and truth labels on an axial grid, (z, y, x), LPS mm."""
 
     grid: Grid
+    scale: BoneScale = field(default_factory=BoneScale)  # of what is painted: bones are drawn in the HU of 120 kVp
     hu: Float32 = field(init=False)
     body: NDArray[np.uint8] = field(init=False)  # vertebral bodies, VerSe ids
     depth_mm: Float32 = field(init=False)  # inside a body: distance to its side wall
@@ -67,9 +69,9 @@ class Canvas:
         return np.asarray(np.clip(0.5 - distance / np.float32(self.h), 0, 1), np.float32)
 
     def blend(self, box: Box, fraction: Float32, hu: Float32 | float) -> None:
-        """Paints ``hu`` over what is there, by ``fraction``."""
+        """Paints ``hu``, brought to the canvas's beam by ``scale``, over what is there, by ``fraction``."""
         here = self.hu[box]
-        here += fraction * (hu - here)
+        here += fraction * (self.scale.slope * hu + self.scale.offset_hu - here)
 
     def ellipsoid(self, centre: NDArray[np.float64], radii: tuple[float, float, float], hu: float) -> None:
         """Paints an axis-aligned ellipsoid; centre and radii in (x, y, z)."""

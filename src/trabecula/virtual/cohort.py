@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from trabecula.anatomy import LEVELS, MEASURED_LEVELS, Level
-from trabecula.virtual.attenuation import qct_bmd
+from trabecula.virtual.attenuation import REFERENCE_KVP, BoneScale, behind, qct_bmd, yellow_shift_hu
 from trabecula.virtual.canvas import Box, Canvas
 from trabecula.virtual.scanner import MARGIN_BY_THICKNESS, Protocol, acquire, blur, finish, scan_grid
 from trabecula.virtual.skeleton import draw_skeleton
 from trabecula.virtual.subject import Subject
-from trabecula.virtual.tissue import draw_torso
+from trabecula.virtual.tissue import draw_torso, water_path_mm
 from trabecula.volume import Float32, Grid, Volume
 
 TRABECULAR_MARGIN_MM = 2.5
@@ -21,13 +21,17 @@ TRABECULAR_MARGIN_MM = 2.5
 
 @dataclass(frozen=True)
 class Drawn:
-    """A patient before the scanner: noise-free HU and the distances that truth is cut from, on one fine grid."""
+    """A patient before the scanner: noise-free HU and the distances that truth is cut from, on one fine grid.
+
+    ``bone`` leads from bone's HU at 120 kVp behind 20 cm of water to those of ``volume``.
+    """
 
     subject: Subject
     volume: Volume
     body: NDArray[np.uint8]
     depth_mm: Float32
     end_mm: Float32
+    bone: BoneScale
 
     def trabecular(self, thickness_mm: float = 1.0) -> NDArray[np.uint8]:
         """VerSe ids of the trabecular regions; thicker slices keep further from the end plates they blur."""
@@ -36,22 +40,47 @@ class Drawn:
         return np.where(inside, self.body, 0).astype(np.uint8)
 
     def bmd(self) -> dict[Level, float]:
-        """QCT-equivalent BMD of each whole trabecular region, mg/cm3 K2HPO4, from the noise-free 120 kVp image."""
+        """QCT-equivalent BMD of each trabecular region, mg/cm3 K2HPO4: noise-free HU brought to 120 kVp.
+
+        The patient's size cancels, as it does with a phantom in the same scan.
+        """
         regions = self.trabecular()
         return {
-            level: qct_bmd(float(self.volume.hu[mask].mean()))
+            level: qct_bmd(self.bone.hu_at_120(float(self.volume.hu[mask].mean(dtype=float))))
             for level in MEASURED_LEVELS
             if (mask := regions == level.verse_id).any()
         }
 
 
-def draw(subject: Subject, grid: Grid) -> Drawn:
-    """Draws a subject on a grid at 120 kVp."""
+def draw(subject: Subject, grid: Grid, kvp: int = REFERENCE_KVP) -> Drawn:
+    """Draws a subject on a grid as a beam of this tube voltage shows it: 80, 100, 120 or 140 kVp."""
+    beam = behind(kvp, water_path_mm(subject))
     canvas = Canvas(grid)
     rng = np.random.default_rng([subject.seed, 2])
-    draw_torso(canvas, subject, rng)
+    draw_torso(canvas, subject, rng, beam)
+    canvas.scale = BoneScale.to(beam, subject.yellow_marrow, yellow_shift_hu(subject.seed))
     draw_skeleton(canvas, subject, rng)
-    return Drawn(subject, Volume(canvas.hu, grid.affine), canvas.body, canvas.depth_mm, canvas.end_mm)
+    volume = Volume(canvas.hu, grid.affine)
+    return Drawn(subject, volume, canvas.body, canvas.depth_mm, canvas.end_mm, canvas.scale)
+
+
+def true_bmd(subject: Subject) -> dict[Level, float]:
+    """QCT-equivalent BMD of each whole vertebra, mg/cm3 K2HPO4, whatever scan is made of it."""
+    bmd: dict[Level, float] = {}
+    names = {vertebra.name for vertebra in subject.spine}
+    for level in MEASURED_LEVELS:
+        if level in names:
+            bmd |= {level: draw(subject, vertebra_grid(subject, level)).bmd()[level]}
+    return bmd
+
+
+def vertebra_grid(subject: Subject, level: Level) -> Grid:
+    """A grid of 1 mm round the body of one vertebra."""
+    shape = subject.vertebra(level)
+    reach = np.array([max(shape.width_mm) / 2, max(shape.depth_mm) / 2, shape.height_mm / 2]) + 3
+    corners = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]) * reach @ shape.axes
+    size = np.ceil(np.ptp(corners, axis=0)).astype(int)
+    return Grid.axial(shape.centre_lps_mm, (int(size[2]), int(size[1]), int(size[0])), (1.0, 1.0, 1.0))
 
 
 def spine_grid(subject: Subject, top: Level, bottom: Level, spacing_mm: float, margin_mm: float = 25.0) -> Grid:
@@ -92,12 +121,15 @@ class VirtualCt:
 
 
 def scan_patient(subject: Subject, protocol: Protocol, top: Level, bottom: Level, seed: int = 0) -> VirtualCt:
-    """A CT from above ``top`` to below ``bottom``: the torso drawn at 2 mm and, within it, the spine at 1 mm."""
+    """A CT from above ``top`` to below ``bottom``: the torso drawn at 2 mm and, within it, the spine at 1 mm.
+
+    The density does not depend on protocol, view or ``seed``, which makes another scan of the same person.
+    """
     rng = np.random.default_rng([subject.seed, seed, 5])
     high = subject.vertebra(top).centre_lps_mm[2] + rng.uniform(20, 45)
     low = subject.vertebra(bottom).centre_lps_mm[2] - rng.uniform(20, 45)
-    torso = draw(subject, torso_grid(subject, (low, high), 2.0))
-    spine = draw(subject, _clip_grid(spine_grid(subject, top, bottom, 1.0), low, high))
+    torso = draw(subject, torso_grid(subject, (low, high), 2.0), protocol.kvp)
+    spine = draw(subject, _clip_grid(spine_grid(subject, top, bottom, 1.0), low, high), protocol.kvp)
     grid = scan_grid(torso.volume, protocol, rng)
     hu = blur(torso.volume, protocol, grid)
     part, inner = _subgrid(grid, spine.volume)
@@ -108,7 +140,7 @@ def scan_patient(subject: Subject, protocol: Protocol, top: Level, bottom: Level
     truth[part] = ndimage.affine_transform(
         spine.trabecular(protocol.thickness_mm), index[:3, :3], index[:3, 3], inner.shape, order=0, mode="constant"
     )
-    return VirtualCt(subject, protocol, finish(hu, protocol, grid, rng), truth, spine.bmd())
+    return VirtualCt(subject, protocol, finish(hu, protocol, grid, rng), truth, true_bmd(subject))
 
 
 def _clip_grid(grid: Grid, low_mm: float, high_mm: float) -> Grid:

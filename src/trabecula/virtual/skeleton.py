@@ -3,7 +3,7 @@
 import numpy as np
 
 from trabecula.anatomy import Level
-from trabecula.virtual.attenuation import TABLE, bmd_ha_from_qct, trabecular_hu
+from trabecula.virtual.attenuation import REFERENCE_KVP, TABLE, bmd_ha_from_qct, trabecular_hu
 from trabecula.virtual.canvas import Box, Canvas, segment_distance, smooth_max, smooth_min
 from trabecula.virtual.subject import Subject, VertebraShape
 from trabecula.volume import Float32, Float64
@@ -15,16 +15,17 @@ CORTICAL_HU = 1250.0
 """Compact bone as a 1 mm voxel shows it: about a quarter of it is canals and resorption spaces."""
 
 
-def draw_skeleton(canvas: Canvas, subject: Subject, rng: np.random.Generator, kvp: int = 120) -> None:
-    """Draws every bone in view; the vertebrae last, so that their truth is what the image shows."""
-    spongy = trabecular_hu(bmd_ha_from_qct(0.85 * mean_bmd(subject), subject.yellow_marrow), subject.yellow_marrow, kvp)
-    compact = CORTICAL_HU * TABLE[kvp].cortical / TABLE[120].cortical * rng.uniform(0.75, 1.1)
+def draw_skeleton(canvas: Canvas, subject: Subject, rng: np.random.Generator) -> None:
+    """Draws every bone in view in HU of 120 kVp; the vertebrae last, so that their truth is what the image shows."""
+    marrow = subject.yellow_marrow
+    spongy = trabecular_hu(bmd_ha_from_qct(0.85 * mean_bmd(subject), marrow), marrow, REFERENCE_KVP)
+    compact = CORTICAL_HU * rng.uniform(0.75, 1.1)
     _draw_thorax(canvas, subject, rng, spongy, compact)
     _draw_shoulders(canvas, subject, rng, spongy, compact)
     _draw_pelvis(canvas, subject, rng, spongy, compact)
     for index, vertebra in enumerate(subject.spine):
         # Each has its own stream, so that the same vertebra has the same shape on every grid.
-        _draw_vertebra(canvas, subject, vertebra, np.random.default_rng([subject.seed, 4, index]), kvp, compact)
+        _draw_vertebra(canvas, subject, vertebra, np.random.default_rng([subject.seed, 4, index]), compact)
 
 
 def mean_bmd(subject: Subject) -> float:
@@ -47,11 +48,11 @@ class _Frame:
 
 
 def _draw_vertebra(
-    canvas: Canvas, subject: Subject, v: VertebraShape, rng: np.random.Generator, kvp: int, compact: float
+    canvas: Canvas, subject: Subject, v: VertebraShape, rng: np.random.Generator, compact: float
 ) -> None:
     marrow = subject.yellow_marrow
     bmd_ha = bmd_ha_from_qct(v.bmd_k2hpo4, marrow)
-    spongy = trabecular_hu(bmd_ha, marrow, kvp)
+    spongy = trabecular_hu(bmd_ha, marrow, REFERENCE_KVP)
     parts = _posterior_parts(v, rng)
     back = _Frame(
         canvas,
@@ -79,7 +80,13 @@ def _draw_vertebra(
     )
     if front.box is not None:
         _draw_body(
-            canvas, v, front.box, front.local, parts[:2], rng, (spongy, bmd_ha * TABLE[kvp].bone_slope_ha, compact)
+            canvas,
+            v,
+            front.box,
+            front.local,
+            parts[:2],
+            rng,
+            (spongy, bmd_ha * TABLE[REFERENCE_KVP].bone_slope_ha, compact),
         )
 
 

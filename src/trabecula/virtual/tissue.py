@@ -3,12 +3,12 @@
 import numpy as np
 
 from trabecula.anatomy import Level
-from trabecula.virtual.attenuation import TABLE
+from trabecula.virtual.attenuation import REFERENCE_KVP, TABLE, Attenuation
 from trabecula.virtual.canvas import Canvas
 from trabecula.virtual.subject import Subject
 from trabecula.volume import Float32, Float64
 
-_ENHANCEMENT = {  # added HU: aorta, cava, kidney, liver, spleen, bowel wall and muscle
+_ENHANCEMENT = {  # HU added at 120 kVp: aorta, cava, kidney, liver, spleen, bowel wall and muscle
     "none": (0, 0, 0, 0, 0, 0),
     "arterial": (230, 60, 110, 15, 60, 10),
     "portal": (110, 105, 140, 55, 65, 15),
@@ -16,17 +16,30 @@ _ENHANCEMENT = {  # added HU: aorta, cava, kidney, liver, spleen, bowel wall and
 }
 
 
-def draw_torso(canvas: Canvas, s: Subject, rng: np.random.Generator, kvp: int = 120) -> None:
-    """Skin, fat, wall, lungs, viscera and vessels, back to front; bones are drawn over it."""
-    fat = TABLE[kvp].fat + rng.normal(-20, 6)
+def water_path_mm(s: Subject) -> float:
+    """The mean way of a ray through the trunk as water: that through a disc of its area, fat counted by its density."""
+    area = s.half_width_mm * s.half_depth_mm
+    lean = (s.half_width_mm - s.fat_mm) * (s.half_depth_mm - s.fat_mm)
+    water = np.sqrt((lean * 1.0 + (area - lean) * 0.9) / area)  # bowel gas and muscle hold one another's balance
+    return float(np.pi / 4 * 2 * np.sqrt(area) * water)
+
+
+def draw_torso(canvas: Canvas, s: Subject, rng: np.random.Generator, beam: Attenuation = TABLE[REFERENCE_KVP]) -> None:
+    """Skin, fat, wall, lungs, viscera and vessels, back to front; bones are drawn over it.
+
+    What is given in HU of 120 kVp follows the beam: iodine and calcium by their slopes; soft tissue hardly changes.
+    """
+    iodine = beam.iodine / TABLE[REFERENCE_KVP].iodine
+    calcium = beam.bone_slope_ha / TABLE[REFERENCE_KVP].bone_slope_ha
+    fat = beam.fat + rng.normal(-20, 6)
     muscle = rng.normal(52, 8) - max(0.0, (s.age_years - 50) * 0.4)
-    aorta, cava, kidney, liver, spleen, other = (v * rng.uniform(0.7, 1.3) for v in _ENHANCEMENT[s.phase])
+    aorta, cava, kidney, liver, spleen, other = (iodine * v * rng.uniform(0.7, 1.3) for v in _ENHANCEMENT[s.phase])
     by_name = {v.name: np.array(v.centre_lps_mm) for v in s.spine}
     middle = _draw_wall(canvas, s, by_name, fat, muscle + other, rng)
     _draw_lungs(canvas, s, by_name, middle, rng)
-    _draw_viscera(canvas, s, by_name, middle, (kidney, liver, spleen, other), rng)
+    _draw_viscera(canvas, s, by_name, middle, (kidney, liver, spleen, other, iodine), rng)
     _draw_back(canvas, s, by_name, muscle + other, rng)
-    _draw_vessels(canvas, s, by_name, 42 + aorta, 42 + cava, rng)
+    _draw_vessels(canvas, s, by_name, (42 + aorta, 42 + cava, calcium), rng)
     _draw_discs(canvas, s, rng)
 
 
@@ -56,8 +69,7 @@ def _draw_wall(
     wall = outline(s.fat_mm)
     canvas.blend(box, canvas.fraction(wall), muscle)
     canvas.blend(box, canvas.fraction(wall + np.float32(rng.uniform(9, 16))), fat + rng.uniform(0, 25))
-    if rng.random() < 0.85:
-        _draw_table(canvas, y, x, middle + s.half_depth_mm + rng.uniform(2, 14), rng)
+    _draw_table(canvas, y, x, middle + s.half_depth_mm + rng.uniform(2, 14), rng)
     if s.arms_down:
         for side in (-1, 1):
             arm = np.array([[side * (s.half_width_mm + 38), middle + 30, by_name[n][2]] for n in ("T2", "L4")])
@@ -105,7 +117,7 @@ def _draw_viscera(
     hu: tuple[float, ...],
     rng: np.random.Generator,
 ) -> None:
-    kidney, liver, spleen, other = hu
+    kidney, liver, spleen, other, iodine = hu
     k, depth = s.scale, s.half_depth_mm - s.fat_mm
 
     def near(level: str, x: float, y: float, z: float) -> Float64:
@@ -113,18 +125,19 @@ def _draw_viscera(
 
     canvas.ellipsoid(near("T12", -62, -8, 12), (72 * k, min(82 * k, depth * 0.85), 72 * k), rng.normal(58, 9) + liver)
     canvas.ellipsoid(near("T12", 75, 25, 0), (32 * k, 42 * k, 48 * k), rng.normal(48, 5) + spleen)
-    canvas.ellipsoid(near("T12", 45, -35, 0), (45 * k, 32 * k, 48 * k), rng.choice([10, 25, 200], p=[0.4, 0.5, 0.1]))
+    stomach = rng.choice([10, 25, 200 * iodine], p=[0.4, 0.5, 0.1])
+    canvas.ellipsoid(near("T12", 45, -35, 0), (45 * k, 32 * k, 48 * k), stomach)
     for side in (-1, 1):
         at = by_name["L2"] + np.array([side * 58 * k, 4, 8 if side > 0 else -4]) + rng.normal(0, 5, 3)
         canvas.ellipsoid(at, (29 * k, 27 * k, 54 * k), 32 + kidney)
-        pelvis_hu = 10 + (rng.uniform(0, 700) if s.phase == "delayed" else 0)
+        pelvis_hu = 10 + (iodine * rng.uniform(0, 700) if s.phase == "delayed" else 0)
         canvas.ellipsoid(at - [side * 12, 4, 0], (9 * k, 8 * k, 22 * k), pelvis_hu)
     oral = rng.random() < 0.1
     for _ in range(18):
         at = np.array([rng.uniform(-95, 95) * k, middle - rng.uniform(5, 75) * k, rng.uniform(-190, 40) * k])
         radii = tuple(rng.uniform(10, 24, 3) * k)
         canvas.ellipsoid(at, radii, 35 + other)
-        content = rng.choice([-900.0, 15.0, 20.0]) if not oral else rng.uniform(120, 500)
+        content = rng.choice([-900.0, 15.0, 20.0]) if not oral else iodine * rng.uniform(120, 500)
         canvas.ellipsoid(at, tuple(r * 0.85 for r in radii), content)
     canvas.ellipsoid(near("S1", 0, -60, -70), (42 * k, 36 * k, 38 * k), rng.normal(8, 5))
 
@@ -154,8 +167,9 @@ def _draw_back(
 
 
 def _draw_vessels(
-    canvas: Canvas, s: Subject, by_name: dict[str, Float64], aorta: float, cava: float, rng: np.random.Generator
+    canvas: Canvas, s: Subject, by_name: dict[str, Float64], hu: tuple[float, ...], rng: np.random.Generator
 ) -> None:
+    aorta, cava, calcium = hu
     k = s.scale
     radius = rng.uniform(9, 13) * k
     front = {v.name: v.depth_mean_mm / 2 for v in s.spine}
@@ -183,7 +197,7 @@ def _draw_vessels(
         angle = rng.uniform(0, 2 * np.pi)
         at = at + radius * np.array([np.cos(angle), np.sin(angle), 0])
         size = rng.uniform(1.0, 3.2)
-        canvas.ellipsoid(at, (size, size, size * rng.uniform(1, 3)), rng.uniform(300, 1100))
+        canvas.ellipsoid(at, (size, size, size * rng.uniform(1, 3)), calcium * rng.uniform(300, 1100))
 
 
 def _draw_discs(canvas: Canvas, s: Subject, rng: np.random.Generator) -> None:

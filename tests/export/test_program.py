@@ -1,12 +1,17 @@
 """The options of ``trabecula screen`` as a person uses them: exit codes, files, and nothing of the patient printed."""
 
 import json
+import os
+import re
+import subprocess
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import matplotlib
 import nibabel as nib
 import numpy as np
 import pydicom
@@ -92,3 +97,39 @@ def test_no_headers(trabecula: Callable[..., Run], study: Study, tmp_path: Path)
     assert not (tmp_path / "out").exists()
     assert trabecula(path, "--out", tmp_path / "out", "--fhir", "--deidentify").code == 0
     assert (tmp_path / "out" / "fhir.json").exists()
+
+
+def fonts_of(pdf: bytes) -> set[str]:
+    """The names of the fonts that a PDF embeds; its objects lie in deflated streams."""
+    streams = [zlib.decompressobj().decompress(s) for s in re.findall(rb"stream\r?\n(x.*?)endstream", pdf, re.DOTALL)]
+    return {name.decode() for stream in streams for name in re.findall(rb"/BaseFont ?/[A-Z]+\+([\w-]+)", stream)}
+
+
+def test_the_pdf_holds_the_characters_of_its_language(
+    trabecula: Callable[..., Run], study: Study, tmp_path: Path
+) -> None:
+    if not subprocess.run(["fc-list", ":lang=zh-cn"], capture_output=True, check=True).stdout:
+        pytest.skip("no font holds Chinese; tools/apt.sh installs one")
+    out = tmp_path / "out"
+    ran = trabecula(study(), "--out", out, "--dicom", "--language", "zh")
+    assert (ran.code, ran.err) == (0, "")
+    assert re.search(r"CJK|WenQuanYi|Droid|Han|Song|Hei", " ".join(fonts_of((out / "report.pdf").read_bytes())))
+    held = pydicom.dcmread(out / "dicom" / "report.dcm").EncapsulatedDocument
+    assert held.startswith((out / "report.pdf").read_bytes())
+
+
+def test_a_language_without_a_font_is_found_out_beforehand(study: Study, tmp_path: Path) -> None:
+    """In a process of its own that sees no font for Chinese."""
+    latin = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    config = tmp_path / "fonts.conf"
+    config.write_text(f"<fontconfig><dir>{latin}</dir><cachedir>{tmp_path / 'cache'}</cachedir></fontconfig>")
+    program = [sys.executable, "-c", "from trabecula.serving.cli import main; main()"]
+    ran = subprocess.run(
+        [*program, "screen", str(study()), "--out", str(tmp_path / "out"), "--dicom", "--language", "zh"],
+        env={**os.environ, "FONTCONFIG_FILE": str(config)},
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("Defect [pdf-font-missing]: ") and ran.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()

@@ -21,10 +21,11 @@ from trabecula.anatomy import Level
 from trabecula.errors import WrongUsage
 from trabecula.flow import diagnose as bands
 from trabecula.flow.document import BANDS_MG_CM3, rounded_bmd
-from trabecula.flow.figures import INK, overlays
+from trabecula.flow.figures import INK, marked, overlays
 from trabecula.flow.read import read
 from trabecula.flow.report import report, require_writable
 from trabecula.formats.given import volume_from_given
+from trabecula.messages import LANGUAGES
 from trabecula.records import (
     Acquisition,
     Assessment,
@@ -36,6 +37,7 @@ from trabecula.records import (
     Spine,
     VertebraBox,
     VertebraDensity,
+    reason,
 )
 from trabecula.volume import Orientation, Volume
 
@@ -235,11 +237,79 @@ def test_the_page_says_what_it_must(tmp_path: Path) -> None:
     for words in (
         *("Osteopenia", ">104.8 <", "90 to 120", "L1 and L2", "T12 holds metal.", "withheld", "Slices are thick."),
         *("Research use only.", "This result cannot be used to rule out low BMD.", "K2HPO4-equivalent", "ACR / ISCD"),
-        *("no T-score is derived", "ACME", "100 kVp", "osteopenia 95%"),
+        *("no T-score is derived", "ACME", "100 kVp", "Osteopenia 95%"),
     ):
         assert words in text
     needle = float(re.findall(r'class="needle" style="left:([\d.]+)%', text)[0])
     assert needle == pytest.approx(104.76 / 200 * 100, abs=0.01)
+
+
+def test_the_page_is_told_in_chinese_and_the_record_in_english(tmp_path: Path) -> None:
+    made = assessment(tube_voltage_kvp=100.0, patient_sex="F", patient_age_years=67)
+    made = replace(made, scan=replace(made.scan, reasons=(reason("tube-voltage", voltage_kvp=100.0),)))
+    t12 = replace(made.densities.vertebrae[0], reasons=(reason("metal", level="T12", limit_hu=2000.0),))
+    made = replace(made, densities=replace(made.densities, vertebrae=(t12, *made.densities.vertebrae[1:])))
+    text = report(made, tmp_path / "out", language="zh").read_text()
+    assert '<html lang="zh-CN">' in text
+    for words in (
+        *("骨量减少", "骨质疏松", "骨密度正常", "95% 区间 90 至 120 mg/cm³", "L1 和 L2", "不予报告", "女、67 岁"),
+        *(
+            "仅供研究使用。",
+            "本结果不能用于排除低骨密度。",
+            "扫描管电压为 100 kVp",
+            "T12 内有金属或骨水泥",
+            "不推算 T 值",
+        ),
+    ):
+        assert words in text
+    english = {word for word in re.findall(r">([^<>]+)<", text.partition("</style>")[2]) if word.isascii()}
+    assert not [word for word in english if re.search(r"[a-z]{3,} [a-z]{2,} [a-z]{2,}", word)]
+    found = written(tmp_path / "out")
+    assert found["reasons"][-1]["message"].startswith("The scan was made at 100 kVp")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_level_has_a_bar_on_the_bands_of_the_answer(tmp_path: Path, language: str) -> None:
+    text = report(assessment(), tmp_path / "out", language=language).read_text()
+    dots = [float(at) for at in re.findall(r'class="dot" style="left:([\d.]+)%', text)]
+    assert dots == pytest.approx([104.76 / 2] * 2)  # T12 is withheld: no bar
+    whiskers = re.findall(r'class="whisker" style="left:([\d.]+)%;width:([\d.]+)%', text)
+    assert [(float(a), float(b)) for a, b in whiskers] == [(45.0, 14.75)] * 3
+    assert text.count('class="zone osteopenia') == 3
+
+
+def test_a_density_beyond_the_bands_widens_every_scale(tmp_path: Path) -> None:
+    made = assessment()
+    t12, l1, l2 = made.densities.vertebrae
+    dense = replace(l2, bmd_mg_cm3=230.0, bmd_interval_mg_cm3=(190.0, 251.0))
+    text = report(
+        replace(made, densities=replace(made.densities, vertebrae=(t12, l1, dense))), tmp_path / "out"
+    ).read_text()
+    assert re.findall(r'class="dot" style="left:([\d.]+)%', text) == ["40.29", "88.46"]  # of 0 to 260
+    assert 'class="needle" style="left:40.29%' in text
+
+
+def test_vertebrae_without_names_are_counted_from_above(tmp_path: Path) -> None:
+    made = assessment()
+    names = dict(zip(MIDDLES, (Level.UNKNOWN_1, Level.UNKNOWN_2, Level.UNKNOWN_3), strict=True))
+    labels = np.zeros_like(made.regions.labels)
+    for level, name in names.items():
+        labels[made.regions.labels == level.verse_id] = name.verse_id
+    unnamed = replace(
+        made,
+        spine=replace(made.spine, vertebrae=tuple(replace(v, level=names[v.level]) for v in made.spine.vertebrae)),
+        regions=Regions(labels, ()),
+        densities=replace(
+            made.densities, vertebrae=tuple(replace(v, level=names[v.level]) for v in made.densities.vertebrae)
+        ),
+        diagnosis=Diagnosis("undetermined", None, None, {}, ()),
+    )
+    text = report(unnamed, tmp_path / "en").read_text()
+    assert "unknown-3" in text and "vertebrae that cannot be named" in text and "Levels measured: none" in text
+    assert (tmp_path / "en" / "axial-unknown-2.png").exists()
+    assert "未定节段 3" in report(unnamed, tmp_path / "zh", language="zh").read_text()
+    assert written(tmp_path / "zh")["vertebrae"][2]["level"] == "unknown-3"
+    assert [mark.name for mark in marked(unnamed)] == ["(?1)", "?2", "?3"]
 
 
 def test_the_page_needs_nothing_beside_itself(tmp_path: Path) -> None:
@@ -256,7 +326,7 @@ def test_markup_in_a_header_or_a_reason_stays_text(tmp_path: Path) -> None:
     made = replace(made, recipe=evil, diagnosis=replace(made.diagnosis, reasons=(Reason("a<b", evil),)))
     text = report(made, tmp_path / "out").read_text()
     assert "<script" not in text
-    assert text.count("&lt;script&gt;") == 5
+    assert text.count("&lt;script&gt;") == 7
     assert written(tmp_path / "out")["scan"]["kernel"] == evil
 
 

@@ -110,6 +110,16 @@ def test_a_result(trabecula: Program, ct: Path, tmp_path: Path) -> None:
     assert again == Run(0, f"{tmp_path / 'out' / 'report.html'}\n", "")
 
 
+def test_a_report_in_another_language(trabecula: Program, ct: Path, tmp_path: Path) -> None:
+    ran = trabecula("screen", ct, "--out", tmp_path / "out", "--recipe", "blocks", "--language", "zh")
+    assert ran.code == 0
+    assert "Osteopenia: 100.0 mg/cm3" in ran.out
+    assert "骨量减少" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    refused = trabecula("screen", ct, "--out", tmp_path / "no", "--recipe", "blocks", "--language", "tlh")
+    assert refused.code == 2
+    assert refused.err == "Wrong usage [unknown-language]: There is no language 'tlh'. Choose among: en, zh.\n"
+
+
 def test_a_terminal_sees_how_far_it_is(
     trabecula: Program, ct: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,7 @@ from trabecula.export.source import series_headers, source_instances
 from trabecula.flow.document import rounded_bmd
 from trabecula.flow.report import PAGE
 from trabecula.formats.damage import muted
+from trabecula.messages import DEFAULT_LANGUAGE
 from trabecula.records import Assessment, Scan
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Wanted:
     dicom: bool = False
     fhir: bool = False
     deidentify: bool = False
+    language: str = DEFAULT_LANGUAGE  # of the report, and of its PDF
 
 
 REPORT_ALONE = Wanted()
@@ -93,9 +95,14 @@ def prepare(given: Path, scan: Scan, wanted: Wanted) -> Export:
 
     Raises:
         Refusal: DICOM objects are wanted of an input that has no DICOM headers, or whose grid had to be mended.
+        Defect: a PDF is wanted in a language that no font can print.
     """
     instances: tuple[Dataset, ...] = ()
     if wanted.dicom:
+        if wanted.language != DEFAULT_LANGUAGE:
+            from trabecula.export.pdf import require_fonts
+
+            require_fonts(wanted.language)
         instances = source_instances(given, scan)
     elif wanted.fhir and scan.acquisition.source == "dicom":
         instances = series_headers(given, scan)

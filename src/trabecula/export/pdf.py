@@ -1,5 +1,7 @@
 """The report as a PDF, and as an Encapsulated PDF of the study."""
 
+import logging
+import re
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -10,6 +12,7 @@ from pydicom.uid import EncapsulatedPDFStorage
 
 from trabecula.errors import Defect
 from trabecula.export.series import TRANSFER_SYNTAX, NewSeries, finished
+from trabecula.messages import messages
 
 SERIES = NewSeries(9003, "report")
 
@@ -31,6 +34,42 @@ def pdf_of(html: str) -> bytes:
         ) from error
     printed: bytes = HTML(string=html, url_fetcher=URLFetcher(allowed_protocols=["data"])).write_pdf()
     return printed
+
+
+def require_fonts(language: str) -> None:
+    """Find out before a long computation whether every character of a language can be printed.
+
+    Raises:
+        Defect: no installed font holds them, or the system library that sets text is not installed.
+    """
+    told = messages(language)
+    missing, logger = _Missing(), logging.getLogger("weasyprint")
+    handlers, logger.handlers = logger.handlers, [missing]
+    try:
+        pdf_of(
+            f'<html lang="{told["html-language"]}"><body>{"".join(sorted(set("".join(told.values()))))}</body></html>'
+        )
+    finally:
+        logger.handlers = handlers
+    if missing.characters:
+        raise Defect(
+            "pdf-font-missing",
+            "The report cannot be printed in this language: no font holds its characters"
+            f" ({missing.characters[:8]}...). Install one, for Chinese the Debian package fonts-noto-cjk or"
+            " fonts-wqy-microhei, or leave --dicom out.",
+        )
+
+
+class _Missing(logging.Handler):
+    """Listens to weasyprint for characters that it draws as empty boxes."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.characters = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        found = re.search(r'notdef glyph.*"(.)"', record.getMessage(), re.DOTALL)
+        self.characters += found.group(1) if found else ""
 
 
 def encapsulated(pdf: bytes, instances: Sequence[Dataset]) -> Dataset:

@@ -43,6 +43,12 @@ class Mark:
     middle: tuple[float, float, float]
     standing: str
 
+    @property
+    def name(self) -> str:
+        """What is written beside it, the same in every language: brackets for withheld, "?2" for the second unknown."""
+        level = self.level.value.replace("unknown-", "?")
+        return f"({level})" if self.standing == "withheld" else level
+
 
 @dataclass(frozen=True)
 class Plane:
@@ -158,7 +164,7 @@ def _axial(assessment: Assessment, mark: Mark) -> Image.Image:
     plane = Plane(volume.hu[slice_z][part], labels, (step_y, step_x), ("R", "L"), text_scale=1.6)
     picture = _drawn(plane, [mark])
     _write(
-        picture, (plane.pixels(2), picture.height - plane.pixels(2)), mark.level, mark.standing, "ls", plane.text_scale
+        picture, (plane.pixels(2), picture.height - plane.pixels(2)), mark.name, mark.standing, "ls", plane.text_scale
     )
     return picture
 
@@ -263,10 +269,8 @@ def _edge(plane: Plane, mark: Mark, at: Pair, first: bool) -> float:
 
 
 def _name(picture: Image.Image, mark: Mark, at: Pair, side: str) -> None:
-    """The level beside its vertebra, ``side`` ("l" or "r") of the text at ``at``; a withheld one is told in words."""
-    _write(picture, at, mark.level, mark.standing, f"{side}m")
-    if mark.standing == "withheld":
-        _write(picture, (at[0], at[1] + 18), "withheld", "seen", f"{side}t")
+    """The level beside its vertebra, ``side`` ("l" or "r") of the text at ``at``."""
+    _write(picture, at, mark.name, mark.standing, f"{side}m")
 
 
 def _scale(picture: Image.Image, plane: Plane) -> None:

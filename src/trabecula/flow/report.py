@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from trabecula.errors import WrongUsage
+from trabecula.messages import DEFAULT_LANGUAGE
 from trabecula.records import Assessment, Scan
 
 ASSESSMENT, REGIONS, PAGE = "assessment.json", "regions.nii.gz", "report.html"
@@ -18,12 +19,17 @@ LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}
 """What file managers leave in any folder."""
 
 
-def report(assessment: Assessment, out: Path, attach: Callable[[Path], None] = lambda folder: None) -> Path:
+def report(
+    assessment: Assessment,
+    out: Path,
+    attach: Callable[[Path], None] = lambda folder: None,
+    language: str = DEFAULT_LANGUAGE,
+) -> Path:
     """Write the result folder ``out``, in the place of an earlier result if there is one; returns its report.html.
 
     It holds assessment.json, regions.nii.gz on the grid of the CT as given (VerSe ids, RAS mm), overlay PNGs and a
     report.html that needs nothing beside itself. ``attach`` is given the folder when all but assessment.json is in it,
-    and may write more files there.
+    and may write more files there. ``language`` is that of report.html; assessment.json is English always.
 
     Raises:
         WrongUsage: the folder holds something else, or cannot be written.
@@ -35,7 +41,7 @@ def report(assessment: Assessment, out: Path, attach: Callable[[Path], None] = l
         with tempfile.TemporaryDirectory(prefix=".trabecula-", dir=out.parent, ignore_cleanup_errors=True) as beside:
             made = Path(beside) / "new"
             made.mkdir()
-            _write_all(assessment, made, attach)
+            _write_all(assessment, made, attach, language)
             _swap_in(made, out, Path(beside) / "old")
     return out / PAGE
 
@@ -122,7 +128,7 @@ def _swap_in(made: Path, out: Path, old: Path) -> None:
         raise
 
 
-def _write_all(assessment: Assessment, folder: Path, attach: Callable[[Path], None]) -> None:
+def _write_all(assessment: Assessment, folder: Path, attach: Callable[[Path], None], language: str) -> None:
     # Loaded here: together they take longer to import than a refusal takes to be found.
     from trabecula.flow.document import document
     from trabecula.flow.figures import overlays
@@ -135,7 +141,7 @@ def _write_all(assessment: Assessment, folder: Path, attach: Callable[[Path], No
     _write_regions(assessment, folder / REGIONS)
     written = datetime.now(UTC).isoformat(timespec="seconds")
     run: dict[str, Any] = {"written_utc": written, **assessment.run}  # a caller may have its reasons to hide the day
-    (folder / PAGE).write_text(page(assessment, run, pictures), encoding="utf-8")
+    (folder / PAGE).write_text(page(assessment, run, pictures, language), encoding="utf-8")
     attach(folder)
     run["files"] = sorted([ASSESSMENT, *_files_in(folder)])
     run["seconds"] = {**run.get("seconds", {}), "report": round(time.perf_counter() - started, 3)}

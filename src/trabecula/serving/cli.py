@@ -85,6 +85,7 @@ def screen(
     deidentify: Annotated[
         bool, typer.Option("--deidentify", help="Leave every patient identifier out of all that is written.")
     ] = False,
+    language: Annotated[str, typer.Option(help="Of the report: en or zh (Simplified Chinese).")] = "en",
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -93,7 +94,7 @@ def screen(
     from trabecula.export.bundle import Wanted
     from trabecula.serving.screening import screen_to_folder, summary
 
-    wanted = Wanted(dicom=dicom, fhir=fhir, deidentify=deidentify)
+    wanted = Wanted(dicom=dicom, fhir=fhir, deidentify=deidentify, language=language)
     assessment, written = screen_to_folder(given, out, recipe, show_progress=not quiet, wanted=wanted)
     if quiet:
         print(written)

@@ -15,6 +15,7 @@ from trabecula.flow.document import rounded_bmd
 from trabecula.flow.page import NO_RULING_OUT, RESEARCH_ONLY
 from trabecula.flow.read import read
 from trabecula.flow.report import report, require_writable
+from trabecula.messages import LANGUAGES
 from trabecula.recipe import Recipe
 from trabecula.recipes import DEFAULT, RECIPES
 from trabecula.records import Assessment, VertebraDensity
@@ -32,10 +33,11 @@ def screen_to_folder(
     """Read, screen and report, with the ``wanted`` exports; returns what was found and where its report.html is.
 
     Raises:
-        WrongUsage: there is no such recipe or input, or ``out`` cannot be written.
+        WrongUsage: there is no such recipe, language or input, or ``out`` cannot be written.
         Refusal: no number may come from this input.
     """
     recipe = recipe_named(recipe_name)
+    require_language(wanted.language)
     require_writable(out)
     with stages_shown(show_progress) as bar:
         bar.stage("read")
@@ -47,7 +49,7 @@ def screen_to_folder(
         seconds |= assessment.run["seconds"]
         assessment = replace(assessment, run={**assessment.run, "seconds": seconds, **export.run})
         bar.stage("report")
-        written = report(assessment, out, partial(export.write, assessment))
+        written = report(assessment, out, partial(export.write, assessment), wanted.language)
         bar.finish()
     return assessment, written
 
@@ -62,6 +64,18 @@ def recipe_named(name: str | None) -> Recipe:
     if name not in RECIPES:
         raise WrongUsage("unknown-recipe", f"There is no recipe {name!r}. Choose among: {', '.join(sorted(RECIPES))}.")
     return RECIPES[name]()
+
+
+def require_language(language: str) -> None:
+    """Whether the report can be told in this language.
+
+    Raises:
+        WrongUsage: it cannot.
+    """
+    if language not in LANGUAGES:
+        raise WrongUsage(
+            "unknown-language", f"There is no language {language!r}. Choose among: {', '.join(LANGUAGES)}."
+        )
 
 
 class StageBar:

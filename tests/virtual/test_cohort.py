@@ -7,6 +7,7 @@ import pytest
 from scipy import ndimage
 
 from trabecula.anatomy import LEVELS, Level
+from trabecula.virtual.attenuation import TABLE
 from trabecula.virtual.cohort import (
     TRABECULAR_MARGIN_MM,
     Drawn,
@@ -21,7 +22,7 @@ from trabecula.virtual.cohort import (
 )
 from trabecula.virtual.scanner import Protocol
 from trabecula.virtual.subject import sample_subject
-from trabecula.virtual.tissue import water_path_mm
+from trabecula.virtual.tissue import enhancement, water_path_mm
 from trabecula.volume import Grid
 
 PERSON = sample_subject(21)
@@ -121,6 +122,30 @@ def test_iodine_and_calcium_follow_the_voltage() -> None:
     assert low.volume.hu.max() > 1.3 * high.volume.hu.max()
 
 
+def test_contrast_medium_lifts_the_marrow_and_not_the_truth() -> None:
+    portal = replace(PERSON, phase="portal")
+    plain, lifted = (
+        draw(replace(PERSON, phase=phase), vertebra_grid(PERSON, Level.L1)) for phase in ("none", "portal")
+    )
+    mask = plain.trabecular() > 0
+    rise = float((lifted.volume.hu[mask] - plain.volume.hu[mask]).mean())
+    assert rise == pytest.approx(
+        enhancement(portal, TABLE[120]).marrow * (water_path_mm(PERSON) / 200) ** -0.19, rel=0.01
+    )
+    assert lifted.bmd()[Level.L1] == pytest.approx(plain.bmd()[Level.L1], abs=0.01)
+    rises = [enhancement(replace(sample_subject(seed), phase="portal"), TABLE[120]).marrow for seed in range(60)]
+    assert np.mean(rises) == pytest.approx(18, abs=2)
+
+
+def test_a_vertebra_is_labelled_with_its_arch(spine: Drawn) -> None:
+    assert (spine.whole[spine.body > 0] > 0).mean() > 0.98
+    back = (spine.whole == Level.L1.verse_id) & (spine.body == 0)
+    y_mm = spine.volume.to_lps(np.argwhere(back))[:, 1]
+    assert back.sum() * spine.volume.voxel_volume_mm3 > 5000
+    assert (y_mm > PERSON.vertebra(Level.L1).centre_lps_mm[1]).mean() > 0.9
+    assert spine.volume.hu[back].mean() > 200
+
+
 def test_the_size_of_a_patient_does_not_change_the_density_but_its_hu() -> None:
     large = replace(PERSON, half_width_mm=PERSON.half_width_mm + 30, half_depth_mm=PERSON.half_depth_mm + 20)
     grid = vertebra_grid(PERSON, Level.L2)
@@ -189,7 +214,8 @@ def test_the_labels_of_a_scan_lie_on_its_bone(ct: VirtualCt) -> None:
         place = ct.volume.to_lps(np.argwhere(mask).mean(axis=0))
         np.testing.assert_allclose(place, PERSON.vertebra(level).centre_lps_mm, atol=3.0)
         size = (water_path_mm(PERSON) / 200) ** -0.19
-        calibrated = float(ct.volume.hu[mask].mean()) / (1.422 * size)
+        plain_hu = float(ct.volume.hu[mask].mean()) - enhancement(PERSON, TABLE[120]).marrow
+        calibrated = plain_hu / (1.422 * size)
         assert calibrated == pytest.approx(ct.bmd[level], rel=0.1)
 
 

@@ -82,12 +82,14 @@ class BoneScale:
     offset_hu: float = 0.0
 
     @classmethod
-    def to(cls, beam: Attenuation, yellow_fraction: float, yellow_shift_hu: float) -> "BoneScale":
-        """The line that ends in ``beam``, for a person's marrow."""
+    def to(
+        cls, beam: Attenuation, yellow_fraction: float, yellow_shift_hu: float, enhancement_hu: float = 0.0
+    ) -> "BoneScale":
+        """The line that ends in ``beam``, for a person's marrow, which contrast medium lifts by ``enhancement_hu``."""
         at = TABLE[REFERENCE_KVP]
         slope = beam.bone_slope_ha / at.bone_slope_ha
         marrow, marrow_120 = (a.marrow_hu(yellow_fraction, yellow_shift_hu) for a in (beam, at))
-        return cls(slope, marrow - slope * marrow_120)
+        return cls(slope, marrow - slope * marrow_120 + enhancement_hu)
 
     def hu_at_120(self, hu: float) -> float:
         """Back from the other beam."""

@@ -27,12 +27,14 @@ class Canvas:
     scale: BoneScale = field(default_factory=BoneScale)  # of what is painted: bones are drawn in the HU of 120 kVp
     hu: Float32 = field(init=False)
     body: NDArray[np.uint8] = field(init=False)  # vertebral bodies, VerSe ids
+    whole: NDArray[np.uint8] = field(init=False)  # vertebrae with arch and processes
     depth_mm: Float32 = field(init=False)  # inside a body: distance to its side wall
     end_mm: Float32 = field(init=False)  # and to its end plates
 
     def __post_init__(self) -> None:
         self.hu = np.full(self.grid.shape, PADDING_HU, np.float32)
         self.body = np.zeros(self.grid.shape, np.uint8)
+        self.whole = np.zeros(self.grid.shape, np.uint8)
         self.depth_mm = np.zeros(self.grid.shape, np.float32)
         self.end_mm = np.zeros(self.grid.shape, np.float32)
         origin = self.grid.affine[:3, 3]

@@ -12,7 +12,7 @@ from trabecula.virtual.canvas import Box, Canvas
 from trabecula.virtual.scanner import MARGIN_BY_THICKNESS, Protocol, acquire, blur, finish, scan_grid
 from trabecula.virtual.skeleton import draw_skeleton
 from trabecula.virtual.subject import Subject
-from trabecula.virtual.tissue import draw_torso, water_path_mm
+from trabecula.virtual.tissue import draw_torso, enhancement, water_path_mm
 from trabecula.volume import Float32, Grid, Volume
 
 TRABECULAR_MARGIN_MM = 2.5
@@ -29,6 +29,7 @@ class Drawn:
     subject: Subject
     volume: Volume
     body: NDArray[np.uint8]
+    whole: NDArray[np.uint8]
     depth_mm: Float32
     end_mm: Float32
     bone: BoneScale
@@ -42,7 +43,7 @@ class Drawn:
     def bmd(self) -> dict[Level, float]:
         """QCT-equivalent BMD of each trabecular region, mg/cm3 K2HPO4: noise-free HU brought to 120 kVp.
 
-        The patient's size cancels, as it does with a phantom in the same scan.
+        The patient's size cancels, as it does with a phantom in the same scan, and no contrast medium counts.
         """
         regions = self.trabecular()
         return {
@@ -58,10 +59,11 @@ def draw(subject: Subject, grid: Grid, kvp: int = REFERENCE_KVP) -> Drawn:
     canvas = Canvas(grid)
     rng = np.random.default_rng([subject.seed, 2])
     draw_torso(canvas, subject, rng, beam)
-    canvas.scale = BoneScale.to(beam, subject.yellow_marrow, yellow_shift_hu(subject.seed))
-    draw_skeleton(canvas, subject, rng)
+    marrow_hu = enhancement(subject, beam).marrow
+    canvas.scale = BoneScale.to(beam, subject.yellow_marrow, yellow_shift_hu(subject.seed), marrow_hu)
+    draw_skeleton(canvas, subject, np.random.default_rng([subject.seed, 14]))
     volume = Volume(canvas.hu, grid.affine)
-    return Drawn(subject, volume, canvas.body, canvas.depth_mm, canvas.end_mm, canvas.scale)
+    return Drawn(subject, volume, canvas.body, canvas.whole, canvas.depth_mm, canvas.end_mm, canvas.scale)
 
 
 def true_bmd(subject: Subject) -> dict[Level, float]:

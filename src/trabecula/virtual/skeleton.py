@@ -70,6 +70,7 @@ def _draw_vertebra(
         # A stream of its own: whether the arch is in view must not change the body.
         distance += 0.5 * canvas.smooth_noise(back.box, rng.spawn(1)[0], 14)
         canvas.paint(back.box, distance, spongy + 80, 1.0 + v.cortex_mm, compact)
+        canvas.whole[back.box][distance < 0] = v.verse_id
     reach = 14 + v.findings.osteophyte_mm
     width, depth = max(v.width_mm) / 2, max(v.depth_mm) / 2
     front = _Frame(
@@ -124,6 +125,7 @@ def _draw_body(
     interior = np.float32(spongy - mineral_hu) + np.float32(mineral_hu) * factor.astype(np.float32)
     interior = _local_findings(v, local, interior, end, pit, rng)
     canvas.paint(box, whole, interior, v.cortex_mm, compact)
+    canvas.whole[box][whole < 0] = v.verse_id
 
     mine = body < 0
     canvas.body[box][mine] = v.verse_id

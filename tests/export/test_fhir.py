@@ -1,4 +1,4 @@
-"""The FHIR Bundle: held against the schema by a maintained library, and against the SR of the same result."""
+"""The FHIR Bundle of either release: held against its schema by a maintained library, and against the same SR."""
 
 import json
 from collections.abc import Callable
@@ -10,7 +10,9 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
-from fhir.resources.R4B.bundle import Bundle
+from fhir.resources.bundle import Bundle as BundleR5
+from fhir.resources.R4B.bundle import Bundle as BundleR4
+from pydantic import ValidationError
 
 from trabecula.anatomy import SNOMED_CODES, Level
 from trabecula.export import codes
@@ -23,10 +25,10 @@ Exported = Callable[..., Path]
 Resource = dict[str, Any]
 
 
-def resources(out: Path) -> list[Resource]:
+def resources(out: Path, schema: type[BundleR4] | type[BundleR5] = BundleR4) -> list[Resource]:
     """What fhir.json holds, once the library has found it valid and every link leads somewhere."""
     text = (out / "fhir.json").read_text(encoding="utf-8")
-    Bundle.model_validate_json(text)
+    schema.model_validate_json(text)
     entries = json.loads(text)["entry"]
     there = {entry["fullUrl"] for entry in entries}
     assert set(links(entries)) <= there
@@ -70,6 +72,27 @@ def test_the_result(study: Study, exported: Exported) -> None:
     assert sites["122496007"]["valueCodeableConcept"]["coding"][0]["code"] == "312894000"
     (patient,) = of_kind(found, "Patient")
     assert patient["gender"] == "female"
+
+
+@pytest.mark.parametrize("wanted", [Wanted(dicom=True, fhir=True), Wanted(fhir=True, deidentify=True)])
+def test_r5_says_what_r4_says(study: Study, exported: Exported, wanted: Wanted) -> None:
+    given = study()
+    old = resources(exported(given, wanted))
+    out = exported(given, replace(wanted, fhir_release="R5"))
+    new = resources(out, BundleR5)
+    with pytest.raises(ValidationError):
+        resources(out, BundleR4)
+    assert json.loads((out / "fhir.json").read_text())["meta"]["profile"][0].endswith("|5.0.0")
+    assert [one["resourceType"] for one in new] == [one["resourceType"] for one in old]
+    for before, after in zip(of_kind(old, "Observation"), of_kind(new, "Observation"), strict=True):
+        for key in ("code", "bodySite", "valueQuantity", "valueCodeableConcept", "dataAbsentReason", "component"):
+            assert before.get(key) == after.get(key)
+    (study_then,), (study_now,) = of_kind(old, "ImagingStudy"), of_kind(new, "ImagingStudy")
+    assert [one["modality"]["coding"][0]["code"] for one in study_now["series"]] == [
+        one["modality"]["code"] for one in study_then["series"]
+    ]
+    assert of_kind(new, "Device")[0]["name"] == [{"value": "Trabecula", "type": "registered-name"}]
+    assert len(of_kind(new, "DiagnosticReport")[0]["study"]) == 1
 
 
 def test_a_name_in_three_scripts(study: Study, exported: Exported) -> None:

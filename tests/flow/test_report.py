@@ -123,6 +123,7 @@ def test_the_contract_to_the_key(tmp_path: Path) -> None:
     assert found["diagnosis"] == {
         "category": "osteopenia",
         "bmd_mg_cm3": 104.76,
+        "bmd_interval_mg_cm3": [90.0, 119.5],
         "probabilities": {"osteopenia": 0.95},
         "levels_used": ["L1", "L2"],
     }
@@ -229,7 +230,8 @@ def test_a_scan_without_any_vertebra_is_still_reported(tmp_path: Path) -> None:
     )
     text = report(empty, tmp_path / "out").read_text()
     assert "Undetermined" in text and "None is in view." in text and "No vertebra could be measured." in text
-    assert written(tmp_path / "out")["diagnosis"]["bmd_mg_cm3"] is None
+    diagnosis = written(tmp_path / "out")["diagnosis"]
+    assert diagnosis["bmd_mg_cm3"] is None and diagnosis["bmd_interval_mg_cm3"] is None
 
 
 def test_the_page_says_what_it_must(tmp_path: Path) -> None:

@@ -120,6 +120,17 @@ def test_a_report_in_another_language(trabecula: Program, ct: Path, tmp_path: Pa
     assert refused.err == "Wrong usage [unknown-language]: There is no language 'tlh'. Choose among: en, zh.\n"
 
 
+def test_a_bundle_of_another_fhir(trabecula: Program, ct: Path, tmp_path: Path) -> None:
+    ran = trabecula("screen", ct, "--out", tmp_path / "out", "--recipe", "blocks", "--fhir-version", "R5")
+    assert ran.code == 0
+    assert "5.0.0" in (tmp_path / "out" / "fhir.json").read_text()
+    refused = trabecula("screen", ct, "--out", tmp_path / "no", "--recipe", "blocks", "--fhir-version", "R9")
+    assert (refused.code, refused.err) == (
+        2,
+        "Wrong usage [unknown-fhir-version]: There is no FHIR 'R9'. Choose among: R4, R5.\n",
+    )
+
+
 def test_a_terminal_sees_how_far_it_is(
     trabecula: Program, ct: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,6 +35,7 @@ class Wanted:
     dicom: bool = False
     fhir: bool = False
     deidentify: bool = False
+    fhir_release: str = "R4"
     language: str = DEFAULT_LANGUAGE  # of the report, and of its PDF
 
 
@@ -67,7 +68,12 @@ class Export:
                     one.save_as(folder / DICOM_FOLDER / name, enforce_file_format=True)
         if self.wanted.fhir:
             bundle = fhir_bundle(
-                assessment, self.instances, tracking, tuple(made.values()), deidentified=self.wanted.deidentify
+                assessment,
+                self.instances,
+                tracking,
+                tuple(made.values()),
+                deidentified=self.wanted.deidentify,
+                release=self.wanted.fhir_release,
             )
             (folder / FHIR).write_text(json.dumps(bundle, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 

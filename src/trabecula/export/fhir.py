@@ -1,7 +1,7 @@
-"""The result as a FHIR R4 Bundle that says the same as the SR: identifiers are the SR's tracking UIDs.
+"""The result as a FHIR Bundle, R4 or R5, that says the same as the SR: identifiers are the SR's tracking UIDs.
 
 A Bundle of type collection: DiagnosticReport, an Observation for the category and one for each vertebra, Device,
-and, where the input had DICOM headers, Patient and ImagingStudy.
+and, where the input had DICOM headers, Patient and ImagingStudy. It is made as R4; ``_as_r5`` holds every difference.
 """
 
 import uuid
@@ -35,6 +35,8 @@ MEAN_HU = Code("112031", "DCM", "Attenuation Coefficient")
 VOLUME = Code("118565006", "SCT", "Volume")
 STANDARD_DEVIATION = Code("386136009", "SCT", "Standard Deviation")
 INTERVAL = Code("vbmd-interval", ours.SCHEME, "95% interval of volumetric bone mineral density")
+RELEASES = ("R4", "R5")
+R5_BUNDLE = "http://hl7.org/fhir/StructureDefinition/Bundle|5.0.0"
 GENDERS = {"F": "female", "M": "male", "O": "other"}
 
 
@@ -44,8 +46,12 @@ def fhir_bundle(
     tracking: Mapping[Level | None, str],
     made: Sequence[Dataset] = (),
     deidentified: bool = False,
+    release: str = "R4",
 ) -> Json:
-    """The Bundle. ``instances`` are the headers of the CT (none without DICOM), ``made`` the DICOM objects of ours."""
+    """The Bundle of a ``release`` of FHIR.
+
+    ``instances`` are the headers of the CT (none without DICOM), ``made`` the DICOM objects of ours.
+    """
     told = document(assessment, {})
     links = {name: f"urn:uuid:{uuid.uuid4()}" for name in ("Patient", "ImagingStudy", "Device", "DiagnosticReport")}
     about: Json = {"status": "preliminary", "category": [_concept_of(_category())], "device": _link(links["Device"])}
@@ -62,11 +68,31 @@ def fhir_bundle(
     results = [category_link, *(link for link, _ in vertebrae)]
     report = _report(assessment, told, about, results, links["ImagingStudy"] if instances else None)
     entries = [(links["DiagnosticReport"], report), (category_link, category), *vertebrae, *resources]
-    bundle: Json = {"resourceType": "Bundle", "type": "collection"}
+    meta: Json = {}
     if deidentified:
         system = "http://terminology.hl7.org/CodeSystem/v3-ObservationValue"
-        bundle["meta"] = {"security": [{"system": system, "code": "ANONYED", "display": "anonymized"}]}
-    return bundle | {"entry": [{"fullUrl": link, "resource": resource} for link, resource in entries]}
+        meta["security"] = [{"system": system, "code": "ANONYED", "display": "anonymized"}]
+    if release == "R5":
+        meta["profile"] = [R5_BUNDLE]
+        entries = [(link, _as_r5(resource)) for link, resource in entries]
+    return {
+        "resourceType": "Bundle",
+        **({"meta": meta} if meta else {}),
+        "type": "collection",
+        "entry": [{"fullUrl": link, "resource": resource} for link, resource in entries],
+    }
+
+
+def _as_r5(resource: Json) -> Json:
+    """A resource of R4 as R5 writes it (hl7.org/fhir/R5: the pages' lists of changes since R4)."""
+    made = dict(resource)
+    if made["resourceType"] == "DiagnosticReport" and "imagingStudy" in made:
+        made["study"] = made.pop("imagingStudy")
+    if made["resourceType"] == "Device":
+        made["name"] = [{"value": one["name"], "type": "registered-name"} for one in made.pop("deviceName")]
+    if made["resourceType"] == "ImagingStudy":
+        made["series"] = [one | {"modality": _concept_of(one["modality"])} for one in made["series"]]
+    return made
 
 
 def _report(

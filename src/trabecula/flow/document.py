@@ -50,6 +50,7 @@ class DiagnosisEntry(_Entry):
 
     category: Literal["normal", "osteopenia", "osteoporosis", "undetermined"]
     bmd_mg_cm3: float | None
+    bmd_interval_mg_cm3: tuple[float, float] | None
     probabilities: dict[str, float]
     levels_used: tuple[str, ...]
 
@@ -129,7 +130,7 @@ def _vertebra(vertebra: VertebraDensity) -> VertebraEntry:
         level=str(vertebra.level),
         centroid_lps_mm=(x, y, z),
         bmd_mg_cm3=None if bmd is None else rounded_bmd(float(bmd), 2),
-        bmd_interval_mg_cm3=None if interval is None else (round(float(interval[0]), 2), round(float(interval[1]), 2)),
+        bmd_interval_mg_cm3=_interval(interval),
         mean_hu=_finite(vertebra.mean_hu),
         sd_hu=_finite(vertebra.sd_hu),
         volume_mm3=round(float(vertebra.volume_mm3), 1),
@@ -138,12 +139,17 @@ def _vertebra(vertebra: VertebraDensity) -> VertebraEntry:
     )
 
 
+def _interval(interval: tuple[float, float] | None) -> tuple[float, float] | None:
+    return None if interval is None else (round(float(interval[0]), 2), round(float(interval[1]), 2))
+
+
 def _diagnosis(diagnosis: Diagnosis) -> DiagnosisEntry:
     bmd = diagnosis.bmd_mg_cm3
     return DiagnosisEntry.model_validate(
         {
             "category": diagnosis.category,
             "bmd_mg_cm3": None if bmd is None else rounded_bmd(float(bmd), 2),
+            "bmd_interval_mg_cm3": _interval(diagnosis.bmd_interval_mg_cm3),
             "probabilities": plain(diagnosis.probabilities),
             "levels_used": tuple(str(level) for level in diagnosis.levels_used),
         }

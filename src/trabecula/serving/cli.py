@@ -81,7 +81,8 @@ def screen(
     out: Out,
     recipe: Annotated[str | None, typer.Option(help="Which recipe to follow; see 'trabecula recipes'.")] = None,
     dicom: Annotated[bool, typer.Option("--dicom", help="Also write DICOM SEG, SR, PDF and a picture.")] = False,
-    fhir: Annotated[bool, typer.Option("--fhir", help="Also write fhir.json, a FHIR R4 Bundle.")] = False,
+    fhir: Annotated[bool, typer.Option("--fhir", help="Also write fhir.json, a FHIR Bundle.")] = False,
+    fhir_version: Annotated[str, typer.Option(help="Which FHIR: R4 or R5.")] = "R4",
     deidentify: Annotated[
         bool, typer.Option("--deidentify", help="Leave every patient identifier out of all that is written.")
     ] = False,
@@ -94,7 +95,7 @@ def screen(
     from trabecula.export.bundle import Wanted
     from trabecula.serving.screening import screen_to_folder, summary
 
-    wanted = Wanted(dicom=dicom, fhir=fhir, deidentify=deidentify, language=language)
+    wanted = Wanted(dicom, fhir or fhir_version != "R4", deidentify, fhir_version, language)
     assessment, written = screen_to_folder(given, out, recipe, show_progress=not quiet, wanted=wanted)
     if quiet:
         print(written)

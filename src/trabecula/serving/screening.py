@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from trabecula.errors import WrongUsage
 from trabecula.export.bundle import REPORT_ALONE, Wanted, prepare
+from trabecula.export.fhir import RELEASES
 from trabecula.flow.document import rounded_bmd
 from trabecula.flow.page import NO_RULING_OUT, RESEARCH_ONLY
 from trabecula.flow.read import read
@@ -33,11 +34,11 @@ def screen_to_folder(
     """Read, screen and report, with the ``wanted`` exports; returns what was found and where its report.html is.
 
     Raises:
-        WrongUsage: there is no such recipe, language or input, or ``out`` cannot be written.
+        WrongUsage: there is no such recipe, language, FHIR version or input, or ``out`` cannot be written.
         Refusal: no number may come from this input.
     """
     recipe = recipe_named(recipe_name)
-    require_language(wanted.language)
+    _require_known(wanted)
     require_writable(out)
     with stages_shown(show_progress) as bar:
         bar.stage("read")
@@ -66,16 +67,15 @@ def recipe_named(name: str | None) -> Recipe:
     return RECIPES[name]()
 
 
-def require_language(language: str) -> None:
-    """Whether the report can be told in this language.
-
-    Raises:
-        WrongUsage: it cannot.
-    """
+def _require_known(wanted: Wanted) -> None:
+    """Refuses a language or a version of FHIR that there is not."""
+    language, release = wanted.language, wanted.fhir_release
     if language not in LANGUAGES:
         raise WrongUsage(
             "unknown-language", f"There is no language {language!r}. Choose among: {', '.join(LANGUAGES)}."
         )
+    if release not in RELEASES:
+        raise WrongUsage("unknown-fhir-version", f"There is no FHIR {release!r}. Choose among: {', '.join(RELEASES)}.")
 
 
 class StageBar:

@@ -44,16 +44,21 @@ def told(error: TrabeculaError) -> str:
 
 def tell_defect(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """An unexpected failure in one line. The exception's own words are left out: they may quote a patient's header."""
+    print(
+        f"Trabecula failed and the fault is its own: {kind.__name__} in {place_of(trace)}."
+        " The same command with --debug shows all of it.",
+        file=sys.stderr,
+    )
+
+
+def place_of(trace: TracebackType | None) -> str:
+    """Where in our own code an exception came from: module and line, and nothing of what was in them."""
     place = "unknown place"
     while trace is not None:
         if trace.tb_frame.f_globals.get("__name__", "").startswith("trabecula."):
             place = f"{trace.tb_frame.f_globals['__name__']}, line {trace.tb_lineno}"
         trace = trace.tb_next
-    print(
-        f"Trabecula failed and the fault is its own: {kind.__name__} in {place}."
-        " The same command with --debug shows all of it.",
-        file=sys.stderr,
-    )
+    return place
 
 
 def _version(asked: bool) -> None:
@@ -111,6 +116,40 @@ def recipes() -> None:
 
     for name, made in sorted(RECIPES.items()):
         print(f"{name:<12} {made().source}{' (default)' if name == DEFAULT else ''}")
+
+
+@app.command()
+def serve(
+    data: Annotated[Path, typer.Option("--data", help="Private folder for studies and results.")] = Path(
+        "trabecula-data"
+    ),
+    host: Annotated[str, typer.Option(help="Address to serve at; beyond this machine needs logins and TLS.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to serve at.")] = 8000,
+    recipe: Annotated[str | None, typer.Option(help="Which recipe to follow; see 'trabecula recipes'.")] = None,
+    database: Annotated[
+        str | None, typer.Option(envvar="TRABECULA_DATABASE", help="SQLAlchemy URL; SQLite in the folder if not given.")
+    ] = None,
+    certificate: Annotated[Path | None, typer.Option(help="TLS certificate, PEM.")] = None,
+    key: Annotated[Path | None, typer.Option(help="Key of the certificate, PEM.")] = None,
+    behind_proxy: Annotated[bool, typer.Option("--behind-proxy", help="A proxy in front ends TLS.")] = False,
+    add_user: Annotated[str | None, typer.Option("--add-user", help="Let somebody log in, and end.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Serve the web page: drop CTs, look at results, correct them."""
+    _debug(debug)
+    try:
+        from trabecula.serving.web import server
+        from trabecula.serving.web.settings import Settings
+    except ModuleNotFoundError as error:
+        raise Defect("web-missing", "The web page is not installed. Run: make web") from error
+
+    settings = Settings(data.resolve(), database, host, port, recipe, behind_proxy, certificate, key)
+    if add_user is not None:
+        server.add_user(settings, add_user)
+    else:
+        server.serve(settings)
 
 
 @app.command()

@@ -1,0 +1,116 @@
+"""What the worker does with a study: screen it, or write the files of a correction. Same line, same exports."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trabecula.errors import Refusal
+from trabecula.export.bundle import PDF, Export, Wanted, prepare
+from trabecula.flow.read import read
+from trabecula.flow.report import ASSESSMENT, PAGE, report
+from trabecula.recipe import Recipe
+from trabecula.records import Assessment, Scan
+from trabecula.screen import screen
+from trabecula.serving.screening import STAGES
+from trabecula.serving.web import viewer
+from trabecula.serving.web.record import Record, pseudonymous, record_of
+from trabecula.serving.web.store import Result
+
+KEPT_LABELS = "labels.npz"
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One study on disk: what was given, where its results go, and whether the patient is left out of its exports."""
+
+    folder: Path
+    given: Path
+    deidentify: bool
+
+    @property
+    def view(self) -> Path:
+        return self.folder / "view"
+
+    def version(self, number: int) -> Path:
+        return self.folder / f"version-{number}"
+
+
+def screen_study(task: Task, recipe: Recipe, progress: Progress) -> tuple[Result, Scan]:
+    """The whole line; the CT can be looked at while it is being screened.
+
+    Raises:
+        TrabeculaError: as ``trabecula screen``.
+    """
+
+    def stage(name: str) -> None:
+        progress(name, STAGES.index(name) / len(STAGES))
+
+    stage("read")
+    scan = read(task.given, lambda done, total: progress("read", done / max(total, 1) / len(STAGES)))
+    viewer.write_ct(scan, task.view)
+    export, notes = _export(task, scan)
+    assessment = screen(export.scan, recipe, stage)
+    stage("report")
+    viewer.write_spine(scan, assessment.spine, assessment.regions.labels, task.view)
+    np.savez_compressed(task.folder / KEPT_LABELS, labels=assessment.regions.labels)
+    public = replace(assessment, scan=pseudonymous(export.scan), run={**assessment.run, **export.run})
+    document = _write(public, replace(assessment, run=public.run), export, task.version(1))
+    return Result(record_of(public).to_json(), document, notes), public.scan
+
+
+def write_correction(task: Task, record: Record, number: int) -> tuple[str, tuple[str, ...]]:
+    """The files of a corrected version; returns its assessment.json and why an export is missing.
+
+    Raises:
+        TrabeculaError: the scan cannot be read again.
+    """
+    scan = read(task.given)
+    if scan.volume.shape != record.shape:
+        raise Refusal("upload-changed", "The scan is no longer the one that was screened. Upload it again.")
+    export, notes = _export(task, scan)
+    labels = relabelled(kept_labels(task), record)
+    viewer.write_labels(scan.volume, labels, task.view / f"labels-{number}.nii")
+    whole = record.assessment(replace(export.scan, reasons=record.scan_reasons), labels)
+    public = replace(whole, scan=pseudonymous(whole.scan))
+    return _write(public, whole, export, task.version(number)), notes
+
+
+def kept_labels(task: Task) -> NDArray[np.uint8]:
+    """The regions as the program named them, (z, y, x)."""
+    with np.load(task.folder / KEPT_LABELS, allow_pickle=False) as held:
+        labels: NDArray[np.uint8] = held["labels"]
+    return labels
+
+
+def relabelled(labels: NDArray[np.uint8], record: Record) -> NDArray[np.uint8]:
+    """The program's regions under the names of ``record``; those it no longer names are gone."""
+    table = np.zeros(256, np.uint8)
+    for first, now in record.names:
+        table[first.verse_id] = now.verse_id
+    return table[labels]
+
+
+def _export(task: Task, scan: Scan) -> tuple[Export, tuple[str, ...]]:
+    """DICOM and FHIR where the input allows them, and why not where it does not."""
+    try:
+        return prepare(task.given, scan, Wanted(dicom=True, fhir=True, deidentify=task.deidentify)), ()
+    except Refusal as refusal:
+        return prepare(task.given, scan, Wanted(fhir=True, deidentify=task.deidentify)), (refusal.message,)
+
+
+def _write(public: Assessment, whole: Assessment, export: Export, folder: Path) -> str:
+    """The result folder: pages from ``public``, objects for the archive from ``whole``; returns assessment.json."""
+
+    def attach(made: Path) -> None:
+        export.write(whole, made)
+        if not (made / PDF).exists():
+            from trabecula.export.pdf import pdf_of
+
+            (made / PDF).write_bytes(pdf_of((made / PAGE).read_text(encoding="utf-8")))
+
+    report(public, folder, attach)
+    return (folder / ASSESSMENT).read_text(encoding="utf-8")

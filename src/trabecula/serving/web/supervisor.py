@@ -1,0 +1,103 @@
+"""Keeps one worker running, and settles what a worker that went away left behind."""
+
+import json
+import logging
+import subprocess
+import sys
+import threading
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from trabecula.serving.web.settings import Settings
+from trabecula.serving.web.store import Store
+from trabecula.serving.web.tables import Job
+from trabecula.serving.web.worker import Orders
+
+LOG = logging.getLogger("trabecula.web")
+LOOK_EVERY_SECONDS = 1.0
+RESTART_AFTER_SECONDS = 1.0
+
+LOST = (
+    "worker-lost",
+    "Screening this scan brought the worker process down twice. The scan may be too large or damaged; the other"
+    " studies went on.",
+)
+TOO_LONG = ("took-too-long", "Screening took longer than {minutes:.0f} minutes and was stopped. Send one series alone.")
+
+
+class Supervisor:
+    """Starts the worker, starts it again when it dies, and ends it with the server."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self.settings, self.store = settings, store
+        self.ending = threading.Event()
+        self.process: subprocess.Popen[str] | None = None
+        self.thread = threading.Thread(target=self._watch, name="supervisor", daemon=True)
+
+    def start(self) -> None:
+        settle(self.store, self.settings.limits.attempts)
+        self.thread.start()
+
+    def stop(self) -> None:
+        self.ending.set()
+        self._end_worker()
+        self.thread.join(timeout=10)
+
+    def _watch(self) -> None:
+        while not self.ending.is_set():
+            self.process = self._launch()
+            while self.process.poll() is None and not self.ending.wait(LOOK_EVERY_SECONDS):
+                self._stop_what_takes_too_long()
+            self._end_worker()
+            if not self.ending.is_set():
+                LOG.warning("the worker ended with code %s and is started again", self.process.returncode)
+                settle(self.store, self.settings.limits.attempts)
+                self.ending.wait(RESTART_AFTER_SECONDS)
+
+    def _launch(self) -> "subprocess.Popen[str]":
+        orders = Orders(
+            str(self.settings.data), self.settings.database, self.settings.recipe, self.settings.limits.worker_bytes
+        )
+        process = subprocess.Popen(
+            [sys.executable, "-m", "trabecula.serving.web.worker"], stdin=subprocess.PIPE, text=True
+        )
+        assert process.stdin is not None
+        process.stdin.write(json.dumps(asdict(orders)) + "\n")  # not as arguments: others may read those
+        process.stdin.flush()
+        return process
+
+    def _end_worker(self) -> None:
+        if self.process is None:
+            return
+        if self.process.stdin is not None and not self.process.stdin.closed:
+            self.process.stdin.close()
+        try:
+            self.process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def _stop_what_takes_too_long(self) -> None:
+        limit = self.settings.limits.job_seconds
+        for job in self.store.running_jobs():
+            if (datetime.now(UTC) - datetime.fromisoformat(job.started_utc)).total_seconds() > limit:
+                code, message = TOO_LONG
+                end(self.store, job, code, message.format(minutes=limit / 60))
+                self._end_worker()
+
+
+def settle(store: Store, attempts: int) -> None:
+    """Jobs that were under way when their worker went: they wait again, or are given up after ``attempts``."""
+    for job in store.running_jobs():
+        if job.attempts >= attempts:
+            end(store, job, *LOST)
+        else:
+            store.put_back(job.id)
+
+
+def end(store: Store, job: Job, code: str, message: str) -> None:
+    """Give up a job; its study says why."""
+    if job.version == 1:
+        store.end_without_result(job.study_id, "failed", code, message)
+    else:
+        store.files_written(job.study_id, job.version, "failed", None, (f"{message} [{code}]",))

@@ -1,0 +1,188 @@
+"""Uploads as they come in, piece by piece onto the disk: never in memory, never under a name of theirs."""
+
+import re
+import shutil
+import uuid
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from python_multipart.exceptions import MultipartParseError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from trabecula.errors import Refusal, TrabeculaError
+from trabecula.serving.web.settings import Folders, Limits
+from trabecula.serving.web.store import Upload
+
+KNOWN_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".zip", ".dcm", ".dicom", ".ima")
+"""Of a single file, what reading it needs to know of its name; everything else of any name is thrown away."""
+
+FIELD_BYTES = 4096
+NEED_ROOM_FACTOR = 3  # the upload, its copy for the viewer, its results
+DAMAGED = "The upload arrived damaged or was cut short. Send it again."
+
+
+class Receiver:
+    """Takes the parts of one multipart upload: fields first, then files, into a folder of its own."""
+
+    def __init__(self, boundary: bytes, folder: Path, limits: Limits, admit: Callable[[dict[str, str]], None]) -> None:
+        """``admit`` is called with the fields before the first file is taken, and raises to turn the upload away."""
+        self.folder, self.limits, self.admit = folder, limits, admit
+        self.fields: dict[str, str] = {}
+        self.files, self.bytes = 0, 0
+        self.ending = ""
+        self.complete = False
+        self._headers: dict[str, str] = {}
+        self._name, self._value = b"", b""
+        self._field: tuple[str, bytearray] | None = None
+        self._file: BinaryIO | None = None
+        self._parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": self._begin,
+                "on_header_field": self._header_name,
+                "on_header_value": self._header_value,
+                "on_header_end": self._header_end,
+                "on_headers_finished": self._headers_finished,
+                "on_part_data": self._data,
+                "on_part_end": self._end,
+                "on_end": self._finished,
+            },
+        )
+
+    def feed(self, piece: bytes) -> None:
+        self._parser.write(piece)
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def _begin(self) -> None:
+        self._headers, self._name, self._value = {}, b"", b""
+
+    def _header_name(self, data: bytes, start: int, end: int) -> None:
+        self._name += data[start:end]
+
+    def _header_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _header_end(self) -> None:
+        self._headers[self._name.decode("latin-1").lower()] = self._value.decode("latin-1")
+        self._name, self._value = b"", b""
+
+    def _headers_finished(self) -> None:
+        _, options = parse_options_header(self._headers.get("content-disposition", ""))
+        field = options.get(b"name", b"").decode("latin-1")
+        filename = options.get(b"filename")
+        if filename is None:
+            self._field = (field, bytearray())
+            return
+        if self.files == 0:
+            self.admit(self.fields)
+            self.folder.mkdir(mode=0o700)
+        if self.files >= self.limits.upload_files:
+            raise Refusal(
+                "too-many-files",
+                f"The upload holds more than {self.limits.upload_files} files. Give one study at a time.",
+            )
+        name = filename.decode("latin-1").lower()
+        self.ending = next((ending for ending in KNOWN_ENDINGS if name.endswith(ending)), "")
+        self._file = (self.folder / f"{self.files:06d}").open("xb")
+        self.files += 1
+
+    def _data(self, data: bytes, start: int, end: int) -> None:
+        if self._field is not None:
+            self._field[1].extend(data[start:end])
+            if len(self._field[1]) > FIELD_BYTES:
+                raise Refusal("upload-damaged", DAMAGED)
+            return
+        if self._file is not None:
+            self.bytes += end - start
+            if self.bytes > self.limits.upload_bytes:
+                raise too_large(self.limits)
+            self._file.write(data[start:end])
+
+    def _end(self) -> None:
+        if self._field is not None:
+            self.fields[self._field[0]] = self._field[1].decode("utf-8", "replace")
+            self._field = None
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _finished(self) -> None:
+        self.complete = True
+
+
+async def receive(
+    content_type: str,
+    declared_bytes: int,
+    body: AsyncIterator[bytes],
+    folders: Folders,
+    limits: Limits,
+    admit: Callable[[dict[str, str]], None],
+) -> tuple[Upload, dict[str, str]]:
+    """Write an upload to disk and move it, once complete, into a study folder of its own; returns it and its fields.
+
+    Raises:
+        Refusal: it is too large, empty or damaged.
+        TrabeculaError: the disk has no room.
+    """
+    kind, options = parse_options_header(content_type)
+    if kind != b"multipart/form-data" or not options.get(b"boundary"):
+        raise Refusal("upload-damaged", DAMAGED)
+    if declared_bytes > limits.upload_bytes + 10 * 2**20:
+        raise too_large(limits)
+    if shutil.disk_usage(folders.data).free < NEED_ROOM_FACTOR * declared_bytes:
+        raise disk_full()
+    study_id = uuid.uuid4().hex
+    folder = folders.incoming / study_id
+    receiver = Receiver(options[b"boundary"], folder, limits, admit)
+    try:
+        async for piece in body:
+            receiver.feed(piece)
+        if not receiver.complete:
+            raise Refusal("upload-damaged", DAMAGED)
+        if receiver.files == 0 or receiver.bytes == 0:
+            raise Refusal("upload-empty", "Nothing was uploaded. Choose a folder, a zip or a file first.")
+        given = _settle(folder, receiver, folders.study(study_id))
+    except MultipartParseError as error:
+        raise Refusal("upload-damaged", DAMAGED) from error
+    except OSError as error:
+        raise disk_full() from error
+    finally:
+        receiver.close()
+        shutil.rmtree(folder, ignore_errors=True)
+    label = clean_label(receiver.fields.get("label", ""), limits)
+    return Upload(study_id, given, label, "", receiver.fields.get("deidentify") == "yes"), receiver.fields
+
+
+def clean_label(text: str, limits: Limits) -> str:
+    """A label as it is kept: one line of printable letters."""
+    return re.sub(r"\s+", " ", "".join(letter if letter.isprintable() else " " for letter in text)).strip()[
+        : limits.label_letters
+    ]
+
+
+def too_large(limits: Limits) -> Refusal:
+    """More than one upload may take."""
+    return Refusal(
+        "upload-too-large",
+        f"The upload is larger than {limits.upload_bytes / 2**30:.3g} GiB. Give one study at a time.",
+    )
+
+
+def disk_full() -> TrabeculaError:
+    """No room on the server."""
+    return TrabeculaError("disk-full", "The server's disk has no room for this upload. Ask its keeper to free some.")
+
+
+def _settle(folder: Path, receiver: Receiver, study: Path) -> str:
+    """Move the files to where they stay; returns what is to be read there."""
+    study.mkdir(mode=0o700)
+    if receiver.files > 1:
+        folder.rename(study / "ct")
+        return "ct"
+    given = f"ct{receiver.ending}"
+    (folder / "000000").rename(study / given)
+    return given

@@ -1,0 +1,93 @@
+"""The CT as the page's viewer draws it: in whole, at 3 mm for a first look, and the spine alone in full detail.
+
+A browser without a graphics card draws ten million voxels in five seconds and three million in one; so the small ones
+are what it is given first.
+"""
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+
+from trabecula.formats.given import RAS_FROM_LPS
+from trabecula.records import Scan, Spine
+from trabecula.volume import Volume
+
+FULL, OVERVIEW, SPINE, LABELS = "ct.nii", "overview.nii", "spine.nii", "labels.nii"
+OVERVIEW_STEP_MM = 3.0
+MARGIN_MM = 55.0
+"""Of the spine's cut to the sides, front and back of the regions: the whole vertebra, the aorta, the muscles."""
+MARGIN_ALONG_MM = 60.0
+HU_LIMITS = (-1024, 3071)
+
+
+def write_ct(scan: Scan, folder: Path) -> None:
+    """The whole CT, and the CT in coarse voxels, as uncompressed int16 NIfTI in (x, y, z)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(scan.volume, folder / FULL)
+    _write(coarse(scan.volume), folder / OVERVIEW)
+
+
+def write_spine(scan: Scan, spine: Spine, labels: NDArray[np.uint8], folder: Path) -> None:
+    """The part of the CT about the regions (or the boxes, where nothing was outlined), and the regions' labels."""
+    low, high = _bounds(labels) or _box_bounds(spine)
+    spacing = np.asarray(scan.volume.spacing_mm)
+    margin = np.array([MARGIN_ALONG_MM, MARGIN_MM, MARGIN_MM]) / spacing
+    _write(part(scan.volume, low - margin, high + margin), folder / SPINE)
+    write_labels(scan.volume, labels, folder / LABELS)
+
+
+def write_labels(volume: Volume, labels: NDArray[np.uint8], path: Path) -> None:
+    """The labels, cut to where there are any."""
+    low, high = _bounds(labels) or (np.zeros(3), np.ones(3))
+    image = part(Volume(labels.astype(np.float32), volume.affine), low - 1, high + 1)
+    _write(image, path, np.uint8)
+
+
+def coarse(volume: Volume, step_mm: float = OVERVIEW_STEP_MM) -> Volume:
+    """Whole voxels averaged, to about ``step_mm`` each way; an axis that is coarser already stays as it is."""
+    factors = [max(1, round(step_mm / spacing)) for spacing in volume.spacing_mm]
+    factors = [min(factor, count) for factor, count in zip(factors, volume.shape, strict=True)]
+    z, y, x = (count // factor for count, factor in zip(volume.shape, factors, strict=True))
+    c, b, a = factors
+    hu = volume.hu[: z * c, : y * b, : x * a].reshape(z, c, y, b, x, a).mean(axis=(1, 3, 5), dtype=np.float32)
+    affine = volume.affine.copy()
+    affine[:3, 3] += volume.affine[:3, :3] @ ((np.array(factors) - 1) / 2)
+    affine[:3, :3] *= factors
+    return Volume(hu, affine)
+
+
+def part(volume: Volume, low: NDArray[np.float64], high: NDArray[np.float64]) -> Volume:
+    """The voxels from ``low`` to ``high`` (z, y, x), as far as there are any."""
+    first = np.clip(np.floor(low), 0, np.array(volume.shape) - 1).astype(int)
+    last = np.clip(np.ceil(high), first + 1, volume.shape).astype(int)
+    affine = volume.affine.copy()
+    affine[:3, 3] = volume.to_lps(first)
+    return Volume(volume.hu[tuple(slice(a, b) for a, b in zip(first, last, strict=True))], affine)
+
+
+def _bounds(labels: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    if not labels.any():
+        return None
+    spans = []
+    for axis in range(3):
+        others = tuple(other for other in range(3) if other != axis)
+        found = np.flatnonzero(labels.any(axis=others))
+        spans.append((float(found[0]), float(found[-1] + 1)))
+    return np.array([span[0] for span in spans]), np.array([span[1] for span in spans])
+
+
+def _box_bounds(spine: Spine) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    z = [edge for box in spine.vertebrae for edge in box.z_range] or [0.0]
+    x = [edge for box in spine.vertebrae for edge in box.x_range] or [0.0]
+    return np.array([min(z), spine.body_y, min(x)]), np.array([max(z), spine.body_y + 1, max(x)])
+
+
+def _write(volume: Volume, path: Path, kind: type[np.int16] | type[np.uint8] = np.int16) -> None:
+    limits = HU_LIMITS if kind is np.int16 else (0, 255)
+    values = np.clip(np.rint(volume.hu), *limits).astype(kind)
+    affine_ras = (RAS_FROM_LPS @ volume.affine)[:, [2, 1, 0, 3]]
+    image = nib.Nifti1Image(values.transpose(2, 1, 0), affine_ras)
+    image.header.set_xyzt_units("mm")
+    nib.save(image, path)

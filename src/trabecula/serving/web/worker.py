@@ -1,0 +1,136 @@
+"""The one process that screens: it takes jobs in order and ends when the server does.
+
+Started as ``python -m trabecula.serving.web.worker`` with its task as one line of JSON on standard input, which then
+stays open: when it closes, the server is gone.
+"""
+
+import gc
+import json
+import logging
+import os
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from trabecula.errors import Refusal, TrabeculaError
+from trabecula.serving.cli import place_of
+from trabecula.serving.screening import recipe_named
+from trabecula.serving.web.jobs import Task, screen_study, write_correction
+from trabecula.serving.web.logs import log_nothing_but_ours
+from trabecula.serving.web.record import record_from
+from trabecula.serving.web.settings import Folders
+from trabecula.serving.web.store import Store
+from trabecula.serving.web.tables import Job, open_database
+
+IDLE_SECONDS = 0.2
+TELL_EVERY_SECONDS = 0.25
+LOG = logging.getLogger("trabecula.web.worker")
+
+OUT_OF_MEMORY = (
+    "scan-too-large-for-memory",
+    "The scan needs more memory than the server gives to one study. Send the part that shows T11 to L5.",
+)
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What the server tells its worker at the start."""
+
+    data: str
+    database: str
+    recipe: str | None
+    memory_bytes: int
+
+
+def main() -> None:
+    """Work until the server is gone."""
+    log_nothing_but_ours("worker")
+    orders = Orders(**json.loads(sys.stdin.readline()))
+    threading.Thread(target=_end_with_server, daemon=True).start()
+    _keep_within(orders.memory_bytes)
+    os.nice(5)  # pages come first
+    folders = Folders(Path(orders.data))
+    tempfile.tempdir = str(folders.work)  # unpacked archives stay in the private folder
+    store = Store(open_database(orders.database))
+    while True:
+        job = store.take_job()
+        if job is None:
+            time.sleep(IDLE_SECONDS)
+            continue
+        started = time.monotonic()
+        outcome = _do(job, store, folders, orders.recipe)
+        gc.collect()
+        LOG.info("job %d %s after %.1f s", job.id, outcome, time.monotonic() - started)
+
+
+def _do(job: Job, store: Store, folders: Folders, recipe: str | None) -> str:
+    """One job, whatever it brings; the exception's own words are never told, they may quote a patient's header."""
+    try:
+        _carry_out(job, store, folders, recipe)
+        return "done"
+    except TrabeculaError as error:
+        state, code, message = ("refused" if isinstance(error, Refusal) else "failed"), error.code, error.message
+    except MemoryError:
+        state, (code, message) = "refused", OUT_OF_MEMORY
+    except Exception as error:
+        place = place_of(error.__traceback__)
+        LOG.error("job %d: %s in %s", job.id, type(error).__name__, place)
+        state, code = "failed", "defect"
+        message = f"Trabecula failed and the fault is its own: {type(error).__name__} in {place}."
+    if job.version == 1:
+        store.end_without_result(job.study_id, state, code, message)
+    else:
+        store.files_written(job.study_id, job.version, "failed", None, (f"{message} [{code}]",))
+    return f"{state} [{code}]"
+
+
+def _carry_out(job: Job, store: Store, folders: Folders, recipe: str | None) -> None:
+    study = store.study(job.study_id)
+    if study is None:
+        return
+    folder = folders.study(study.id)
+    task = Task(folder, folder / study.given, study.deidentify)
+    if job.version == 1:
+        result, scan = screen_study(task, recipe_named(recipe), _Told(store, study.id))
+        said = scan.acquisition
+        store.keep_first(study.id, result, said.patient_sex, said.patient_age_years)
+        return
+    version = store.version(study.id, job.version)
+    if version is not None:
+        document, notes = write_correction(task, record_from(version.record), version.number)
+        store.files_written(study.id, version.number, "ready", document, notes)
+
+
+class _Told:
+    """Progress into the database, not oftener than a page would show it."""
+
+    def __init__(self, store: Store, study_id: str) -> None:
+        self.store, self.study_id = store, study_id
+        self.stage, self.at = "", 0.0
+
+    def __call__(self, stage: str, progress: float) -> None:
+        if stage == self.stage and time.monotonic() - self.at < TELL_EVERY_SECONDS:
+            return
+        self.stage, self.at = stage, time.monotonic()
+        self.store.tell_progress(self.study_id, stage, progress)
+
+
+def _end_with_server() -> None:
+    while sys.stdin.read(4096):
+        pass
+    os._exit(0)  # in the middle of anything: unfinished work is put back when the server starts again
+
+
+def _keep_within(memory_bytes: int) -> None:
+    """Let a scan that is too large fail by itself instead of bringing the machine down (Linux only)."""
+    if sys.platform == "linux":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
+
+
+if __name__ == "__main__":
+    main()

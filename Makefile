@@ -5,9 +5,10 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 CT ?= out/demo/ct
 RUNS ?= 3
+VIEWER := src/trabecula/serving/web/static/vendor/niivue.js
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format train bench clean
+.PHONY: help setup demo web test check format train bench clean
 
 help: ## Print this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,17 +22,27 @@ help: ## Print this list
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
-.venv/.dev: pyproject.toml | .venv/.core
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[train,dev]'
+.venv/.web: pyproject.toml | .venv/.core
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[web]'
 	@touch $@
 
-setup: .venv/.core .venv/.dev ## Install what screening, tests and training need into .venv
+$(VIEWER): tools/niivue.sh
+	bash tools/niivue.sh
+
+.venv/.dev: pyproject.toml | .venv/.core
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[train,web,dev]'
+	@touch $@
+
+setup: .venv/.core .venv/.dev $(VIEWER) ## Install what screening, the web page, tests and training need into .venv
 
 demo: .venv/.core ## Simulate a patient, screen the CT, say where the report is (core install only)
 	@rm -rf out/demo
 	$(BIN)/trabecula demo --out out/demo
 
-test: .venv/.dev ## Run the tests
+web: .venv/.web $(VIEWER) ## Serve the web page at http://127.0.0.1:8000; studies are kept in ./trabecula-data
+	$(BIN)/trabecula serve
+
+test: .venv/.dev $(VIEWER) ## Run the tests
 	$(BIN)/python -m pytest
 
 check: .venv/.dev ## Style, types, the direction of imports, generated pages

@@ -3,14 +3,20 @@
 #   dicom3tools   dciodvfy, which holds every DICOM file we write against the standard
 #   dcmtk         dsrdump, which reads our structured reports as another program does; storescu, which sends
 #   orthanc       an archive that takes our objects and gives them back; RUNLEVEL=1 keeps it from starting as a service
+#   chromium      the browser in which the web page is tested
+#   postgresql    the other database that the web page can keep its studies in
 #   libpango...   what weasyprint sets text with, for the report as PDF (--dicom)
 #   fonts-wqy...  Chinese characters, for that PDF with --language zh
 set -euo pipefail
 
-packages=(dicom3tools dcmtk orthanc orthanc-dicomweb libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-dejavu-core fonts-wqy-microhei)
+packages=(dicom3tools dcmtk orthanc orthanc-dicomweb chromium postgresql)
+packages+=(libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-dejavu-core fonts-wqy-microhei)
 # Debian keeps what "python3 -m venv" needs in a package of its own.
 python="${PYTHON:-python3.11}"
 "$python" -c 'import ensurepip' 2>/dev/null || packages+=(python3.11 python3.11-venv)
+
+# npm fetches the web page's viewer; it may be there without Debian's package.
+command -v npm >/dev/null || packages+=(npm)
 
 missing=()
 for package in "${packages[@]}"; do

@@ -6,21 +6,22 @@ from typing import TypeVar
 
 from trabecula.anatomy import LEVELS, MEASURED_LEVELS, Level
 from trabecula.errors import WrongUsage
+from trabecula.messages import Phrase
 from trabecula.recipe import Recipe
-from trabecula.records import Reason, VertebraBox, VertebraDensity, VertebraRegion
+from trabecula.records import VertebraBox, VertebraDensity, VertebraRegion, reason
 from trabecula.serving.web.record import Record
 
-CHAIN = LEVELS[LEVELS.index(MEASURED_LEVELS[0]) - 3 : LEVELS.index(MEASURED_LEVELS[-1]) + 2]
-"""The names along which others are shifted: T8 to S1."""
-
 CAUSES = {
-    "fracture": "fractured",
-    "hardware": "metal or cement",
-    "sclerosis": "sclerotic, degenerate or a lesion",
-    "region": "the region does not lie in trabecular bone",
-    "other": "another cause",
+    "fracture": Phrase("cause-fracture"),
+    "hardware": Phrase("cause-hardware"),
+    "sclerosis": Phrase("cause-sclerosis"),
+    "region": Phrase("cause-region"),
+    "other": Phrase("cause-other"),
 }
 """Why a reader leaves a vertebra out. A choice, no free text: that could name a patient."""
+
+DOUBTFUL_NAMES = ("level-unknown", "level-uncertain")
+"""Doubts of the program that a reader's own names settle."""
 
 Levelled = TypeVar("Levelled", VertebraBox, VertebraRegion, VertebraDensity)
 
@@ -41,8 +42,8 @@ def corrected(record: Record, asked: Correction, recipe: Recipe) -> tuple[Record
         WrongUsage: nothing is asked for, or the names would not run from head to foot.
     """
     names = _names(record, asked)
-    sentences = _sentences(record, asked, names)
-    if not sentences:
+    changes = _changes(record, asked, names)
+    if not changes:
         raise WrongUsage("nothing-corrected", "Nothing was changed. Choose another name or leave a vertebra out first.")
     vertebrae = tuple(
         _density(one, names[one.level], asked.excluded.get(one.level))
@@ -50,54 +51,62 @@ def corrected(record: Record, asked: Correction, recipe: Recipe) -> tuple[Record
         if one.level in names
     )
     _require_order([one.level for one in vertebrae])
-    note = Reason("corrected-by-reader", f"A reader corrected this result. {' '.join(sentences)}")
+    note = reason("corrected-by-reader", changes=changes)
     densities = replace(record.densities, vertebrae=vertebrae, reasons=(*record.densities.reasons, note))
+    spine = replace(record.spine, vertebrae=_renamed(record.spine.vertebrae, names))
+    if any(old != new for old, new in names.items()):
+        spine = replace(spine, reasons=tuple(one for one in spine.reasons if one.code not in DOUBTFUL_NAMES))
     made = replace(
         record,
-        spine=replace(record.spine, vertebrae=_renamed(record.spine.vertebrae, names)),
+        spine=spine,
         regions=_renamed(record.regions, names),
         densities=densities,
         diagnosis=recipe.diagnose(densities),
         names=tuple((first, names[now]) for first, now in record.names if now in names),
     )
-    return made, sentences
+    return made, tuple(f"{change.told()}." for change in changes)
 
 
 def _names(record: Record, asked: Correction) -> dict[Level, Level]:
-    """Every level's new name; one shifted out of what can be named has none."""
+    """Every level's new name; one that is shifted beyond what can be named has none."""
     present = [box.level for box in record.spine.vertebrae]
     present += [one.level for one in record.densities.vertebrae if one.level not in present]
     changed = {old: new for old, new in asked.names.items() if old != new and old in present}
     for new in changed.values():
         if new not in MEASURED_LEVELS:
-            raise WrongUsage("level-unknown", f"{new} is no level that a result may hold.")
-    steps = {CHAIN.index(new) - CHAIN.index(old) for old, new in changed.items() if old in CHAIN}
-    if not (asked.shift_others and changed):
-        return {level: changed.get(level, level) for level in present}
-    if len(steps) > 1:
-        raise WrongUsage(
-            "levels-out-of-order",
-            "The others can be shifted along with one new name only. Rename one vertebra, or do not shift the others.",
-        )
-    step = steps.pop() if steps else 0
-    names = {}
-    for level in present:
-        place = CHAIN.index(level) + step if level in CHAIN else -1
-        if level in changed or level not in CHAIN:
-            names[level] = changed.get(level, level)
-        elif 0 <= place < len(CHAIN):
-            names[level] = CHAIN[place]
+            raise WrongUsage("level-unmeasured", f"{new} is no level that a result may hold.")
+    names = {level: changed.get(level, level) for level in present}
+    if asked.shift_others and changed:
+        if len(changed) > 1:
+            raise WrongUsage(
+                "names-ambiguous",
+                "The others can be shifted along with one new name only. Rename one vertebra, or do not shift the"
+                " others.",
+            )
+        ((old, new),) = changed.items()
+        names = _shifted(present, old, new)
     measured = {one.level for one in record.densities.vertebrae}
     return {old: new for old, new in names.items() if old not in measured or new in MEASURED_LEVELS or new == old}
+
+
+def _shifted(present: Sequence[Level], old: Level, new: Level) -> dict[Level, Level]:
+    """Named levels keep their distance along the spine; unnamed ones follow one another."""
+    target, names = LEVELS.index(new), {}
+    for place, level in enumerate(present):
+        both_named = level.is_named and old.is_named
+        step = LEVELS.index(level) - LEVELS.index(old) if both_named else place - present.index(old)
+        if 0 <= target + step < len(LEVELS):
+            names[level] = LEVELS[target + step]
+    return names
 
 
 def _density(one: VertebraDensity, name: Level, cause: str | None) -> VertebraDensity:
     reasons = list(one.reasons)
     if name != one.level:
-        reasons.append(Reason("renamed-by-reader", f"Named {name} by a reader; it was {one.level} before."))
+        reasons.append(reason("renamed-by-reader", level=name, before=one.level))
     if cause is None:
         return replace(one, level=name, reasons=tuple(reasons))
-    reasons.append(Reason("excluded-by-reader", f"Left out by a reader: {CAUSES[cause]}."))
+    reasons.append(reason("excluded-by-reader", level=name, cause=CAUSES[cause]))
     return replace(one, level=name, bmd_mg_cm3=None, bmd_interval_mg_cm3=None, reasons=tuple(reasons))
 
 
@@ -106,7 +115,7 @@ def _renamed(ones: Sequence[Levelled], names: Mapping[Level, Level]) -> tuple[Le
 
 
 def _require_order(levels: Sequence[Level]) -> None:
-    places = [CHAIN.index(level) for level in levels if level in CHAIN]
+    places = [LEVELS.index(level) for level in levels if level.is_named]
     if places != sorted(set(places)):
         raise WrongUsage(
             "levels-out-of-order",
@@ -115,15 +124,15 @@ def _require_order(levels: Sequence[Level]) -> None:
         )
 
 
-def _sentences(record: Record, asked: Correction, names: Mapping[Level, Level]) -> tuple[str, ...]:
-    told = []
+def _changes(record: Record, asked: Correction, names: Mapping[Level, Level]) -> tuple[Phrase, ...]:
+    changes = []
     for one in record.densities.vertebrae:
         new = names.get(one.level)
         if new is None:
-            told.append(f"{one.level} lies beyond the levels that are measured and was dropped.")
+            changes.append(Phrase("change-dropped", {"before": one.level}))
         elif new != one.level:
-            told.append(f"{one.level} is now {new}.")
+            changes.append(Phrase("change-renamed", {"before": one.level, "level": new}))
         cause = asked.excluded.get(one.level)
         if cause is not None and one.measurable:
-            told.append(f"{new or one.level} was left out: {CAUSES[cause]}.")
-    return tuple(told)
+            changes.append(Phrase("change-excluded", {"level": new or one.level, "cause": CAUSES[cause]}))
+    return tuple(changes)

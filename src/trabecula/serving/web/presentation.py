@@ -157,7 +157,8 @@ def label_colours(record: Record) -> dict[int, str]:
 
 def correction_choices() -> dict[str, Any]:
     """What the form for corrections offers."""
-    return {"levels": [str(level) for level in MEASURED_LEVELS], "causes": CAUSES}
+    causes = {key: cause.told() for key, cause in CAUSES.items()}
+    return {"levels": [str(level) for level in MEASURED_LEVELS], "causes": causes}
 
 
 def _vertebra(record: Record, i: int) -> dict[str, Any]:

@@ -3,12 +3,10 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter
 
 from trabecula.anatomy import Level
 from trabecula.flow.document import document
@@ -23,6 +21,7 @@ from trabecula.records import (
     Spine,
     VertebraRegion,
 )
+from trabecula.serving.web.decode import decoded
 from trabecula.volume import Orientation, Volume
 
 OLDEST_TOLD_YEARS = 90.0
@@ -87,12 +86,7 @@ def record_of(assessment: Assessment) -> Record:
 
 def record_from(text: str) -> Record:
     """A record as it was kept."""
-    return _adapter().validate_python(json.loads(text))
-
-
-@cache
-def _adapter() -> TypeAdapter[Record]:
-    return TypeAdapter(Record)
+    return decoded(Record, json.loads(text))
 
 
 def _plain(value: Any) -> Any:

@@ -10,6 +10,7 @@
 set -euo pipefail
 
 packages=(dicom3tools dcmtk orthanc orthanc-dicomweb chromium postgresql)
+packages=(dicom3tools dcmtk orthanc orthanc-dicomweb chromium postgresql)
 packages+=(libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-dejavu-core fonts-wqy-microhei)
 # Debian keeps what "python3 -m venv" needs in a package of its own.
 python="${PYTHON:-python3.11}"

@@ -4,7 +4,7 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from trabecula.messages import Fact, Phrase
 
@@ -32,7 +32,7 @@ def _decoded(kind: Any, value: Any) -> Any:
     if kind is Phrase:
         return _phrase(value)
     if is_dataclass(kind):
-        hints = _hints(kind)
+        hints = _hints(cast(type, kind))
         known = [field.name for field in fields(kind) if field.init and field.name in value]
         return kind(**{name: _decoded(hints[name], value[name]) for name in known})  # type: ignore[operator]
     if isinstance(kind, type) and issubclass(kind, Enum):
@@ -41,7 +41,7 @@ def _decoded(kind: Any, value: Any) -> Any:
 
 
 @cache
-def _hints(kind: Any) -> dict[str, Any]:
+def _hints(kind: type) -> dict[str, Any]:
     return get_type_hints(kind)
 
 

@@ -1,6 +1,7 @@
 "use strict";
 // The viewer of a study: NiiVue draws the CT and the regions; rows and keys lead to the vertebrae.
 (() => {
+  const BONE_IN_3D = [140, 900];  // what is below the window is transparent there
   const WINDOWS = { bone: [-450, 1050], soft: [-160, 240], lung: [-1350, 150] };
   const VIEWS = ["multi", "axial", "coronal", "sagittal", "render"];
   const box = document.getElementById("viewer"), canvas = document.getElementById("gl");
@@ -35,7 +36,9 @@
   const setWindow = (name) => {
     window_ = name; press("window", name);
     if (!nv.volumes.length) return;
-    [nv.volumes[0].cal_min, nv.volumes[0].cal_max] = WINDOWS[name];
+    const [low, high] = view === "render" && name === "bone" ? BONE_IN_3D : WINDOWS[name];
+    if (nv.volumes[0].cal_min === low && nv.volumes[0].cal_max === high) return;
+    [nv.volumes[0].cal_min, nv.volumes[0].cal_max] = [low, high];
     nv.updateGLVolume();
   };
 
@@ -43,6 +46,7 @@
     view = name; press("view", name);
     const types = { multi: nv.sliceTypeMultiplanar, axial: nv.sliceTypeAxial, coronal: nv.sliceTypeCoronal,
       sagittal: nv.sliceTypeSagittal, render: nv.sliceTypeRender };
+    setWindow(window_);
     nv.setSliceType(types[name]);
   };
 

@@ -1,0 +1,248 @@
+"""The page as a person uses it, in a real browser on a virtual patient; pixels are looked at."""
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+
+from .conftest import RESULT_SECONDS, Server
+
+WAIT_MS = 1000 * RESULT_SECONDS
+
+
+class Watched:
+    """A page, and everything it asked for or complained of."""
+
+    def __init__(self, browser: Browser, server: Server, **context: object) -> None:
+        self.context = browser.new_context(viewport={"width": 1400, "height": 950}, **context)  # type: ignore[arg-type]
+        self.page = self.context.new_page()
+        self.server = server
+        self.addresses: list[str] = []
+        self.complaints: list[str] = []
+        self.page.on("request", lambda request: self.addresses.append(request.url))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("console", self._console)
+
+    def _console(self, message: object) -> None:
+        if getattr(message, "type", "") in ("error", "warning"):
+            text = str(getattr(message, "text", ""))
+            if "GPU stall" not in text and "GL Driver Message" not in text:  # the software renderer's own
+                self.complaints.append(text)
+
+
+@pytest.fixture(scope="module")
+def watched(browser: Browser, server: Server, ct: Path) -> Iterator[Watched]:
+    """The virtual patient uploaded by hand and screened; its study page is open."""
+    seen = Watched(browser, server)
+    page = seen.page
+    page.goto(server.url)
+    page.locator("#label").fill("Phantom A")
+    page.locator("#files").set_input_files(ct)
+    page.wait_for_url("**/studies/*")
+    expect(page.locator("h1")).to_have_text("Phantom A")
+    expect(page.locator("#stages li")).to_have_count(6)
+    expect(page.locator("#stages .now")).not_to_have_count(0, timeout=WAIT_MS)
+    page.wait_for_selector("#viewer[data-drawn]", timeout=WAIT_MS)
+    yield seen
+    seen.context.close()
+
+
+def picture(page: Page) -> NDArray[np.int16]:
+    """What the viewer shows, (row, column, RGB)."""
+    with Image.open(io.BytesIO(page.locator("#gl").screenshot())) as shot:
+        return np.asarray(shot.convert("RGB")).astype(np.int16)
+
+
+def coloured(pixels: NDArray[np.int16]) -> float:
+    """The share of pixels that are bluer or greener than grey: the regions of T12 and L2, not the amber crosshair."""
+    red, green, blue = np.moveaxis(pixels[10:-10, 10:-10], 2, 0)
+    return float(((np.maximum(green, blue) - red) > 25).mean())
+
+
+def test_the_viewer_draws_the_ct_and_the_regions(watched: Watched) -> None:
+    page = watched.page
+    assert page.get_attribute("#viewer", "data-drawn") != "failed"
+    shown = picture(page)
+    grey = shown[np.ptp(shown, axis=2) < 12]
+    assert grey.std() > 20  # a CT has bone, soft tissue and air; an empty canvas has one colour
+    with_regions = coloured(shown)
+    assert with_regions > 0.002
+    page.locator("#gl").focus()
+    page.keyboard.press("o")
+    page.wait_for_timeout(300)
+    assert coloured(picture(page)) < 0.05 * with_regions
+    page.keyboard.press("o")
+    page.wait_for_timeout(300)
+    assert coloured(picture(page)) == pytest.approx(with_regions, rel=0.1)
+
+
+def test_rows_and_keys_lead_to_the_vertebrae(watched: Watched) -> None:
+    page = watched.page
+    rows = page.locator("#vertebrae tr[data-level]")
+    levels = [rows.nth(i).get_attribute("data-level") for i in range(rows.count())]
+    page.locator("#vertebrae .jump").first.click()
+    assert page.get_attribute("#viewer", "data-at") == levels[0]
+    first = picture(page)
+    page.locator("#gl").focus()
+    page.keyboard.press("n")
+    page.wait_for_timeout(300)
+    assert page.get_attribute("#viewer", "data-at") == levels[1]
+    assert (np.abs(picture(page) - first).max(axis=2) > 30).mean() > 0.05  # another slice
+    page.keyboard.press("p")
+    assert page.get_attribute("#viewer", "data-at") == levels[0]
+
+
+def test_a_jump_lands_in_the_region_of_its_vertebra(watched: Watched) -> None:
+    page = watched.page
+    page.get_by_role("button", name="Axial").click()
+    shares = []
+    for level in ("T12", "L1"):
+        page.get_by_role("button", name=level).click()
+        page.wait_for_timeout(300)
+        shares.append(coloured(picture(page)))
+    page.get_by_role("button", name="All", exact=True).click()
+    assert shares[0] > 0.005  # an axial slice through T12 shows its blue region
+    assert shares[1] == 0  # one through L1 shows an amber one
+
+
+def test_windows_and_views_change_the_picture(watched: Watched) -> None:
+    page = watched.page
+    bone = picture(page)
+    page.get_by_role("button", name="Soft tissue").click()
+    page.wait_for_timeout(300)
+    soft = picture(page)
+    assert np.abs(soft - bone).mean() > 4
+    assert page.get_by_role("button", name="Soft tissue").get_attribute("aria-pressed") == "true"
+    page.locator("#gl").focus()
+    page.keyboard.press("b")
+    page.keyboard.press("5")
+    page.wait_for_timeout(1500)
+    assert page.get_by_role("button", name="3-D").get_attribute("aria-pressed") == "true"
+    assert picture(page).std() > 10
+    page.keyboard.press("1")
+
+
+def test_the_whole_ct_can_be_shown(watched: Watched) -> None:
+    page = watched.page
+    page.evaluate("document.getElementById('viewer').removeAttribute('data-drawn')")
+    page.locator("#source").select_option("overview.nii")
+    page.wait_for_selector("#viewer[data-drawn]", timeout=WAIT_MS)
+    assert page.get_attribute("#viewer", "data-drawn") != "failed"
+    assert picture(page).std() > 20
+
+
+def test_downloads_are_what_was_found(watched: Watched) -> None:
+    page = watched.page
+    shown = page.locator("#bmd").inner_text()
+    with page.expect_download() as caught:
+        page.get_by_role("link", name="All figures, JSON").click()
+    assert caught.value.suggested_filename == "study-1-version-1-assessment.json"
+    found = json.loads(Path(caught.value.path()).read_text())
+    assert f"{found['diagnosis']['bmd_mg_cm3']:.1f}" == shown
+    with page.expect_download() as caught:
+        page.get_by_role("link", name="Report, PDF").click()
+    assert Path(caught.value.path()).read_bytes().startswith(b"%PDF-")
+    with page.expect_popup() as opened:
+        page.get_by_role("link", name="Open the report").click()
+    opened.value.wait_for_load_state()
+    assert shown in opened.value.locator("body").inner_text()
+    opened.value.close()
+
+
+def test_a_correction_is_computed_at_once_and_the_original_stays(watched: Watched) -> None:
+    page = watched.page
+    study = page.url.partition("/versions")[0]
+    before = page.locator("#bmd").inner_text()
+    page.locator("#correct summary").click()
+    page.get_by_label("Leave out L1").select_option("fracture")
+    page.get_by_label("Who makes this correction").fill("reader one")
+    page.get_by_role("button", name="Keep as a new version").click()
+    page.wait_for_url("**/versions/2")
+    expect(page.locator("#vertebrae tr[data-level=L1]")).to_contain_text("withheld")
+    expect(page.locator("#vertebrae tr[data-level=T12]")).to_contain_text("used")
+    expect(page.locator(".versions")).to_contain_text("reader one")
+    expect(page.get_by_role("link", name="Report, PDF")).to_be_visible(timeout=WAIT_MS)
+    after = page.locator("#bmd").inner_text()
+    assert after != before
+    with page.expect_download() as caught:
+        page.get_by_role("link", name="All figures, JSON").click()
+    found = json.loads(Path(caught.value.path()).read_text())
+    assert f"{found['diagnosis']['bmd_mg_cm3']:.1f}" == after
+    assert found["diagnosis"]["levels_used"] == ["T12", "L2"]
+    assert "excluded-by-reader" in json.dumps(found["vertebrae"])
+    page.goto(f"{study}/versions/1")
+    expect(page.locator("#bmd")).to_have_text(before)
+    expect(page.locator(".notice")).to_contain_text("earlier version")
+    page.goto(study)
+    expect(page.locator("#bmd")).to_have_text(after)
+
+
+def test_a_refused_scan_says_why_and_what_to_do(browser: Browser, server: Server, not_hounsfield: Path) -> None:
+    seen = Watched(browser, server)
+    seen.page.goto(server.url)
+    seen.page.locator("#files").set_input_files(not_hounsfield)
+    seen.page.wait_for_selector(".refused", timeout=WAIT_MS)
+    text = seen.page.locator(".refused").inner_text()
+    assert "not-hounsfield-units" in text and "Export the CT without rescaling its values." in text
+    seen.page.goto(server.url)
+    expect(seen.page.locator("tbody tr").first).to_contain_text("not-hounsfield-units")
+    seen.context.close()
+
+
+def test_the_list_is_searched_and_sorted(watched: Watched, not_hounsfield: Path) -> None:
+    page, server = watched.page, watched.server
+    server.wait(server.upload(not_hounsfield, label="Phantom B"))
+    page.goto(f"{server.url}/?sort=label&order=up")
+    labels = page.locator("tbody th a").all_inner_texts()
+    assert labels == sorted(labels) and {"Phantom A", "Phantom B"} <= set(labels)
+    page.get_by_role("searchbox").fill("phantom b refused")
+    page.get_by_role("searchbox").press("Enter")
+    expect(page.locator("tbody th a")).to_have_text(["Phantom B"])
+    assert "phantom" not in page.url.lower()
+
+
+def test_the_cohort_shows_categories_and_the_published_means(watched: Watched) -> None:
+    page = watched.page
+    page.goto(f"{watched.server.url}/cohort")
+    expect(page.locator("main")).to_contain_text("PMC7988599")
+    expect(page.locator("main")).to_contain_text("acquisition-unknown")
+    assert page.locator(".plot .mean").count() == 2
+
+
+def test_everything_can_be_reached_by_keyboard(watched: Watched) -> None:
+    page = watched.page
+    page.goto(watched.server.url)
+    reached = []
+    for _ in range(14):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.id || document.activeElement.textContent.trim()"))
+    assert reached[0] == "Skip to the content"
+    assert {"folder", "files", "label", "words"} <= set(reached)
+
+
+def test_a_phone_shows_all_of_it_without_scrolling_sideways(browser: Browser, watched: Watched) -> None:
+    small = Watched(browser, watched.server, color_scheme="dark")
+    small.page.set_viewport_size({"width": 390, "height": 844})
+    for path in ("/", "/cohort", _first_result(watched)):
+        small.page.goto(watched.server.url + path)
+        assert small.page.evaluate("document.documentElement.scrollWidth") <= 390
+    small.context.close()
+
+
+def _first_result(watched: Watched) -> str:
+    page = watched.page
+    page.goto(f"{watched.server.url}/?sort=bmd")
+    return str(page.locator("tbody th a").first.get_attribute("href"))
+
+
+def test_no_request_left_the_machine_and_nothing_was_complained_of(watched: Watched) -> None:
+    elsewhere = [url for url in watched.addresses if not url.startswith((watched.server.url, "data:", "blob:"))]
+    assert len(watched.addresses) > 20
+    assert elsewhere == []
+    assert watched.complaints == []

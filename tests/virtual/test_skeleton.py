@@ -7,15 +7,16 @@ import pytest
 
 from trabecula.anatomy import Level
 from trabecula.virtual.cohort import Drawn, draw
+from trabecula.virtual.findings import NOTHING, Findings
 from trabecula.virtual.skeleton import mean_bmd
-from trabecula.virtual.subject import Findings, Subject, sample_subject
+from trabecula.virtual.subject import Subject, sample_subject
 from trabecula.volume import Grid, point
 
 
 def plain(seed: int, bmd: float | None = None) -> Subject:
     """A person to whom nothing has happened."""
     subject = sample_subject(seed, bmd)
-    return replace(subject, metal_hip=False, spine=tuple(replace(v, findings=Findings()) for v in subject.spine))
+    return replace(subject, metal_hip=False, spine=tuple(replace(v, findings=NOTHING) for v in subject.spine))
 
 
 def around(subject: Subject, level: Level, spacing_mm: float = 1.0, size_mm: float = 64.0) -> Drawn:

@@ -1,13 +1,14 @@
 """People as the tables describe them, the same for the same seed."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from trabecula.anatomy import LEVELS, Level
-from trabecula.virtual.subject import CHAIN, Subject, mean_bmd, sample_subject
+from trabecula.virtual.findings import LEARNT, POPULATION
+from trabecula.virtual.subject import CHAIN, Numbering, Subject, chain, mean_bmd, sample_subject
 
 PEOPLE = [sample_subject(seed) for seed in range(300)]
 
@@ -45,7 +46,7 @@ def test_lumbar_bodies_are_of_the_published_size(name: str, sex: str, factor: fl
 
 def test_the_spine_is_a_stack_with_l3_at_the_origin() -> None:
     for person in PEOPLE[:40]:
-        assert tuple(vertebra.name for vertebra in person.spine) == CHAIN
+        assert tuple(vertebra.name for vertebra in person.spine) == chain(person.numbering)
         assert person.vertebra(Level.L3).centre_lps_mm == pytest.approx((0, 0, 0))
         for upper, lower in pairwise(person.spine):
             apart = np.array(upper.centre_lps_mm) - lower.centre_lps_mm
@@ -98,10 +99,12 @@ def test_findings_come_with_age_and_only_where_they_may() -> None:
     assert osteophytes([p for p in PEOPLE if p.age_years < 40]) == 0
     assert osteophytes([p for p in PEOPLE if p.age_years > 70]) > 0.4
     for person in PEOPLE:
-        assert person.vertebra(Level.S1).findings == type(person.vertebra(Level.S1).findings)()
+        assert not any(
+            v for k, v in asdict(person.by_name["S1"].findings).items() if k not in ("schmorl_upper", "screws")
+        )
         for vertebra in person.spine:
-            assert 0 <= vertebra.findings.fracture_anterior < 0.6
-            assert 0 <= vertebra.findings.fracture_middle < 0.6
+            assert 0 <= vertebra.findings.fracture_anterior <= 0.6
+            assert 0 <= vertebra.findings.fracture_middle <= 0.6
 
 
 def test_every_person_is_possible() -> None:
@@ -110,3 +113,112 @@ def test_every_person_is_possible() -> None:
         assert person.fat_mm < person.half_depth_mm < person.half_width_mm
         assert all(vertebra.bmd_k2hpo4 >= 5 and vertebra.disc_below_mm > 1 for vertebra in person.spine)
     assert {person.phase for person in PEOPLE} == {"none", "arterial", "portal", "delayed"}
+
+
+def test_vertebrae_are_numbered_as_people_are() -> None:
+    people = [sample_subject(seed) for seed in range(1500)]
+    share = {kind: np.mean([p.numbering is kind for p in people]) for kind in Numbering}
+    assert share[Numbering.SACRALISED] + share[Numbering.FOUR_LUMBAR] == pytest.approx(0.123, abs=0.03)
+    assert share[Numbering.LUMBARISED] == pytest.approx(0.04, abs=0.015)
+    assert min(share.values()) > 0.005
+    assert np.mean([p.lumbar_ribs_mm > 0 for p in people]) == pytest.approx(0.03, abs=0.015)
+
+
+@pytest.mark.parametrize(
+    ("numbering", "lumbar", "labels"),
+    [
+        (Numbering.REGULAR, 5, [19, 20, 21, 22, 23, 24, 26]),
+        (Numbering.SACRALISED, 5, [19, 20, 21, 22, 23, 24, 26]),
+        (Numbering.FOUR_LUMBAR, 4, [19, 20, 21, 22, 23, 26]),
+        (Numbering.LUMBARISED, 6, [19, 20, 21, 22, 23, 24, 25, 26]),
+        (Numbering.THIRTEEN_RIBS, 5, [19, 28, 20, 21, 22, 23, 24, 26]),
+        (Numbering.ELEVEN_RIBS, 5, [19, 20, 21, 22, 23, 24, 26]),
+    ],
+)
+def test_a_variant_has_its_bodies_with_their_verse_labels(numbering: Numbering, lumbar: int, labels: list[int]) -> None:
+    person = numbered(numbering)
+    names = [v.name for v in person.spine]
+    assert sum(name[0] == "L" for name in names) == lumbar
+    assert [v.verse_id for v in person.spine][names.index("T12") :] == labels
+    heights = [v.centre_lps_mm[2] for v in person.spine]
+    assert heights == sorted(heights, reverse=True)
+    assert (person.rib12_mm == 0) == (numbering is Numbering.ELEVEN_RIBS)
+    assert (person.rib13_mm > 0) == (numbering is Numbering.THIRTEEN_RIBS)
+    for level in LEVELS:
+        assert person.vertebra(level).name == level.value or (level, numbering) == (Level.L5, Numbering.FOUR_LUMBAR)
+
+
+def numbered(numbering: Numbering) -> Subject:
+    return next(person for person in map(sample_subject, range(2000)) if person.numbering is numbering)
+
+
+def test_a_sacralised_vertebra_is_squarer_over_a_lower_disc_and_joined_to_the_ala() -> None:
+    people = [sample_subject(seed) for seed in range(1200)]
+    groups = [[p.vertebra(Level.L5) for p in people if p.numbering is kind] for kind in Numbering][:2]
+    ordinary, joined = groups
+    assert not any(any(v.ala_mm) for v in ordinary)
+    assert all(any(v.ala_mm) for v in joined)
+    assert {all(v.ala_mm) for v in joined} == {True, False}  # on both sides or on one
+    assert np.mean([v.disc_below_mm for v in joined]) < 0.6 * np.mean([v.disc_below_mm for v in ordinary])
+    assert np.mean([abs(v.width_mm[0] / v.width_mm[1] - 1) for v in joined]) < 0.05
+
+
+def test_a_variant_changes_nothing_else_about_a_person() -> None:
+    seed = next(seed for seed in range(200) if sample_subject(seed).numbering is Numbering.LUMBARISED)
+    never = replace(LEARNT, sacralised=0, four_lumbar=0, lumbarised=0, thirteen_ribs=0, eleven_ribs=0)
+    with_l6, without = sample_subject(seed), sample_subject(seed, rates=never)
+    assert (without.numbering, len(without.spine)) == (Numbering.REGULAR, len(with_l6.spine) - 1)
+    for name in CHAIN:
+        assert with_l6.by_name[name].width_mm == without.by_name[name].width_mm
+    assert with_l6.half_width_mm == without.half_width_mm
+
+
+def test_rates_are_settings() -> None:
+    always = replace(LEARNT, lumbarised=1.0, sacralised=0.0, four_lumbar=0.0, fractures=20.0)
+    people = [sample_subject(seed, rates=always) for seed in range(60)]
+    assert {p.numbering for p in people} == {Numbering.LUMBARISED}
+
+    def broken(some: list[Subject]) -> float:
+        return float(np.mean([any(v.findings.fracture_anterior for v in p.spine) for p in some]))
+
+    as_met = [sample_subject(seed, rates=POPULATION) for seed in range(600)]
+    assert broken(as_met) == pytest.approx(0.054, abs=0.025)
+    assert broken(people) > 2 * broken(PEOPLE) > 2 * broken(as_met)
+
+
+def test_findings_are_as_common_as_published() -> None:
+    people = [sample_subject(seed, rates=POPULATION) for seed in range(1500)]
+
+    def share(name: str) -> float:
+        return float(np.mean([any(getattr(v.findings, name) for v in p.spine) for p in people]))
+
+    assert share("schmorl_mm") == pytest.approx(0.157, abs=0.03)
+    assert share("haemangioma_mm") == pytest.approx(0.10, abs=0.025)
+    assert 0.01 < share("island_mm") < 0.03
+    assert 0.004 < share("metastasis_mm") < 0.03
+    assert share("cement_mm") + share("screws") == pytest.approx(0.017, abs=0.01)
+    old = [p for p in people if p.age_years > 60]
+    worn = [any(v.findings.sclerosis_upper_mm for v in p.spine) for p in old]
+    assert np.mean(worn) == pytest.approx(0.15, abs=0.05)
+
+
+def test_fractures_are_of_three_kinds_and_bend_the_spine() -> None:
+    broken = [v for seed in range(900) for v in sample_subject(seed).spine if v.findings.fracture_anterior]
+    wedge = [v for v in broken if not v.findings.fracture_posterior and v.front_mm < 0.85 * v.height_mm]
+    crush = [v for v in broken if v.findings.fracture_posterior]
+    biconcave = [v for v in broken if v.findings.fracture_middle > v.findings.fracture_anterior]
+    assert min(len(kind) for kind in (wedge, crush, biconcave)) > 10
+    for v in crush:
+        assert v.back_mm < 0.95 * v.height_mm
+    for v in broken:
+        lost = max(v.findings.fracture_anterior, v.findings.fracture_middle)
+        assert 0.2 <= lost <= 0.6
+
+
+def test_flowing_bridges_join_four_thoracic_vertebrae_and_more() -> None:
+    runs = []
+    for person in (sample_subject(seed) for seed in range(500)):
+        marks = "".join("x" if v.findings.bridge_mm else " " for v in person.spine)
+        runs += [len(run) for run in marks.split()]
+    assert max(runs) >= 6
+    assert {1, 4} <= set(runs)

@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from trabecula.virtual.attenuation import BoneScale
-from trabecula.volume import PADDING_HU, Float32, Grid
+from trabecula.volume import PADDING_HU, Float32, Float64, Grid, Point
 
 Box = tuple[slice, slice, slice]
+
+Local = tuple[Float32, Float32, Float32]
+"""Voxels in a frame of their own, in mm from its origin; a vertebra's is left, anterior and up."""
 
 NOISE_PERIOD = 24
 """Smooth noise repeats after so many correlation lengths: 72 mm at the finest, wider than a vertebral body."""
@@ -131,6 +134,14 @@ class Canvas:
         shape = tuple(part.stop - part.start for part in box)
         step = self.spacing / correlation_mm
         return np.asarray(1.5 * ndimage.affine_transform(knots, step, shift, shape, order=1, mode="grid-wrap"))
+
+
+def to_local(points: tuple[Float32, Float32, Float32], origin_lps_mm: Point, axes: Float64) -> Local:
+    """Points (x, y, z) in the frame with this origin whose axes are the rows of ``axes``, (3, 3) in LPS."""
+    x, y, z = (p - np.float32(c) for p, c in zip(points, origin_lps_mm, strict=True))
+    e = axes.astype(np.float32)
+    first, second, third = (e[i, 0] * x + e[i, 1] * y + e[i, 2] * z for i in range(3))
+    return first, second, third
 
 
 def segment_distance(

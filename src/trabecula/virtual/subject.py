@@ -5,16 +5,42 @@ and an individual factor. Millimetres; the world is LPS with the centre of L3 as
 """
 
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from trabecula.anatomy import LEVELS, Level
+from trabecula.virtual.findings import LEARNT, NOTHING, Findings, Rates, sample_findings
 from trabecula.volume import Float64, point
 
 CHAIN = ("C5", "C6", "C7", "T1", "T2", "T3", "T4", "T5", "T6", "T7", *(level.value for level in LEVELS))
-"""Every vertebra that is built, cranial first."""
+"""Every vertebra of an ordinary spine that is built, cranial first."""
+
+
+class Numbering(StrEnum):
+    """How the vertebrae of a person are numbered."""
+
+    REGULAR = "regular"
+    SACRALISED = "sacralised"  # L5 is joined to the ala by broad transverse processes
+    FOUR_LUMBAR = "four-lumbar"  # L5 is wholly a part of the sacrum, whose first segment is called S1
+    LUMBARISED = "lumbarised"  # S1 is free and called L6; the sacrum begins one segment lower
+    THIRTEEN_RIBS = "thirteen-ribs"  # a T13 between T12 and L1
+    ELEVEN_RIBS = "eleven-ribs"  # T12 bears none
+
+
+def chain(numbering: Numbering) -> tuple[str, ...]:
+    """The names of a person's vertebrae, cranial first."""
+    names = list(CHAIN)
+    if numbering is Numbering.FOUR_LUMBAR:
+        names.remove("L5")
+    elif numbering is Numbering.LUMBARISED:
+        names.insert(names.index("S1"), "L6")
+    elif numbering is Numbering.THIRTEEN_RIBS:
+        names.insert(names.index("L1"), "T13")
+    return tuple(names)
+
 
 # name: end-plate width upper/lower, depth upper/lower, posterior height, wedge (M, F) deg, canal width/depth,
 # pedicle width/height, transverse span, spinous process from the posterior wall, disc below
@@ -34,11 +60,13 @@ _MEANS = {
     "T10": (32.5, 35.5, 29, 30.5, 21.5, 3.8, 2.6, 18, 15.7, 7, 15.2, 57, 51, 5.4),
     "T11": (35.5, 39.5, 30, 32, 22.5, 5.4, 4.6, 19.5, 16.2, 8.6, 17, 50, 47, 5.8),
     "T12": (39.5, 42.5, 32.5, 33.5, 24.5, 4.9, 3.5, 22, 17.5, 8.8, 16.8, 46, 46, 6.8),
+    "T13": (41, 43.5, 33, 34, 26, 4.5, 3, 22.5, 17.5, 8.5, 16.3, 54, 52, 7.3),
     "L1": (43, 45.5, 34, 35, 27, 4.1, 2.6, 23.2, 17.5, 8.3, 15.8, 71, 58, 7.8),
     "L2": (45, 47.5, 34.5, 35.5, 28, 2.6, 0.7, 23.5, 17, 8.9, 15.2, 80, 62, 9.0),
     "L3": (47, 50, 35.5, 36, 28.5, 1.3, -1.1, 24.2, 16.6, 10.3, 14.8, 90, 62, 10.2),
     "L4": (49.5, 52, 36.5, 36, 28, -0.7, -3.1, 25.5, 17, 13, 14.8, 87, 58, 11.2),
     "L5": (52, 52, 36.5, 34.5, 26.5, -4.6, -7.8, 28, 15.9, 16.6, 13.1, 93, 47, 11.5),
+    "L6": (51, 50, 35, 33, 26, -5, -8, 29, 15.5, 17.5, 13.5, 92, 42, 10.0),
     "S1": (51, 38, 34, 24, 29, 2, 2, 30, 14, 20, 15, 60, 24, 1.5),
 }
 
@@ -46,6 +74,7 @@ _MEANS = {
 _LEAN_DEG = {
     **{"C5": -16, "C6": -18, "C7": -19, "T1": -20, "T2": -18, "T3": -16, "T4": -12, "T5": -8, "T6": -4, "T7": 0},
     **{"T8": 3, "T9": 6, "T10": 8, "T11": 10, "T12": 12, "L1": 11, "L2": 8, "L3": 3, "L4": -4, "L5": -17, "S1": -38},
+    **{"T13": 12, "L6": -25},
 }
 
 _LEVEL_OFFSET = {"T11": 1.05, "T12": 1.03, "L1": 1.0, "L2": 0.98, "L3": 0.96, "L4": 0.97, "L5": 1.0}
@@ -53,20 +82,6 @@ _LEVEL_OFFSET = {"T11": 1.05, "T12": 1.03, "L1": 1.0, "L2": 0.98, "L3": 0.96, "L
 # Mean QCT BMD in mg/cm3 by age (women, men).
 _BMD_AGE = ((20, 170, 165), (35, 165, 157), (50, 144, 135), (60, 120, 121), (70, 101, 108), (80, 87, 98), (90, 78, 90))
 BMD_SD_MG_CM3 = 27.0
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What has befallen one vertebra; zeros mean nothing."""
-
-    fracture_anterior: float = 0.0  # fraction of the height lost in front
-    fracture_middle: float = 0.0  # and in the middle
-    osteophyte_mm: float = 0.0
-    endplate_sclerosis_mm: float = 0.0
-    schmorl_mm: float = 0.0
-    schmorl_upper: bool = True
-    island_mm: float = 0.0
-    haemangioma: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,16 +105,28 @@ class VertebraShape:
     rounding_mm: float = 2.0
     cortex_mm: float = 0.4
     bmd_k2hpo4: float = 120.0
-    findings: Findings = Findings()
+    ala_mm: tuple[float, float] = (0.0, 0.0)  # radius of the mass that joins it to the sacrum, right and left
+    findings: Findings = NOTHING
 
     @property
     def depth_mean_mm(self) -> float:
         return sum(self.depth_mm) / 2
 
     @property
+    def front_mm(self) -> float:
+        """Anterior height, what a fracture left of it."""
+        intact = self.height_mm - 2 * self.depth_mean_mm * np.tan(np.radians(self.wedge_deg) / 2)
+        return float(intact * (1 - self.findings.fracture_anterior))
+
+    @property
+    def back_mm(self) -> float:
+        """Posterior height, what a fracture left of it."""
+        return self.height_mm * (1 - self.findings.fracture_posterior)
+
+    @property
     def verse_id(self) -> int:
-        """The VerSe label: C5 5 ... T1 8 ... L5 24, the sacrum 26."""
-        return 26 if self.name == "S1" else 5 + CHAIN.index(self.name)
+        """The VerSe label: C5 5 ... T1 8 ... L1 20 ... L5 24, L6 25, the sacrum 26, T13 28."""
+        return {"L6": 25, "S1": 26, "T13": 28}.get(self.name) or 5 + CHAIN.index(self.name)
 
 
 @dataclass(frozen=True)
@@ -121,9 +148,18 @@ class Subject:
     phase: str  # none, arterial, portal, delayed
     aorta_calcification: float  # 0 to 1
     metal_hip: bool = False
+    numbering: Numbering = Numbering.REGULAR
+    rib13_mm: float = 0.0
+
+    @property
+    def by_name(self) -> dict[str, VertebraShape]:
+        """The vertebrae by name; where L5 is wholly a part of the sacrum, the sacrum stands in its place."""
+        found = {v.name: v for v in self.spine}
+        return {"L5": found["S1"], **found}
 
     def vertebra(self, level: Level) -> VertebraShape:
-        return next(v for v in self.spine if v.name == level.value)
+        """A vertebra by level, as in ``by_name``."""
+        return self.by_name[level.value]
 
 
 def mean_bmd(age_years: float, sex: str) -> float:
@@ -132,10 +168,11 @@ def mean_bmd(age_years: float, sex: str) -> float:
     return float(np.interp(age_years, ages, women if sex == "F" else men))
 
 
-def sample_subject(seed: int, bmd_mg_cm3: float | None = None) -> Subject:
+def sample_subject(seed: int, bmd_mg_cm3: float | None = None, rates: Rates = LEARNT) -> Subject:
     """A person drawn from the priors; ``bmd_mg_cm3`` sets the density of L1 instead of drawing it.
 
     Half of a regressor's training subjects should have it set uniformly, or the network learns age, not density.
+    ``rates`` says how common variants and findings are.
     """
     rng = np.random.default_rng([seed, 1])
     sex = "F" if rng.random() < 0.5 else "M"
@@ -145,16 +182,20 @@ def sample_subject(seed: int, bmd_mg_cm3: float | None = None) -> Subject:
         bmd_mg_cm3 = float(max(15.0, rng.normal(mean_bmd(age, sex), BMD_SD_MG_CM3)))
     marrow_fat = np.interp(age, (20, 30, 60, 90), (0.30, 0.33, 0.50, 0.58)) + rng.normal(0, 0.06)
     build = rng.normal(0, 1)
+    # A stream of its own: a variant changes nothing else about the person.
+    other = np.random.default_rng([seed, 20])
+    numbering = _sample_numbering(other, rates)
+    findings = sample_findings(seed, chain(numbering), age, sex, rates)
+    rib13 = float(other.uniform(20, 120)) if numbering is Numbering.THIRTEEN_RIBS else 0.0
     return Subject(
         seed=seed,
         sex=sex,
         age_years=age,
         scale=scale,
         yellow_marrow=float(np.clip((marrow_fat - 0.25) / 0.6, 0, 1)),
-        spine=_sample_spine(rng, sex, age, scale, bmd_mg_cm3),
-        # Short 12th ribs (12.6% of people) are drawn three times as often: they make T12 look like L1.
-        rib12_mm=float(rng.uniform(15, 55) if rng.random() < 0.38 else rng.uniform(55, 150)),
-        lumbar_ribs_mm=float(rng.uniform(15, 45) if rng.random() < 0.03 else 0.0),
+        spine=_sample_spine(rng, other, (sex, age, scale), bmd_mg_cm3, numbering, findings),
+        rib12_mm=_sample_rib12(rng, numbering, rates),
+        lumbar_ribs_mm=_sample_lumbar_ribs(rng, numbering, rates),
         half_width_mm=float(np.clip(160 * scale + 14 * build + rng.normal(0, 8), 125, 215)),
         half_depth_mm=float(np.clip(108 * scale + 13 * build + rng.normal(0, 7), 82, 160)),
         fat_mm=float(np.clip(17 + 9 * build + rng.normal(0, 4), 4, 55)),
@@ -162,12 +203,45 @@ def sample_subject(seed: int, bmd_mg_cm3: float | None = None) -> Subject:
         phase=str(rng.choice(["none", "arterial", "portal", "delayed"], p=[0.45, 0.1, 0.35, 0.1])),
         aorta_calcification=float(np.clip((age - 45) / 45, 0, 1) * rng.uniform(0, 1)),
         metal_hip=bool(rng.random() < 0.04),
+        numbering=numbering,
+        rib13_mm=rib13,
     )
 
 
+def _sample_numbering(rng: np.random.Generator, rates: Rates) -> Numbering:
+    shares = {
+        Numbering.SACRALISED: rates.sacralised,
+        Numbering.FOUR_LUMBAR: rates.four_lumbar,
+        Numbering.LUMBARISED: rates.lumbarised,
+        Numbering.THIRTEEN_RIBS: rates.thirteen_ribs,
+        Numbering.ELEVEN_RIBS: rates.eleven_ribs,
+    }
+    index = np.searchsorted(np.cumsum(list(shares.values())), rng.random(), side="right")
+    return [*shares, Numbering.REGULAR][index]
+
+
+def _sample_rib12(rng: np.random.Generator, numbering: Numbering, rates: Rates) -> float:
+    """A short 12th rib makes T12 look like L1."""
+    length = float(rng.uniform(15, 55) if rng.random() < rates.short_rib12 else rng.uniform(55, 150))
+    return {Numbering.ELEVEN_RIBS: 0.0, Numbering.THIRTEEN_RIBS: max(length, 60.0)}.get(numbering, length)
+
+
+def _sample_lumbar_ribs(rng: np.random.Generator, numbering: Numbering, rates: Rates) -> float:
+    length = float(rng.uniform(15, 45) if rng.random() < rates.lumbar_ribs else 0.0)
+    return 0.0 if numbering in (Numbering.THIRTEEN_RIBS, Numbering.ELEVEN_RIBS) else length
+
+
 def _sample_spine(
-    rng: np.random.Generator, sex: str, age: float, scale: float, bmd: float
+    rng: np.random.Generator,
+    other: np.random.Generator,
+    person: tuple[str, float, float],
+    bmd: float,
+    numbering: Numbering,
+    findings: dict[str, Findings],
 ) -> tuple[VertebraShape, ...]:
+    """The vertebrae of a person of this sex, age and scale; ``other`` draws what not everyone has."""
+    sex, age, scale = person
+    names = tuple(findings)
     lordosis, lean_shift = rng.normal(1, 0.25), rng.normal(0, 2)
     cobb = rng.uniform(15, 35) if rng.random() < 0.05 else abs(rng.normal(0, 5))
     phase, rotation = rng.uniform(0, 2 * np.pi), rng.normal(0, 3)
@@ -178,40 +252,68 @@ def _sample_spine(
         "rounding_mm": float(rng.uniform(1.3, 3.2)),
         "cortex_mm": float(np.clip(rng.lognormal(np.log(0.38), 0.35), 0.2, 0.9)),
     }
-    shapes = []
     common = rng.normal(1, 0.03, 4)
-    for index, name in enumerate(CHAIN):
+    drawn: dict[str, tuple[VertebraShape, Float64]] = {}
+    for index, name in enumerate((*CHAIN, *(name for name in names if name not in CHAIN))):
+        stream = rng if name in CHAIN else other
         m = np.array(_MEANS[name], float)
         m[:] *= scale
         m[5:7] /= scale  # the wedge is an angle
-        own = rng.normal(1, 0.03, m.size)
-        m *= own
+        m *= stream.normal(1, 0.03, m.size)
         m[0:2] *= common[0]
         m[2:4] *= common[1]
         m[4] *= common[2]
-        worn = 0.55 if rng.random() < max(0.0, (age - 45) / 120) else 1.0
-        lean = lean_shift + lordosis * (_LEAN_DEG[name] - 3) + 3 + rng.normal(0, 1.2)
-        side = cobb / 2 * np.sin(phase + 2 * np.pi * index / 14) + rng.normal(0, 0.8)
-        shapes.append(
-            VertebraShape(
-                name=name,
-                width_mm=(m[0], m[1]),
-                depth_mm=(m[2], m[3]),
-                height_mm=m[4],
-                wedge_deg=float(m[5] if sex == "M" else m[6]) + float(rng.normal(0, 1.5)),
-                canal_mm=(m[7], m[8]),
-                pedicle_mm=(m[9], m[10]),
-                transverse_span_mm=m[11],
-                spinous_mm=m[12],
-                disc_below_mm=max(2.2, m[13] * disc_scale * worn * float(rng.normal(1, 0.1))),
-                centre_lps_mm=(0.0, 0.0, 0.0),
-                axes=_axes(lean, side, rotation + float(rng.normal(0, 1.5))),
-                bmd_k2hpo4=max(5.0, bmd * _LEVEL_OFFSET.get(name, 1.0) * float(rng.normal(1, 0.04))),
-                findings=_sample_findings(rng, name, age),
-                **traits,
-            )
+        worn = 0.55 if stream.random() < max(0.0, (age - 45) / 120) else 1.0
+        lean = lean_shift + lordosis * (_LEAN_DEG[name] - 3) + 3 + stream.normal(0, 1.2)
+        side = cobb / 2 * np.sin(phase + 2 * np.pi * index / 14) + stream.normal(0, 0.8)
+        shape = VertebraShape(
+            name=name,
+            width_mm=(m[0], m[1]),
+            depth_mm=(m[2], m[3]),
+            height_mm=m[4],
+            wedge_deg=float(m[5] if sex == "M" else m[6]) + float(stream.normal(0, 1.5)),
+            canal_mm=(m[7], m[8]),
+            pedicle_mm=(m[9], m[10]),
+            # Without a rib its transverse process grows as a lumbar one.
+            transverse_span_mm=m[11] * (1.35 if name == "T12" and numbering is Numbering.ELEVEN_RIBS else 1.0),
+            spinous_mm=m[12],
+            disc_below_mm=max(2.2, m[13] * disc_scale * worn * float(stream.normal(1, 0.1))),
+            centre_lps_mm=(0.0, 0.0, 0.0),
+            axes=np.eye(3),
+            bmd_k2hpo4=max(5.0, bmd * _LEVEL_OFFSET.get(name, 1.0) * float(stream.normal(1, 0.04))),
+            **traits,
         )
-    return _stack(shapes)
+        drawn[name] = shape, np.array([lean, side, rotation + float(stream.normal(0, 1.5))])
+    shapes = [replace(drawn[name][0], findings=found) for name, found in findings.items()]
+    turns = np.array([drawn[name][1] for name in names])
+    for index, shape in enumerate(shapes):
+        # A wedge bends the spine above it forward; discs make up for about half of it.
+        lost = shape.height_mm * (shape.findings.fracture_anterior - shape.findings.fracture_posterior)
+        bend = np.degrees(np.arctan2(max(lost, 0.0), shape.depth_mean_mm)) / 2
+        turns[: index + 1, 0] -= bend * np.where(np.arange(index + 1) == index, 0.5, 1.0)
+    shapes = [replace(shape, axes=_axes(*turn)) for shape, turn in zip(shapes, turns, strict=True)]
+    return _stack(_transitional(shapes, other) if numbering is Numbering.SACRALISED else shapes)
+
+
+def _transitional(spine: list[VertebraShape], rng: np.random.Generator) -> list[VertebraShape]:
+    """L5 joined to the sacrum (Castellvi types II and III): squarer, over a low disc, on one side or both."""
+    at = next(i for i, v in enumerate(spine) if v.name == "L5")
+    l5 = spine[at]
+    both, side, thick = rng.random() < 0.6, int(rng.integers(2)), rng.uniform(8, 12.5)
+    size = l5.width_mm[0] / 52 * thick
+    ala = (size, size) if both else ((size, 0.0) if side else (0.0, size))
+    width, depth = float(np.mean(l5.width_mm)), l5.depth_mean_mm
+    spine[at] = replace(
+        l5,
+        width_mm=(width, 0.97 * width),
+        depth_mm=(depth, 0.95 * depth),
+        wedge_deg=0.5 * l5.wedge_deg,
+        transverse_span_mm=1.12 * l5.transverse_span_mm,
+        disc_below_mm=max(2.2, l5.disc_below_mm * float(rng.uniform(0.25, 0.5))),
+        waist=(0.7 * l5.waist[0], 0.7 * l5.waist[1]),
+        ala_mm=ala,
+    )
+    return spine
 
 
 def _axes(lean_deg: float, side_deg: float, turn_deg: float) -> Float64:
@@ -224,25 +326,6 @@ def _axes(lean_deg: float, side_deg: float, turn_deg: float) -> Float64:
     return np.stack([left, np.cross(left, up), up])
 
 
-def _sample_findings(rng: np.random.Generator, name: str, age: float) -> Findings:
-    if name[0] == "C" or name == "S1":
-        return Findings()
-    front = middle = 0.0
-    # Fracture rates of 5.4% (18% over 80 years) are multiplied by three: the rare shape must be learnt.
-    if name in _LEVEL_OFFSET and rng.random() < 3 * np.interp(age, (40, 60, 75, 85), (0.003, 0.008, 0.016, 0.026)):
-        front, middle = [(0.35, 0.15), (0.1, 0.35), (0.4, 0.4)][rng.integers(3)] * rng.uniform(0.5, 1.2, 2)
-    return Findings(
-        fracture_anterior=float(front),
-        fracture_middle=float(middle),
-        osteophyte_mm=float(rng.uniform(3, 11)) if rng.random() < (age - 40) / 60 else 0.0,
-        endplate_sclerosis_mm=float(rng.uniform(3, 8)) if rng.random() < (0.12 if age > 60 else 0.02) else 0.0,
-        schmorl_mm=float(rng.uniform(3, 8)) if rng.random() < 0.05 else 0.0,
-        schmorl_upper=bool(rng.random() < 0.5),
-        island_mm=float(rng.uniform(3, 10)) if rng.random() < 0.03 else 0.0,
-        haemangioma=bool(rng.random() < 0.02),
-    )
-
-
 def _stack(shapes: list[VertebraShape]) -> tuple[VertebraShape, ...]:
     """Places each vertebra on its neighbour, L3 at the origin."""
     centres = [np.zeros(3)]
@@ -250,11 +333,11 @@ def _stack(shapes: list[VertebraShape]) -> tuple[VertebraShape, ...]:
         step = (_middle_height(upper) + upper.disc_below_mm) / 2 * upper.axes[2]
         step += (_middle_height(lower) + upper.disc_below_mm) / 2 * lower.axes[2]
         centres.append(centres[-1] - step)
-    origin = centres[CHAIN.index("L3")]
+    origin = centres[[shape.name for shape in shapes].index("L3")]
     return tuple(
         replace(shape, centre_lps_mm=point(centre - origin)) for shape, centre in zip(shapes, centres, strict=True)
     )
 
 
 def _middle_height(shape: VertebraShape) -> float:
-    return float(shape.height_mm - shape.depth_mean_mm * np.tan(np.radians(shape.wedge_deg) / 2))
+    return (shape.front_mm + shape.back_mm) / 2

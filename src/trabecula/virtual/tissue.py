@@ -58,7 +58,7 @@ def draw_torso(canvas: Canvas, s: Subject, rng: np.random.Generator, beam: Atten
     fat = beam.fat + rng.normal(-20, 6)
     muscle = rng.normal(52, 8) - max(0.0, (s.age_years - 50) * 0.4)
     lifted = enhancement(s, beam)
-    by_name = {v.name: np.array(v.centre_lps_mm) for v in s.spine}
+    by_name = {name: np.array(v.centre_lps_mm) for name, v in s.by_name.items()}
     middle = _draw_wall(canvas, s, by_name, fat, muscle + lifted.other, rng)
     _draw_lungs(canvas, s, by_name, middle, rng)
     _draw_viscera(canvas, s, by_name, middle, lifted, iodine, rng)
@@ -198,7 +198,7 @@ def _draw_vessels(
     aorta, cava, calcium = hu
     k = s.scale
     radius = rng.uniform(9, 13) * k
-    front = {v.name: v.depth_mean_mm / 2 for v in s.spine}
+    front = {name: v.depth_mean_mm / 2 for name, v in s.by_name.items()}
     names = ("T5", "T7", "T9", "T11", "T12", "L1", "L2", "L3", "L4")
     offset = np.interp(np.arange(9), [0, 4, 8], [24, 8, 4]) + rng.normal(0, 2)
     gap = np.interp(np.arange(9), [0, 4, 8], [-6, radius + 1, radius + 2]) + rng.uniform(-1, 5)

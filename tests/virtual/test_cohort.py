@@ -22,7 +22,7 @@ from trabecula.virtual.cohort import (
 )
 from trabecula.virtual.findings import NOTHING
 from trabecula.virtual.scanner import Protocol
-from trabecula.virtual.subject import sample_subject
+from trabecula.virtual.subject import Numbering, sample_subject
 from trabecula.virtual.tissue import enhancement, water_path_mm
 from trabecula.volume import Grid
 
@@ -243,3 +243,16 @@ def test_the_fine_spine_joins_the_coarse_torso_without_a_seam() -> None:
     middle = np.argwhere(quiet.trabecular > 0).mean(axis=0).astype(int)
     around = quiet.volume.hu[middle[0], middle[1] - 20 : middle[1] + 30, middle[2] - 55 : middle[2] + 55]
     assert around.min() > -300
+
+
+@pytest.mark.parametrize("numbering", [Numbering.FOUR_LUMBAR, Numbering.LUMBARISED])
+def test_a_person_of_four_or_six_lumbar_vertebrae_can_be_scanned(numbering: Numbering) -> None:
+    person = next(p for p in map(sample_subject, range(2000)) if p.numbering is numbering)
+    ct = scan_patient(person, COARSE, Level.L3, Level.L5)
+    labels = set(np.unique(ct.trabecular)) - {0}
+    if numbering is Numbering.FOUR_LUMBAR:
+        assert Level.L5 not in ct.bmd
+        assert Level.L5.verse_id not in labels
+        assert Level.L4.verse_id in labels
+    else:
+        assert {Level.L3.verse_id, Level.L4.verse_id, Level.L5.verse_id} <= labels

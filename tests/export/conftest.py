@@ -147,6 +147,11 @@ def require(program: str) -> str:
     return found
 
 
+@pytest.fixture(name="require")
+def require_fixture() -> Callable[[str], str]:
+    return require
+
+
 def complaints(path: Path) -> tuple[list[str], list[str]]:
     """What dciodvfy says: errors, and warnings without those of our own codes and of what the source is."""
     ran = subprocess.run([require("dciodvfy"), "-new", str(path)], capture_output=True, text=True, errors="replace")

@@ -7,6 +7,7 @@ import subprocess
 import zlib
 from base64 import b64encode
 from collections.abc import Callable
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,13 @@ import pydicom
 import pytest
 from PIL import Image
 
+from trabecula.anatomy import UNKNOWN_LEVELS, Level
 from trabecula.errors import Refusal
 from trabecula.export import codes
 from trabecula.export.bundle import Wanted, prepare
 from trabecula.export.pdf import pdf_of
 from trabecula.flow.read import read
-from trabecula.records import Assessment
+from trabecula.records import Assessment, Diagnosis
 
 OBJECTS = ("seg.dcm", "sr.dcm", "report.dcm", "capture.dcm")
 Study = Callable[..., Path]
@@ -274,3 +276,34 @@ def test_the_slices_that_were_screened_are_told_from_another_phase_at_their_plac
     used = {frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID for frame in frames}
     assert used <= plain
     same_regions(out)
+
+
+def test_a_single_vertebra(
+    study: Study, exported: Exported, complaints: Complaints, assess: Callable[..., Assessment]
+) -> None:
+    """With one segment the standard lets it be named once for all frames."""
+    given = study()
+    made = assess(read(given))
+    alone = np.where(made.regions.labels == Level.L2.verse_id, made.regions.labels, 0).astype(np.uint8)
+    out = exported(given, Wanted(dicom=True), assess(made.scan, alone))
+    assert len(known(out)["seg.dcm"].SegmentSequence) == 1
+    for name in OBJECTS:
+        assert complaints(out / "dicom" / name) == ([], []), name
+    same_regions(out)
+
+
+def test_vertebrae_without_names(
+    study: Study, exported: Exported, complaints: Complaints, assess: Callable[..., Assessment]
+) -> None:
+    given = study()
+    made = assess(read(given))
+    labels = made.regions.labels.copy()
+    for level, unknown in zip((Level.T12, Level.L1, Level.L2), UNKNOWN_LEVELS, strict=False):
+        labels[made.regions.labels == level.verse_id] = unknown.verse_id
+    result = replace(assess(made.scan, labels), diagnosis=Diagnosis("undetermined", None, None, {}, ()))
+    out = exported(given, Wanted(dicom=True, fhir=True), result)
+    for name in OBJECTS:
+        assert complaints(out / "dicom" / name) == ([], []), name
+    seg = known(out)["seg.dcm"]
+    assert [one.SegmentLabel for one in seg.SegmentSequence] == [f"unknown-{n} trabecular bone" for n in (1, 2, 3)]
+    assert {one.AnatomicRegionSequence[0].CodeValue for one in seg.SegmentSequence} == {"51282000"}

@@ -1,7 +1,9 @@
 """Patient and study are carried over exactly, whatever characters their names are written in."""
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pydicom
 import pytest
@@ -44,7 +46,7 @@ def identified(charset: str) -> Callable[[pydicom.Dataset], None]:
 
 @pytest.mark.parametrize("charset", NAMES)
 def test_valid_and_of_the_same_patient_whatever_the_characters(
-    charset: str, study: Study, exported: Exported, complaints: Complaints
+    charset: str, study: Study, exported: Exported, complaints: Complaints, require: Any
 ) -> None:
     given = study(identified(charset), "FFS")
     out = exported(given, Wanted(dicom=True))
@@ -59,3 +61,6 @@ def test_valid_and_of_the_same_patient_whatever_the_characters(
         assert made.SeriesInstanceUID != source.SeriesInstanceUID
         assert "research use only" in made.SeriesDescription
     assert len({made.SeriesInstanceUID for made in objects.values()}) == 4
+    ran = subprocess.run([require("dsrdump"), "+Pl", out / "dicom" / "sr.dcm"], capture_output=True)
+    assert ran.returncode == 0 and ran.stdout.count(b'"104.76" (mg/cm3,UCUM') == 3
+    assert NAMES[charset].split("=")[0].replace(" ", "").encode() in ran.stdout.replace(b" ", b"")

@@ -16,7 +16,8 @@ KEPT = (
     *("SpecificCharacterSet", "SOPClassUID", "Modality", "Manufacturer", "ManufacturerModelName"),
     *("SamplesPerPixel", "PhotometricInterpretation", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit"),
     *("PixelRepresentation", "PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient", "SliceThickness"),
-    *("InstanceNumber", "PatientPosition"),
+    *("InstanceNumber", "PatientPosition", "NumberOfFrames"),
+    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),  # only places: source.of_frames
 )
 """Not in the table, and needed to lay regions on the images."""
 

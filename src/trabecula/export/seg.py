@@ -21,12 +21,16 @@ SERIES = NewSeries(9001, "trabecular regions")
 def segmentation(
     assessment: Assessment, instances: Sequence[Dataset], tracking: Mapping[Level | None, str]
 ) -> hd.seg.Segmentation:
-    """The object; ``instances`` are the slices in the order of the grid as given, ``tracking`` a UID for each level."""
+    """The object. ``instances`` are the slices in the order of the grid as given, or the one enhanced CT that holds
+    them in any order; ``tracking`` has a UID for each level.
+    """
     levels = segmented_levels(assessment)
     given: NDArray[np.uint8] = assessment.scan.orientation.undo(assessment.regions.labels)
     numbered = np.zeros(given.shape, np.uint8)
     for number, level in enumerate(levels, start=1):
         numbered[given == level.verse_id] = number
+    if "PerFrameFunctionalGroupsSequence" in instances[0]:
+        numbered = numbered[_slice_of_each_frame(instances[0])]
     sources = [nameless(instance) for instance in instances]
     for source in sources:
         if not source.get("SliceThickness"):  # a frame of regions is as thick as the step to the next
@@ -45,6 +49,17 @@ def segmentation(
     )
     finished(made, instances[0])
     return made
+
+
+def _slice_of_each_frame(enhanced: Dataset) -> NDArray[np.intp]:
+    """At which place of the grid as given, which runs along the normal, each frame lies."""
+    cosines = enhanced.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence[0].ImageOrientationPatient
+    normal = np.cross(cosines[:3], cosines[3:])
+    places = [
+        frame.PlanePositionSequence[0].ImagePositionPatient for frame in enhanced.PerFrameFunctionalGroupsSequence
+    ]
+    along = np.asarray(places, float) @ normal
+    return np.argsort(np.argsort(along))
 
 
 def _segment(number: int, level: Level, uid: str) -> hd.seg.SegmentDescription:

@@ -1,4 +1,7 @@
-"""The instances a scan was read from. The scan itself holds no identifiers, so their headers are read again here."""
+"""The instances a scan was read from. The scan itself holds no identifiers, so their headers are read again here.
+
+They are one file for each slice, or one enhanced multi-frame file that holds them all.
+"""
 
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -7,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from pydicom import DataElement, Dataset
+from pydicom.valuerep import DSfloat
 
 from trabecula.dicom.files import MALFORMED, open_dataset
 from trabecula.dicom.pixels import hounsfield
@@ -29,6 +33,8 @@ MENDED = ("slices-interpolated", "spacing-uneven", "gantry-tilt", "slices-realig
 def source_instances(given: Path, scan: Scan) -> tuple[Dataset, ...]:
     """The headers of the slices that ``scan`` was read from, in the order of its grid as given, without pixels.
 
+    Of an enhanced CT it is the header of the one instance, its frames in their own order, as ``of_frames`` leaves it.
+
     Raises:
         Refusal: the input has no DICOM headers, or its slices are not those of the grid that was screened.
     """
@@ -50,11 +56,11 @@ def source_instances(given: Path, scan: Scan) -> tuple[Dataset, ...]:
     with _files(given) as files, muted("pydicom"):
         for series in _series(files, scan):
             if _same_place(series, scan) and _same_pixels(series, scan):
-                return _complete(tuple(headers(plane.dataset) for plane in series.planes))
+                return _complete(_headers_of(series))
     raise Refusal(
         "dicom-source-unclear",
-        "The slices that were screened could not be found again one by one in the input (one file for each slice is"
-        " needed). Leave --dicom out.",
+        "The slices that were screened could not be found again one by one in the input (one file for each slice, or"
+        " one that holds them all, is needed). Leave --dicom out.",
     )
 
 
@@ -74,6 +80,38 @@ def headers(dataset: Dataset) -> Dataset:
                 kept.add(dataset[tag])
     kept.add(DataElement("SpecificCharacterSet", "CS", "ISO_IR 192"))
     return kept
+
+
+def _headers_of(series: Series) -> tuple[Dataset, ...]:
+    first = series.planes[0].dataset
+    if "PerFrameFunctionalGroupsSequence" in first:
+        return (of_frames(headers(first), sorted(series.planes, key=lambda plane: plane.frame), series.step_mm),)
+    return tuple(headers(plane.dataset) for plane in series.planes)
+
+
+def of_frames(header: Dataset, planes: Sequence[Plane], step_mm: float) -> Dataset:
+    """The header of an enhanced CT with nothing in its functional groups but where each of its frames lies.
+
+    What is the same in all frames is shared, as highdicom wants it, wherever the scanner wrote it down.
+    """
+    first = planes[0]
+    shared, measures, orientation = Dataset(), Dataset(), Dataset()
+    measures.PixelSpacing = [decimal(length) for length in first.spacing_mm]
+    measures.SliceThickness = decimal(first.phase.thickness_mm or step_mm)
+    orientation.ImageOrientationPatient = [decimal(c) for c in (*first.row_direction, *first.column_direction)]
+    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [orientation]
+    header.SharedFunctionalGroupsSequence, header.PerFrameFunctionalGroupsSequence = [shared], []
+    for plane in planes:
+        frame, place = Dataset(), Dataset()
+        place.ImagePositionPatient = [decimal(c) for c in plane.position_mm]
+        frame.PlanePositionSequence = [place]
+        header.PerFrameFunctionalGroupsSequence.append(frame)
+    return header
+
+
+def decimal(value: float) -> DSfloat:
+    """A number as a decimal string of DICOM, 16 characters at most."""
+    return DSfloat(float(value), auto_format=True)
 
 
 def _complete(instances: tuple[Dataset, ...]) -> tuple[Dataset, ...]:
@@ -113,9 +151,18 @@ def _series(files: Sequence[Path], scan: Scan) -> list[Series]:
             found = planes_of(dataset)
         except MALFORMED:
             continue
-        if not isinstance(found, LeftOut) and len(found) == 1 and "PerFrameFunctionalGroupsSequence" not in dataset:
+        if not isinstance(found, LeftOut):
             planes += found
-    return group(planes)[0]
+    return [series for series in group(planes)[0] if _one_by_one(series)]
+
+
+def _one_by_one(series: Series) -> bool:
+    """Whether its planes are whole instances, or every frame of a single one: only these can be referred to."""
+    first = series.planes[0].dataset
+    if "PerFrameFunctionalGroupsSequence" not in first:
+        return all("PerFrameFunctionalGroupsSequence" not in plane.dataset for plane in series.planes)
+    whole = len(series.planes) == int(first.get("NumberOfFrames") or 1)
+    return whole and all(plane.dataset is first for plane in series.planes)
 
 
 def _instances(files: Sequence[Path], scan: Scan) -> Iterator[Dataset]:

@@ -39,7 +39,7 @@ def structured_report(
     for vertebra in assessment.densities.vertebrae:
         segment = None
         if regions is not None and vertebra.level in levels:
-            segment = sr.ReferencedSegment.from_segmentation(regions, levels.index(vertebra.level) + 1)
+            segment = _segment(regions, levels.index(vertebra.level) + 1)
         groups.append(_vertebra(vertebra, assessment, segment, tracking[vertebra.level]))
     content = sr.MeasurementReport(
         observation_context=_observer(),
@@ -58,6 +58,28 @@ def structured_report(
     )
     finished(made, instances[0])
     return made
+
+
+def _segment(regions: hd.seg.Segmentation, number: int) -> sr.ReferencedSegment:
+    """A segment and the images below it; of an enhanced CT every frame, of which highdicom would name the first."""
+    frames: dict[tuple[str, str], list[int]] = {}
+    shared = regions.SharedFunctionalGroupsSequence[0]
+    for group in regions.PerFrameFunctionalGroupsSequence:
+        named = group if "SegmentIdentificationSequence" in group else shared  # shared where there is one segment
+        if named.SegmentIdentificationSequence[0].ReferencedSegmentNumber == number:
+            for image in group.DerivationImageSequence[0].SourceImageSequence:
+                below = frames.setdefault((image.ReferencedSOPClassUID, image.ReferencedSOPInstanceUID), [])
+                if "ReferencedFrameNumber" in image:
+                    below.append(int(image.ReferencedFrameNumber))
+    return sr.ReferencedSegment(
+        sop_class_uid=regions.SOPClassUID,
+        sop_instance_uid=regions.SOPInstanceUID,
+        segment_number=number,
+        source_images=[
+            sr.SourceImageForSegmentation(kind, uid, referenced_frame_numbers=sorted(below) or None)
+            for (kind, uid), below in frames.items()
+        ],
+    )
 
 
 def _observer() -> sr.ObservationContext:

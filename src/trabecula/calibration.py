@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trabecula.messages import Phrase
+
 MATERIAL = "K2HPO4"
 REFERENCE_KVP = 120.0
 
@@ -19,7 +21,7 @@ SYSTEMATIC_FRACTION = 0.07
 class Calibration:
     """A straight line BMD = (HU - offset) / slope, and which rung of the calibration ladder it stands on."""
 
-    rung: str
+    rung: Phrase
     slope_hu_cm3_mg: float
     offset_hu: float
     material: str = MATERIAL
@@ -31,7 +33,7 @@ class Calibration:
 def by_voltage(kvp: float | None) -> Calibration:
     """The lowest rung: the default line of a tube voltage; 120 kVp is assumed where it is not known."""
     slope = float(np.interp(kvp or REFERENCE_KVP, _SLOPES_KVP, _SLOPES_HU))
-    return Calibration("tube-voltage default" if kvp else "120 kVp assumed", slope, 0.0)
+    return Calibration(Phrase("rung-default" if kvp else "rung-assumed"), slope, 0.0)
 
 
 def to_reference_voltage(kvp: float | None) -> float:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from trabecula.calibration import MATERIAL, SYSTEMATIC_FRACTION, Calibration, by_voltage, to_reference_voltage
 from trabecula.flow.blood import ENHANCED_ABOVE_HU, blood_hu
 from trabecula.inference import about, network
+from trabecula.messages import Phrase
 from trabecula.records import Densities, Reason, Regions, Scan, VertebraDensity, VertebraRegion, reason
 from trabecula.volume import Float32, Float64, Grid, Volume
 
@@ -57,7 +58,7 @@ def measure(scan: Scan, regions: Regions, weights: str, settings: DensitySetting
         for region in regions.vertebrae
     )
     calibration = {
-        "rung": f"network trained at 120 kVp; second opinion: {line.rung}",
+        "rung": Phrase("rung-network", {"line": line.rung}),
         "material": MATERIAL,
         "slope_hu_cm3_mg": round(line.slope_hu_cm3_mg, 4),
         "offset_hu": line.offset_hu,

@@ -32,6 +32,9 @@ class Phrase:
         """The phrase in a language; numbers are written as its file says."""
         return messages(language)[self.key].format_map({name: _shown(f, language) for name, f in self.facts.items()})
 
+    def __str__(self) -> str:
+        return self.told()
+
 
 @cache
 def messages(language: str) -> Mapping[str, str]:

@@ -25,7 +25,7 @@ from trabecula.flow.figures import INK, marked, overlays
 from trabecula.flow.read import read
 from trabecula.flow.report import report, require_writable
 from trabecula.formats.given import volume_from_given
-from trabecula.messages import LANGUAGES
+from trabecula.messages import LANGUAGES, Phrase
 from trabecula.records import (
     Acquisition,
     Assessment,
@@ -250,7 +250,9 @@ def test_the_page_is_told_in_chinese_and_the_record_in_english(tmp_path: Path) -
     made = assessment(tube_voltage_kvp=100.0, patient_sex="F", patient_age_years=67)
     made = replace(made, scan=replace(made.scan, reasons=(reason("tube-voltage", voltage_kvp=100.0),)))
     t12 = replace(made.densities.vertebrae[0], reasons=(reason("metal", level="T12", limit_hu=2000.0),))
-    made = replace(made, densities=replace(made.densities, vertebrae=(t12, *made.densities.vertebrae[1:])))
+    rung = Phrase("rung-network", {"line": Phrase("rung-default")})
+    densities = Densities((t12, *made.densities.vertebrae[1:]), {"rung": rung, "material": "K2HPO4"})
+    made = replace(made, densities=densities)
     text = report(made, tmp_path / "out", language="zh").read_text()
     assert '<html lang="zh-CN">' in text
     for words in (
@@ -260,6 +262,7 @@ def test_the_page_is_told_in_chinese_and_the_record_in_english(tmp_path: Path) -
             "本结果不能用于排除低骨密度。",
             "扫描管电压为 100 kVp",
             "T12 内有金属或骨水泥",
+            "管电压默认校准线",
             "不推算 T 值",
         ),
     ):
@@ -268,6 +271,7 @@ def test_the_page_is_told_in_chinese_and_the_record_in_english(tmp_path: Path) -
     assert not [word for word in english if re.search(r"[a-z]{3,} [a-z]{2,} [a-z]{2,}", word)]
     found = written(tmp_path / "out")
     assert found["reasons"][-1]["message"].startswith("The scan was made at 100 kVp")
+    assert found["calibration"]["rung"] == "network trained at 120 kVp; second opinion: tube-voltage default"
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 from string import Formatter
 
@@ -9,7 +10,7 @@ import pytest
 
 from trabecula.anatomy import Level
 from trabecula.dicom.planes import LeftOut
-from trabecula.messages import DEFAULT_LANGUAGE, LANGUAGES, Phrase, messages
+from trabecula.messages import DEFAULT_LANGUAGE, FOLDER, LANGUAGES, Phrase, messages
 from trabecula.records import reason
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
@@ -18,7 +19,7 @@ CALLS = [
     (f"{path.name}:{node.lineno}", node)
     for path in sorted(SOURCE.rglob("*.py"))
     for node in ast.walk(ast.parse(path.read_text()))
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "reason"
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("reason", "refusal")
 ]
 
 
@@ -36,6 +37,12 @@ def words_in_source() -> tuple[set[str], tuple[str, ...]]:
         if isinstance(node, ast.JoinedStr) and node.values and isinstance(node.values[0], ast.Constant)
     }
     return whole, tuple(head for head in heads if re.fullmatch("([a-z]+-)+", str(head)))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_key_stands_in_two_tables(language: str) -> None:
+    tables = tomllib.loads((FOLDER / f"{language}.toml").read_text(encoding="utf-8"))
+    assert sum(map(len, tables.values())) == len(messages(language))
 
 
 def test_english_and_chinese_are_there() -> None:
@@ -59,7 +66,7 @@ def test_nothing_is_left_in_english(language: str) -> None:
 
 
 @pytest.mark.parametrize(("place", "call"), CALLS, ids=[place for place, _ in CALLS])
-def test_a_reason_is_given_the_facts_its_sentence_names(place: str, call: ast.Call) -> None:
+def test_a_sentence_is_given_the_facts_it_names(place: str, call: ast.Call) -> None:
     key = call.args[0]
     assert isinstance(key, ast.Constant)
     assert {keyword.arg for keyword in call.keywords} == placeholders(messages(DEFAULT_LANGUAGE)[str(key.value)])

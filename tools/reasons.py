@@ -1,6 +1,6 @@
 """Writes docs/reasons.md: every reason code in the source, with what it says. ``--check`` only compares.
 
-What a result notes is told by the message files, and is looked up there; refusals stand where they are raised.
+What the message files tell is looked up there; what only a command line can cause stands where it is raised.
 """
 
 import ast
@@ -13,8 +13,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "reasons.md"
-RECORDS = ROOT / "src" / "trabecula" / "records.py"
-MESSAGES = tomllib.loads((ROOT / "src" / "trabecula" / "messages" / "en.toml").read_text(encoding="utf-8"))["reasons"]
+RECORDS, ERRORS = (ROOT / "src" / "trabecula" / name for name in ("records.py", "errors.py"))
+ENGLISH = tomllib.loads((ROOT / "src" / "trabecula" / "messages" / "en.toml").read_text(encoding="utf-8"))
+MESSAGES = {"reason": ENGLISH["reasons"], "refusal": ENGLISH["refusals"]}
 OUTCOMES = {
     "Refusal": "Refused: no result, exit code 3",
     "WrongUsage": "Wrong usage: exit code 2",
@@ -64,20 +65,24 @@ def reasons(tree: ast.AST, path: Path) -> Iterator[tuple[str, str, str]]:
     for node in ast.walk(tree):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
             continue
-        if node.func.id == "Reason" and path != RECORDS:
+        if path in (RECORDS, ERRORS):
+            continue
+        if node.func.id == "Reason":
             sys.exit(f"{path}:{node.lineno}: write reason(key, ...) and the sentence into messages/*.toml")
-        if node.func.id not in OUTCOMES:
+        if node.func.id not in (*OUTCOMES, *MESSAGES):
             continue
         given = {keyword.arg: keyword.value for keyword in node.keywords} | dict(
-            zip(("key",) if node.func.id == "reason" else ("code", "message"), node.args, strict=False)
+            zip(("key",) if node.func.id in MESSAGES else ("code", "message"), node.args, strict=False)
         )
         code = given.get("key", given.get("code"))
         if not (isinstance(code, ast.Constant) and isinstance(code.value, str)):
             sys.exit(f"{path}:{node.lineno}: write the reason code out as a plain string")
-        if node.func.id != "reason":
-            yield node.func.id, code.value, sentence(given.get("message"))
-        elif code.value in MESSAGES:
-            yield "reason", code.value.partition(".")[0], escaped(re.sub(r"{.*?}", "...", MESSAGES[code.value]))
+        told = MESSAGES.get(node.func.id)
+        outcome = "Refusal" if node.func.id == "refusal" else node.func.id
+        if told is None:
+            yield outcome, code.value, sentence(given.get("message"))
+        elif code.value in told:
+            yield outcome, code.value.partition(".")[0], escaped(re.sub(r"{.*?}", "...", told[code.value]))
         else:
             sys.exit(f"{path}:{node.lineno}: messages/en.toml has no sentence for {code.value}")
 

@@ -6,16 +6,26 @@ TrabeculaError        carries a stable ``code`` and a sentence; ``exit_code`` 1
   +-- Defect          ours: weights missing or corrupted; exit code 1
 """
 
+from trabecula.messages import Fact, Phrase
+
 
 class TrabeculaError(Exception):
-    """An expected failure: ``code`` is stable and for programs, ``message`` is for people."""
+    """An expected failure: ``code`` is stable and for programs, ``message`` is for people, in English.
+
+    ``phrase`` is the message by its facts, for other languages; what only a command line can cause has none.
+    """
 
     exit_code = 1
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, phrase: Phrase | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.phrase = phrase
+
+    def told(self, language: str) -> str:
+        """The sentence in a language of ``messages.LANGUAGES``, in English where there is no other."""
+        return self.message if self.phrase is None else self.phrase.told(language)
 
 
 class WrongUsage(TrabeculaError):
@@ -28,6 +38,12 @@ class Refusal(TrabeculaError):
     """The input is unfit: no number may come from it."""
 
     exit_code = 3
+
+
+def refusal(key: str, **facts: Fact) -> Refusal:
+    """The refusal that the message files hold under ``key``; its code is what stands before a dot."""
+    phrase = Phrase(key, facts)
+    return Refusal(key.partition(".")[0], phrase.told(), phrase)
 
 
 class Defect(TrabeculaError):

@@ -120,6 +120,15 @@ def test_a_report_in_another_language(trabecula: Program, ct: Path, tmp_path: Pa
     assert refused.err == "Wrong usage [unknown-language]: There is no language 'tlh'. Choose among: en, zh.\n"
 
 
+def test_a_refusal_in_another_language(trabecula: Program, tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("Dear colleague")
+    ran = trabecula("screen", tmp_path / "letter.txt", "--out", tmp_path / "out", "--language", "zh")
+    assert (ran.code, ran.out) == (3, "")
+    assert ran.err == (
+        "已拒绝 [unknown-format]: 这不是 DICOM、zip、NIfTI 或 NRRD 文件。请提供 CT 序列所在的文件夹或此类文件。\n"
+    )
+
+
 def test_a_bundle_of_another_fhir(trabecula: Program, ct: Path, tmp_path: Path) -> None:
     ran = trabecula("screen", ct, "--out", tmp_path / "out", "--recipe", "blocks", "--fhir-version", "R5")
     assert ran.code == 0

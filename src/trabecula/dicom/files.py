@@ -9,7 +9,7 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_dataset, read_file_meta_info
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from trabecula.errors import Refusal
+from trabecula.errors import refusal
 from trabecula.formats.damage import MALFORMED as FILE_MALFORMED
 
 DEFER_BYTES = 64 * 2**10
@@ -37,7 +37,7 @@ def open_dataset(path: Path) -> Dataset | None:
             return _inflated(path)
         return dcmread(path, defer_size=DEFER_BYTES, force=not part10)
     except MALFORMED as error:
-        raise Refusal("file-unreadable", "A DICOM file is damaged. Send the study again.") from error
+        raise refusal("file-unreadable.dicom") from error
 
 
 def _begins_as_bare_dataset(head: bytes) -> bool:

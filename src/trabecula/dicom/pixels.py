@@ -13,7 +13,7 @@ from pydicom.uid import ExplicitVRBigEndian, RLELossless
 
 from trabecula.dicom.files import MALFORMED
 from trabecula.dicom.planes import Plane, transfer_syntax
-from trabecula.errors import Refusal
+from trabecula.errors import refusal
 from trabecula.formats.grid import mask_outside
 from trabecula.volume import PADDING_HU, Float32
 
@@ -33,7 +33,7 @@ def hounsfield(plane: Plane) -> Float32:
         outside = _padding(stored, plane)
         hu = _used_bits(stored, plane.dataset).astype(np.float32)
     except MALFORMED as error:
-        raise Refusal("file-unreadable", "The pixels of a slice are damaged or cut short. Send it again.") from error
+        raise refusal("file-unreadable.slice") from error
     if plane.slope != 1:
         hu *= np.float32(plane.slope)
     hu += np.float32(plane.intercept)

@@ -10,7 +10,7 @@ from trabecula.dicom.headers import acquisition_of, acquisition_reasons, is_loss
 from trabecula.dicom.planes import LeftOut, Plane, other_modality, planes_of, transfer_syntax
 from trabecula.dicom.series import Series, chosen_reason, group, rank
 from trabecula.dicom.stack import stack
-from trabecula.errors import Refusal
+from trabecula.errors import Refusal, refusal
 from trabecula.formats.damage import muted
 from trabecula.messages import Phrase
 from trabecula.records import Scan, reason
@@ -90,26 +90,15 @@ def _scan(one: Series, series: list[Series], unusable: list[Refusal], found: Fou
 def _refusal(found: Found) -> Refusal:
     """Why nothing can be read, by the file that came nearest to a CT."""
     if found.left_out[LeftOut.NOT_HOUNSFIELD]:
-        return Refusal(
-            "not-hounsfield-units",
-            "The images are derived ones (such as monoenergetic, iodine, virtual non-contrast, projection or screen"
-            " captures), not Hounsfield units of the whole beam. Give the original reconstruction.",
-        )
+        return refusal("not-hounsfield-units.derived")
     if found.left_out[LeftOut.NO_GEOMETRY]:
-        return Refusal(
-            "geometry-missing",
-            "The images do not say where they lie in the patient (position, orientation and pixel spacing)."
-            " Give the original series.",
-        )
+        return refusal("geometry-missing")
     if found.left_out[LeftOut.LOCALIZER]:
-        return Refusal(
-            "localizer-only", "There is only the localizer (scout view). Give the series of axial slices as well."
-        )
+        return refusal("localizer-only")
     if found.modalities:
-        kinds = ", ".join(sorted(found.modalities))
-        return Refusal("not-ct", f"The images are not CT (modality {kinds}). Give a CT.")
+        return refusal("not-ct", kinds=tuple(sorted(found.modalities)))
     if found.left_out[LeftOut.UNREADABLE]:
-        return Refusal("file-unreadable", "The DICOM files are damaged or cut short. Send the study again.")
+        return refusal("file-unreadable.study")
     if found.left_out[LeftOut.NOT_IMAGE]:
-        return Refusal("no-images", "The DICOM files hold no images (reports, an index, or similar). Give the series.")
-    return Refusal("no-dicom", "There is no DICOM file here. Give the folder of a CT series, or a NIfTI or NRRD file.")
+        return refusal("no-images")
+    return refusal("no-dicom")

@@ -12,7 +12,7 @@ import numpy as np
 from trabecula.dicom.headers import REFERENCE_KVP, is_sharp, text
 from trabecula.dicom.pixels import hounsfield
 from trabecula.dicom.planes import Plane
-from trabecula.errors import Refusal
+from trabecula.errors import Refusal, refusal
 from trabecula.messages import Fact, Phrase
 from trabecula.records import Reason, reason
 from trabecula.volume import Float64
@@ -181,11 +181,7 @@ def _phases(planes: list[Plane]) -> list[list[Plane]]:
     runs = _runs_in_time(planes)
     if runs:
         return runs
-    raise Refusal(
-        "positions-repeated",
-        "Different images of one series lie at the same place, and no header tells their phases apart."
-        " Give one phase alone.",
-    )
+    raise refusal("positions-repeated")
 
 
 def _split(planes: list[Plane], key: Callable[[Plane], Hashable]) -> list[list[Plane]]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trabecula.errors import Refusal
+from trabecula.errors import refusal
 from trabecula.records import Reason, reason
 from trabecula.volume import Float32, Float64
 
@@ -61,23 +61,13 @@ def judge(along_mm: Float64, damaged_at_mm: tuple[float, ...] = ()) -> Spacing:
         Refusal: too few slices, too far apart, too many missing, or places that no regular scan makes.
     """
     if len(along_mm) < MIN_SLICES:
-        raise Refusal(
-            "too-few-slices",
-            f"Only {len(along_mm)} slice(s) lie in one stack; at least {MIN_SLICES} are needed. Give the whole series.",
-        )
+        raise refusal("too-few-slices.stack", number=len(along_mm), least=MIN_SLICES)
     gaps = np.diff(along_mm)
     step = float(np.quantile(gaps, 0.5, method="lower"))
     if step > MAX_STEP_MM:
-        raise Refusal(
-            "slices-far-apart",
-            f"Slices lie {step:.1f} mm apart; at most {MAX_STEP_MM:g} mm can be read. Give a contiguous series.",
-        )
+        raise refusal("slices-far-apart", step_mm=step, limit_mm=MAX_STEP_MM)
     if gaps.min() < GAP_AS_CROWDED * step:
-        raise Refusal(
-            "spacing-irregular",
-            f"Slices lie between {gaps.min():.2f} and {gaps.max():.2f} mm apart, as of several scans mixed."
-            " Give one series alone.",
-        )
+        raise refusal("spacing-irregular", least_mm=float(gaps.min()), most_mm=float(gaps.max()))
     wide = gaps[gaps > GAP_AS_MISSING * step]
     missing = int(np.maximum(np.rint(wide / step) - 1, 1).sum())
     missing += sum(place < along_mm[0] or place > along_mm[-1] for place in damaged_at_mm)
@@ -94,10 +84,13 @@ def judge(along_mm: Float64, damaged_at_mm: tuple[float, ...] = ()) -> Spacing:
 def _bridged(along_mm: Float64, step: float, missing: int, widest: float) -> Spacing:
     share = missing / (missing + len(along_mm))
     if missing > MAX_MISSING or share > MAX_MISSING_SHARE or widest > MAX_BRIDGED_MM:
-        raise Refusal(
+        raise refusal(
             "slices-missing",
-            f"{missing} of {missing + len(along_mm)} slices are missing or damaged, leaving a gap of {widest:.1f} mm"
-            f" (at most {MAX_MISSING} slices and {MAX_BRIDGED_MM:g} mm are bridged). Send the whole series again.",
+            missing=missing,
+            number=missing + len(along_mm),
+            gap_mm=widest,
+            most=MAX_MISSING,
+            limit_mm=MAX_BRIDGED_MM,
         )
     bridged = reason("slices-interpolated", missing=missing, number=missing + len(along_mm), gap_mm=widest)
     return Spacing(along_mm, _even(along_mm, step), (bridged,))

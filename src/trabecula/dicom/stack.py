@@ -12,7 +12,7 @@ from trabecula.dicom.pixels import hounsfield
 from trabecula.dicom.planes import Plane
 from trabecula.dicom.series import Series
 from trabecula.dicom.spacing import Spacing, judge
-from trabecula.errors import Refusal
+from trabecula.errors import Refusal, refusal
 from trabecula.formats.given import volume_from_given
 from trabecula.formats.grid import require_bearable, require_sound_affine
 from trabecula.records import Reason, reason
@@ -54,7 +54,7 @@ def stack(series: Series) -> tuple[Volume, Orientation, tuple[Reason, ...]]:
     frame, reasons = _frame(series)
     given, kept = _decode(series, frame)
     if not kept:
-        raise Refusal("file-unreadable", "The pixels of every slice are damaged or cut short. Send the series again.")
+        raise refusal("file-unreadable.series")
     damaged = tuple(float(series.along_mm[i]) for i in range(len(series.planes)) if i not in set(kept))
     spacing = judge(series.along_mm[kept], damaged)
     if spacing.mended:

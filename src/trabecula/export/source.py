@@ -16,7 +16,7 @@ from trabecula.dicom.files import MALFORMED, open_dataset
 from trabecula.dicom.pixels import hounsfield
 from trabecula.dicom.planes import LeftOut, Plane, planes_of
 from trabecula.dicom.series import Series, group
-from trabecula.errors import Refusal
+from trabecula.errors import Refusal, refusal
 from trabecula.formats.archive import unpacked
 from trabecula.formats.damage import muted
 from trabecula.records import Scan
@@ -39,29 +39,17 @@ def source_instances(given: Path, scan: Scan) -> tuple[Dataset, ...]:
         Refusal: the input has no DICOM headers, or its slices are not those of the grid that was screened.
     """
     if scan.acquisition.source != "dicom":
-        raise Refusal(
-            "no-dicom-headers",
-            "DICOM objects belong to a study, and this input has no DICOM headers."
-            " Give the DICOM series itself, or leave --dicom out.",
-        )
+        raise refusal("no-dicom-headers")
     if scan.acquisition.series_instance_uid is None:
         raise _incomplete({"SeriesInstanceUID"})
     mended = [reason.code for reason in scan.reasons if reason.code in MENDED]
     if mended:
-        raise Refusal(
-            "dicom-grid-mended",
-            f"The slices had to be interpolated ({', '.join(mended)}), so that regions cannot be laid on the images as"
-            " they are. Leave --dicom out; regions.nii.gz holds the regions on the mended grid.",
-        )
+        raise refusal("dicom-grid-mended", codes=tuple(mended))
     with _files(given) as files, muted("pydicom"):
         for series in _series(files, scan):
             if _same_place(series, scan) and _same_pixels(series, scan):
                 return _complete(_headers_of(series))
-    raise Refusal(
-        "dicom-source-unclear",
-        "The slices that were screened could not be found again one by one in the input (one file for each slice, or"
-        " one that holds them all, is needed). Leave --dicom out.",
-    )
+    raise refusal("dicom-source-unclear")
 
 
 def series_headers(given: Path, scan: Scan) -> tuple[Dataset, ...]:
@@ -125,11 +113,7 @@ def _complete(instances: tuple[Dataset, ...]) -> tuple[Dataset, ...]:
 
 
 def _incomplete(wanting: set[str]) -> Refusal:
-    return Refusal(
-        "dicom-headers-incomplete",
-        f"DICOM objects cannot refer to these images: {', '.join(sorted(wanting))} is missing, malformed, or not the"
-        " same in every slice. Leave --dicom out, or send the study again.",
-    )
+    return refusal("dicom-headers-incomplete", wanting=tuple(sorted(wanting)))
 
 
 @contextmanager

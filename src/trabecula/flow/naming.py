@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from trabecula.anatomy import LEVELS, UNKNOWN_LEVELS, Level
-from trabecula.errors import Refusal
+from trabecula.errors import refusal
 from trabecula.records import Reason, VertebraBox, reason
 from trabecula.volume import Float64
 
@@ -66,11 +66,7 @@ def name_spine(
     """
     chain = best_chain(candidates, spacing_mm)
     if len(chain) < 2 or sum(c.total for c, _ in chain) < EVIDENCE:
-        raise Refusal(
-            "no-vertebrae-found",
-            "No two neighbouring vertebrae between T8 and the sacrum were found. Trabecula needs a CT of the chest or "
-            "abdomen that shows the lower thoracic or lumbar spine.",
-        )
+        raise refusal("no-vertebrae-found")
     probability = naming_probability(chain)
     vertebrae = _boxes(chain, probability)
     if probability >= certain:

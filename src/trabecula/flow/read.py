@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from trabecula.dicom.reader import read_dicom
-from trabecula.errors import Refusal, WrongUsage
+from trabecula.errors import WrongUsage, refusal
 from trabecula.formats import nifti, nrrd
 from trabecula.formats.archive import unpacked
 from trabecula.records import Reason, Scan, reason
@@ -59,10 +59,7 @@ def _read(path: Path, progress: FileProgress) -> Scan:
     elif head[128:] == b"DICM" or path.suffix.lower() in (".dcm", ".dicom", ".ima"):
         return read_dicom([path], progress)
     else:
-        raise Refusal(
-            "unknown-format",
-            "This is no DICOM, zip, NIfTI or NRRD file. Give the folder of a CT series, or such a file.",
-        )
+        raise refusal("unknown-format")
     progress(1, 1)
     return scan
 
@@ -73,9 +70,9 @@ def _files_in(folder: Path) -> list[Path]:
         if path.is_file():
             files.append(path)
         if len(files) > MAX_FILES:
-            raise Refusal("too-many-files", f"The folder holds more than {MAX_FILES} files. Give one study at a time.")
+            raise refusal("too-many-files", most=MAX_FILES)
     if not files:
-        raise Refusal("empty-folder", "The folder is empty. Give the folder that holds the CT series.")
+        raise refusal("empty-folder")
     return sorted(files)
 
 
@@ -94,17 +91,9 @@ def require_hounsfield(volume: Volume) -> None:
     # a crop of the spine alone may hold no air; fat and dense bone together still fix both ends of the scale
     cropped = _share(hu, *FAT_HU) > MIN_FAT_SHARE and float((hu > BONE_HU).mean()) > MIN_BONE_SHARE
     if (air < MIN_AIR_SHARE and not cropped) or soft_tissue < MIN_SOFT_TISSUE_SHARE:
-        raise Refusal(
-            "not-hounsfield-units",
-            f"The intensities run from {low:.4g} to {high:.4g} without what every CT shows, air near -1000 and soft"
-            " tissue near 0: they are not Hounsfield units. Export the CT without rescaling its values.",
-        )
+        raise refusal("not-hounsfield-units.range", low=low, high=high)
     if float((hu == high).mean()) > MAX_SATURATED_SHARE or (air < MIN_AIR_SHARE and _share(hu, low, low) > 0.01):
-        raise Refusal(
-            "intensities-clipped",
-            f"The intensities are cut off at {low:.4g} and {high:.4g} as by a display window, so bone cannot be"
-            " measured. Export the CT without windowing.",
-        )
+        raise refusal("intensities-clipped", low=low, high=high)
 
 
 def _share(hu: np.ndarray[tuple[int, ...], np.dtype[np.float32]], low: float, high: float) -> float:
@@ -117,7 +106,7 @@ def _reasons(scan: Scan) -> list[Reason]:
     volume, coarsest = scan.volume, max(scan.volume.spacing_mm)
     coverage = volume.shape[0] * volume.spacing_mm[0]
     if min(volume.shape) < 3:
-        raise Refusal("too-few-slices", f"The image measures {volume.shape} voxels; at least 3 each way are needed.")
+        raise refusal("too-few-slices.voxels", shape=str(volume.shape))
     if coverage < SHORT_COVERAGE_MM:
         reasons.append(reason("short-coverage", length_mm=coverage))
     if coarsest > WIDE_STEP_MM:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from trabecula.errors import Refusal, TrabeculaError
+from trabecula.errors import TrabeculaError, refusal
 
 MAX_BYTES = 4 * 2**30
 MAX_FILES = 20_000
@@ -30,12 +30,10 @@ def unpacked(archive: Path, max_bytes: int = MAX_BYTES, max_files: int = MAX_FIL
             with zipfile.ZipFile(archive) as opened:
                 files = _unpack(opened, Path(folder), max_bytes, max_files)
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
-            raise Refusal(
-                "archive-damaged", "The zip archive is damaged and cannot be opened. Send it again."
-            ) from error
+            raise refusal("archive-damaged.unopened") from error
         except OSError as error:
             if error.errno != errno.ENOSPC:
-                raise Refusal("archive-damaged", "The zip archive cannot be read. Send it again.") from error
+                raise refusal("archive-damaged.unread") from error
             raise TrabeculaError("disk-full", "The temporary folder is full: free some space and try again.") from error
         yield files
 
@@ -43,15 +41,12 @@ def unpacked(archive: Path, max_bytes: int = MAX_BYTES, max_files: int = MAX_FIL
 def _unpack(opened: zipfile.ZipFile, folder: Path, max_bytes: int, max_files: int) -> list[Path]:
     members = [member for member in opened.infolist() if not member.is_dir()]
     if len(members) > max_files:
-        raise Refusal(
-            "archive-too-large",
-            f"The zip archive holds {len(members)} files; at most {max_files} are read. Give one study at a time.",
-        )
+        raise refusal("archive-too-large.files", number=len(members), most=max_files)
     files: list[Path] = []
     left = max_bytes
     for number, member in enumerate(members):
         if member.flag_bits & 1:
-            raise Refusal("archive-encrypted", "The zip archive is locked by a password. Unlock it first.")
+            raise refusal("archive-encrypted")
         target = folder / f"{number:06d}"
         left -= _write(opened, member, target, left, max_bytes)
         files.append(target)
@@ -63,12 +58,9 @@ def _write(opened: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, left:
     with opened.open(member) as source, target.open("wb") as sink:
         while chunk := source.read(CHUNK_BYTES):
             if written == 0 and chunk.startswith(ZIP_MAGIC):
-                raise Refusal("archive-nested", "The zip archive holds another zip. Unpack the outer one first.")
+                raise refusal("archive-nested")
             written += len(chunk)
             if written > left:
-                raise Refusal(
-                    "archive-too-large",
-                    f"The zip archive unpacks to more than {max_bytes / 2**30:.3g} GiB. Give one study at a time.",
-                )
+                raise refusal("archive-too-large.bytes", limit_gib=max_bytes / 2**30)
             sink.write(chunk)
     return written

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from trabecula.errors import Refusal
+from trabecula.errors import refusal
 from trabecula.volume import PADDING_HU, Float32, Float64
 
 MAX_VOXELS = 2**30  # 4 GiB as float32
@@ -18,10 +18,7 @@ def require_bearable(shape: tuple[int, ...]) -> None:
     """Refuse a declared size before anything is allocated for it."""
     voxels = math.prod(int(n) for n in shape)
     if voxels > MAX_VOXELS or min(shape) < 1:
-        raise Refusal(
-            "too-large",
-            f"The image declares {' x '.join(map(str, shape))} voxels; between 1 and {MAX_VOXELS} are read.",
-        )
+        raise refusal("too-large.voxels", shape=" x ".join(map(str, shape)), most=MAX_VOXELS)
 
 
 def require_sound_affine(affine: Float64) -> None:
@@ -33,31 +30,22 @@ def require_sound_affine(affine: Float64) -> None:
     columns = affine[:3, :3]
     lengths = np.linalg.norm(columns, axis=0)
     if not np.isfinite(affine).all() or (lengths == 0).any() or abs(np.linalg.det(columns / lengths)) < 1e-3:
-        raise Refusal(
-            "affine-singular", "The image's affine is zero, flat or not a number: export it again with its geometry."
-        )
+        raise refusal("affine-singular")
     low, high = SPACING_LIMITS_MM
     if lengths.min() < low or lengths.max() > high:
         spacing = " x ".join(f"{n:.3g}" for n in lengths)
-        raise Refusal(
-            "spacing-implausible",
-            f"The voxels measure {spacing}; a CT in millimetres lies between {low} and {high}. Check the units.",
-        )
+        raise refusal("spacing-implausible", spacing=spacing, least=low, most=high)
     cosines = columns / lengths
     shear = float(np.abs(cosines.T @ cosines - np.eye(3)).max())
     if shear > MAX_COSINE_OF_SHEAR:
-        raise Refusal(
-            "affine-sheared",
-            f"The image's axes are {math.degrees(math.asin(min(shear, 1.0))):.1f} degrees from square."
-            " Resample it onto a square grid, or give the DICOM series.",
-        )
+        raise refusal("affine-sheared", degrees=math.degrees(math.asin(min(shear, 1.0))))
 
 
 def require_finite(values: Float32) -> None:
     """Refuse NaN and infinity: nothing says what stood there."""
     # a sum is not finite when any term is not; cheaper than a mask of every voxel
     if not np.isfinite(values.sum(dtype=np.float64)):
-        raise Refusal("not-finite", "The image holds NaN or infinite values. Export it again without them.")
+        raise refusal("not-finite")
 
 
 def mask_outside(hu: Float32) -> Float32:

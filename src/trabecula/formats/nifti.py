@@ -9,7 +9,7 @@ from nibabel.imageglobals import ErrorLevel
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
-from trabecula.errors import Refusal
+from trabecula.errors import Refusal, refusal
 from trabecula.formats.damage import MALFORMED, muted
 from trabecula.formats.given import RAS_FROM_LPS, volume_from_given
 from trabecula.formats.grid import mask_outside, require_bearable, require_finite, require_sound_affine
@@ -36,19 +36,11 @@ def read_nifti(path: Path) -> Scan:
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
     if len(shape) != 3:
-        raise Refusal(
-            "not-three-dimensional",
-            f"The image has {len(shape)} dimensions ({' x '.join(map(str, shape))}); a CT has three."
-            " Give one volume of it.",
-        )
+        raise refusal("not-three-dimensional.shape", number=len(shape), shape=" x ".join(map(str, shape)))
     require_bearable(shape)
     header = image.header
     if int(header["sform_code"]) <= 0 and int(header["qform_code"]) <= 0:
-        raise Refusal(
-            "orientation-missing",
-            "The NIfTI says nothing of its orientation (sform and qform codes are 0), so left, right, head and foot"
-            " are unknown. Convert the scan again, or give the DICOM series.",
-        )
+        raise refusal("orientation-missing.nifti")
     require_sound_affine(affine_ras)
     values = _values(image).reshape(shape, order="F")
     require_finite(values)
@@ -59,7 +51,7 @@ def read_nifti(path: Path) -> Scan:
 
 def _values(image: nib.Nifti1Image) -> Float32:
     if image.get_data_dtype().kind not in "iuf":
-        raise Refusal("not-hounsfield-units", "The image holds colours or complex numbers, not Hounsfield units.")
+        raise refusal("not-hounsfield-units.kind")
     try:
         return np.asarray(image.dataobj, dtype=np.float32)
     except MALFORMED as error:
@@ -67,4 +59,4 @@ def _values(image: nib.Nifti1Image) -> Float32:
 
 
 def _damaged() -> Refusal:
-    return Refusal("file-unreadable", "The NIfTI file is damaged or cut short. Send it again.")
+    return refusal("file-unreadable.nifti")

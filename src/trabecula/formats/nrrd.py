@@ -7,7 +7,7 @@ from typing import Any
 import nrrd
 import numpy as np
 
-from trabecula.errors import Refusal
+from trabecula.errors import refusal
 from trabecula.formats.damage import MALFORMED
 from trabecula.formats.given import volume_from_given
 from trabecula.formats.grid import mask_outside, require_bearable, require_finite, require_sound_affine
@@ -42,7 +42,7 @@ def read_nrrd(path: Path) -> Scan:
             _require_no_bomb(header, path, file.tell())
             values = nrrd.read_data(header, file, str(path))
     except (*MALFORMED, nrrd.NRRDError) as error:
-        raise Refusal("file-unreadable", "The NRRD file is damaged or cut short. Send it again.") from error
+        raise refusal("file-unreadable.nrrd") from error
     values = values.astype(np.float32)
     require_finite(values)
     volume, orientation = volume_from_given(values, affine_lps)
@@ -53,24 +53,18 @@ def read_nrrd(path: Path) -> Scan:
 def _checked(header: dict[str, Any], path: Path) -> Float64:
     """The affine to LPS, once the header has passed."""
     if int(header["dimension"]) != 3:
-        raise Refusal(
-            "not-three-dimensional", f"The image has {header['dimension']} dimensions; a CT has three. Give one volume."
-        )
+        raise refusal("not-three-dimensional", number=int(header["dimension"]))
     sizes = tuple(int(n) for n in header["sizes"])
     require_bearable(sizes)
     if header["type"] == "block" or header["encoding"] not in ("raw", "gzip", "gz"):
-        raise Refusal("file-unreadable", "Only NRRD files with plain or gzip numbers are read. Save it again as such.")
+        raise refusal("file-unreadable.encoding")
     data_file = header.get("data file", header.get("datafile"))
     if data_file is not None and (Path(str(data_file)).name != str(data_file) or "%" in str(data_file)):
-        raise Refusal("file-outside", "The header's data must be one file that lies beside it.")
+        raise refusal("file-outside")
     signs = SPACES.get(str(header.get("space", "")).lower())
     directions, origin = header.get("space directions"), header.get("space origin")
     if signs is None or directions is None or origin is None:
-        raise Refusal(
-            "orientation-missing",
-            "The NRRD does not say in which space it lies (space, space directions and space origin), so left, right,"
-            " head and foot are unknown. Convert the scan again, or give the DICOM series.",
-        )
+        raise refusal("orientation-missing.nrrd")
     affine = np.eye(4)
     affine[:3, :3] = np.asarray(directions, dtype=np.float64).T  # the header lists one row for each array axis
     affine[:3, 3] = np.asarray(origin, dtype=np.float64)
@@ -94,4 +88,4 @@ def _require_no_bomb(header: dict[str, Any], path: Path, data_at: int) -> None:
                 total += len(inflater.decompress(chunk, CHUNK_BYTES))
                 chunk = inflater.unconsumed_tail
                 if total > expected:
-                    raise Refusal("too-large", "The NRRD unpacks to more than its header declares. Save it again.")
+                    raise refusal("too-large.unpacked")

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from trabecula.errors import Defect, Refusal, TrabeculaError
+from trabecula.messages import DEFAULT_LANGUAGE, LANGUAGES, messages
 
 app = typer.Typer(
     name="trabecula",
@@ -35,11 +36,12 @@ def main() -> None:
         sys.exit(error.exit_code)
 
 
-def told(error: TrabeculaError) -> str:
+def told(error: TrabeculaError, language: str = DEFAULT_LANGUAGE) -> str:
     """An expected failure in one line: what kind it is, its code, its sentence."""
-    kind = "Refused" if isinstance(error, Refusal) else "Defect" if isinstance(error, Defect) else "Wrong usage"
-    message = "".join(letter if letter.isprintable() else "?" for letter in error.message)
-    return f"{kind} [{error.code}]: {message}"
+    language = language if language in LANGUAGES else DEFAULT_LANGUAGE
+    kind = "refused" if isinstance(error, Refusal) else "defect" if isinstance(error, Defect) else "wrong-usage"
+    message = "".join(letter if letter.isprintable() else "?" for letter in error.told(language))
+    return f"{messages(language)[kind]} [{error.code}]: {message}"
 
 
 def tell_defect(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -91,7 +93,9 @@ def screen(
     deidentify: Annotated[
         bool, typer.Option("--deidentify", help="Leave every patient identifier out of all that is written.")
     ] = False,
-    language: Annotated[str, typer.Option(help="Of the report: en or zh (Simplified Chinese).")] = "en",
+    language: Annotated[
+        str, typer.Option(help="Of the report, or of a refusal: en or zh (Simplified Chinese).")
+    ] = DEFAULT_LANGUAGE,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -101,7 +105,11 @@ def screen(
     from trabecula.serving.screening import screen_to_folder, summary
 
     wanted = Wanted(dicom, fhir or fhir_version != "R4", deidentify, fhir_version, language)
-    assessment, written = screen_to_folder(given, out, recipe, show_progress=not quiet, wanted=wanted)
+    try:
+        assessment, written = screen_to_folder(given, out, recipe, show_progress=not quiet, wanted=wanted)
+    except TrabeculaError as error:
+        print(told(error, language), file=sys.stderr)
+        raise typer.Exit(error.exit_code) from error
     if quiet:
         print(written)
         return

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from trabecula.errors import Defect, Refusal, TrabeculaError
+from trabecula.errors import Defect, Refusal, TrabeculaError, WrongUsage
 from trabecula.messages import DEFAULT_LANGUAGE, LANGUAGES, messages
 
 app = typer.Typer(
@@ -38,10 +38,10 @@ def main() -> None:
 
 def told(error: TrabeculaError, language: str = DEFAULT_LANGUAGE) -> str:
     """An expected failure in one line: what kind it is, its code, its sentence."""
-    language = language if language in LANGUAGES else DEFAULT_LANGUAGE
-    kind = "refused" if isinstance(error, Refusal) else "defect" if isinstance(error, Defect) else "wrong-usage"
-    message = "".join(letter if letter.isprintable() else "?" for letter in error.told(language))
-    return f"{messages(language)[kind]} [{error.code}]: {message}"
+    spoken = DEFAULT_LANGUAGE if error.phrase is None or language not in LANGUAGES else language
+    kinds = {Refusal: messages(spoken)["refused"], Defect: "Defect", WrongUsage: "Wrong usage"}
+    message = "".join(letter if letter.isprintable() else "?" for letter in error.told(spoken))
+    return f"{kinds[type(error)]} [{error.code}]: {message}"
 
 
 def tell_defect(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -44,13 +44,13 @@ def require_fonts(language: str) -> None:
     """
     told = messages(language)
     missing, logger = _Missing(), logging.getLogger("weasyprint")
-    handlers, logger.handlers = logger.handlers, [missing]
+    logger.addHandler(missing)
     try:
         pdf_of(
             f'<html lang="{told["html-language"]}"><body>{"".join(sorted(set("".join(told.values()))))}</body></html>'
         )
     finally:
-        logger.handlers = handlers
+        logger.removeHandler(missing)
     if missing.characters:
         raise Defect(
             "pdf-font-missing",

@@ -23,7 +23,8 @@ from trabecula.virtual.cohort import (
 from trabecula.virtual.findings import NOTHING
 from trabecula.virtual.scanner import Protocol
 from trabecula.virtual.subject import Numbering, sample_subject
-from trabecula.virtual.tissue import enhancement, water_path_mm
+from trabecula.virtual.tissue import enhancement
+from trabecula.virtual.trunk import water_path_mm
 from trabecula.volume import Grid
 
 PERSON = sample_subject(21)

@@ -57,9 +57,12 @@ def yellow_shift_hu(seed: int) -> float:
     return float(np.random.default_rng([seed, 12]).normal(MEASURED_YELLOW_SHIFT_HU, YELLOW_SHIFT_SD_HU))
 
 
-def behind(kvp: int, water_path_mm: float) -> Attenuation:
-    """The coefficients of a beam at the middle of a patient of this water path; light tissues hardly change."""
-    at, factor = TABLE[kvp], (water_path_mm / REFERENCE_PATH_MM) ** PATH_EXPONENT
+def behind(kvp: int, water_path_mm: float, slope: float = 1.0) -> Attenuation:
+    """The coefficients of a beam at the middle of a patient of this water path; light tissues hardly change.
+
+    ``slope`` is that of a maker's spectrum: scanners are calibrated to air and water, not to mineral and iodine.
+    """
+    at, factor = TABLE[kvp], slope * (water_path_mm / REFERENCE_PATH_MM) ** PATH_EXPONENT
     return replace(
         at,
         bone_slope_ha=at.bone_slope_ha * factor,

@@ -1,88 +1,93 @@
 """Virtual patients, drawn and scanned, with exact truth."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from trabecula.anatomy import LEVELS, MEASURED_LEVELS, Level
-from trabecula.virtual.attenuation import REFERENCE_KVP, BoneScale, behind, qct_bmd, yellow_shift_hu
+from trabecula.virtual.attenuation import REFERENCE_KVP, TABLE, BoneScale, behind, yellow_shift_hu
 from trabecula.virtual.canvas import Box, Canvas
-from trabecula.virtual.scanner import MARGIN_BY_THICKNESS, Protocol, acquire, blur, finish, scan_grid
+from trabecula.virtual.drawn import Drawn, LevelTruth, level_truth
+from trabecula.virtual.scanner import Protocol, acquire, blur, finish, scan_grid
 from trabecula.virtual.skeleton import draw_skeleton
 from trabecula.virtual.subject import Subject
-from trabecula.virtual.tissue import draw_torso, enhancement, water_path_mm
-from trabecula.volume import Float32, Grid, Volume
-
-TRABECULAR_MARGIN_MM = 2.5
-"""How far inside the outer surface the trabecular region begins: what readers keep from a cortex, 2 to 2.5 mm."""
+from trabecula.virtual.tissue import draw_torso, enhancement
+from trabecula.virtual.trunk import middle_mm, water_path_mm
+from trabecula.volume import Grid, Volume, point
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """A patient before the scanner: noise-free HU and the distances that truth is cut from, on one fine grid.
+class VirtualCt:
+    """A whole CT of a virtual patient and its truth.
 
-    ``bone`` leads from bone's HU at 120 kVp behind 20 cm of water to those of ``volume``.
+    ``vertebrae``, ``trabecular`` and ``qct_regions`` are VerSe ids on the grid of ``volume``: vertebrae with their
+    arches, their trabecular regions, and the part of these that QCT reads.
     """
 
     subject: Subject
+    protocol: Protocol
     volume: Volume
-    body: NDArray[np.uint8]
-    whole: NDArray[np.uint8]
-    depth_mm: Float32
-    end_mm: Float32
-    bone: BoneScale
+    vertebrae: NDArray[np.uint8]
+    trabecular: NDArray[np.uint8]
+    qct_regions: NDArray[np.uint8]
+    truth: dict[Level, LevelTruth]
 
-    def trabecular(self, thickness_mm: float = 1.0) -> NDArray[np.uint8]:
-        """VerSe ids of the trabecular regions; thicker slices keep further from the end plates they blur."""
-        end_margin = TRABECULAR_MARGIN_MM + MARGIN_BY_THICKNESS * max(0.0, thickness_mm - 2.0)
-        inside = (self.depth_mm > TRABECULAR_MARGIN_MM) & (self.end_mm > end_margin)
-        return np.where(inside, self.body, 0).astype(np.uint8)
-
+    @property
     def bmd(self) -> dict[Level, float]:
-        """QCT-equivalent BMD of each trabecular region, mg/cm3 K2HPO4: noise-free HU brought to 120 kVp.
+        """QCT-equivalent BMD of each vertebra's trabecular region, mg/cm3 K2HPO4."""
+        return {level: true.bmd_k2hpo4 for level, true in self.truth.items()}
 
-        The patient's size cancels, as it does with a phantom in the same scan, and no contrast medium counts.
-        """
-        regions = self.trabecular()
-        return {
-            level: qct_bmd(self.bone.hu_at_120(float(self.volume.hu[mask].mean(dtype=float))))
-            for level in MEASURED_LEVELS
-            if (mask := regions == level.verse_id).any()
-        }
+    def cut_by_view(self, level: Level) -> bool:
+        """Whether a vertebra reaches the edge of what was scanned."""
+        mine = self.vertebrae == level.verse_id
+        return any(bool(mine.take(end, axis).any()) for axis in range(3) for end in (0, -1))
 
 
-def draw(subject: Subject, grid: Grid, kvp: int = REFERENCE_KVP) -> Drawn:
-    """Draws a subject on a grid as a beam of this tube voltage shows it: 80, 100, 120 or 140 kVp."""
-    beam = behind(kvp, water_path_mm(subject))
+def draw(
+    subject: Subject, grid: Grid, kvp: int = REFERENCE_KVP, slope: float = 1.0, with_phantom: bool = False
+) -> Drawn:
+    """Draws a subject on a grid as a beam shows it: 80, 100, 120 or 140 kVp, of a maker's ``slope`` of mineral."""
+    beam = behind(kvp, water_path_mm(subject), slope)
     canvas = Canvas(grid)
-    rng = np.random.default_rng([subject.seed, 2])
-    draw_torso(canvas, subject, rng, beam)
-    marrow_hu = enhancement(subject, beam).marrow
-    canvas.scale = BoneScale.to(beam, subject.yellow_marrow, yellow_shift_hu(subject.seed), marrow_hu)
+    draw_torso(canvas, subject, np.random.default_rng([subject.seed, 2]), beam, with_phantom)
+    lift_hu = enhancement(subject, beam).marrow
+    return _with_bones(
+        canvas, subject, BoneScale.to(beam, subject.yellow_marrow, yellow_shift_hu(subject.seed), lift_hu)
+    )
+
+
+def _with_bones(canvas: Canvas, subject: Subject, bone: BoneScale) -> Drawn:
+    canvas.scale = bone
     draw_skeleton(canvas, subject, np.random.default_rng([subject.seed, 14]))
-    volume = Volume(canvas.hu, grid.affine)
-    return Drawn(subject, volume, canvas.body, canvas.whole, canvas.depth_mm, canvas.end_mm, canvas.scale)
+    volume = Volume(canvas.hu, canvas.grid.affine)
+    return Drawn(subject, volume, canvas.body, canvas.whole, canvas.depth_mm, canvas.end_mm, bone)
 
 
-def true_bmd(subject: Subject) -> dict[Level, float]:
-    """QCT-equivalent BMD of each whole vertebra, mg/cm3 K2HPO4, whatever scan is made of it."""
-    bmd: dict[Level, float] = {}
+def true_levels(subject: Subject) -> dict[Level, LevelTruth]:
+    """What is true of each vertebra from T11 to L5, whatever scan is made of it: drawn whole, in marrow, at 1 mm."""
     names = {vertebra.name for vertebra in subject.spine}
-    for level in MEASURED_LEVELS:
-        if level in names:
-            bmd |= {level: draw(subject, vertebra_grid(subject, level)).bmd()[level]}
-    return bmd
+    levels = [level for level in MEASURED_LEVELS if level in names]
+    canvas = Canvas(_bones_grid(subject, levels))
+    # Where bone ends there is nothing that DXA would weigh.
+    canvas.hu[:] = TABLE[REFERENCE_KVP].marrow_hu(subject.yellow_marrow, yellow_shift_hu(subject.seed))
+    drawn = _with_bones(canvas, subject, BoneScale())
+    return {level: level_truth(drawn, level) for level in levels}
 
 
-def vertebra_grid(subject: Subject, level: Level) -> Grid:
-    """A grid of 1 mm round the body of one vertebra."""
-    shape = subject.vertebra(level)
-    reach = np.array([max(shape.width_mm) / 2, max(shape.depth_mm) / 2, shape.height_mm / 2]) + 3
-    corners = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]) * reach @ shape.axes
-    size = np.ceil(np.ptp(corners, axis=0)).astype(int)
-    return Grid.axial(shape.centre_lps_mm, (int(size[2]), int(size[1]), int(size[0])), (1.0, 1.0, 1.0))
+def _bones_grid(subject: Subject, levels: list[Level], spacing_mm: float = 1.0) -> Grid:
+    """A grid round whole vertebrae, spinous processes included, transverse processes not."""
+    world = []
+    for v in map(subject.vertebra, levels):
+        wide, deep, high = max(v.width_mm) / 2 + 5, max(v.depth_mm) / 2 + 5, v.height_mm / 2 + 5
+        box = [
+            [x, y, z] for x in (-wide, wide) for y in (-deep - v.spinous_mm - 5, deep) for z in (-high - 18, high + 14)
+        ]
+        world.append(np.array(box) @ v.axes + v.centre_lps_mm)
+    low, high_mm = np.concatenate(world).min(axis=0), np.concatenate(world).max(axis=0)
+    x, y, z = (int(n) for n in np.ceil((high_mm - low) / spacing_mm))
+    return Grid.axial(point((low + high_mm) / 2), (z, y, x), (spacing_mm,) * 3)
 
 
 def spine_grid(subject: Subject, top: Level, bottom: Level, spacing_mm: float, margin_mm: float = 25.0) -> Grid:
@@ -100,7 +105,7 @@ def spine_grid(subject: Subject, top: Level, bottom: Level, spacing_mm: float, m
 def torso_grid(subject: Subject, z_range_mm: tuple[float, float], spacing_mm: float, width_mm: float = 420.0) -> Grid:
     """A grid over the whole torso between two heights, as a scanner's field of view covers it."""
     depth = min(width_mm, 2 * subject.half_depth_mm + 110)
-    centre_y = -0.36 * (subject.half_depth_mm - subject.fat_mm) + 10
+    centre_y = middle_mm(subject) + 10
     size = (z_range_mm[1] - z_range_mm[0], depth, width_mm)
     shape = tuple(int(np.ceil(s / spacing_mm)) for s in size)
     return Grid.axial((0.0, centre_y, sum(z_range_mm) / 2), (shape[0], shape[1], shape[2]), (spacing_mm,) * 3)
@@ -111,38 +116,46 @@ def scan(drawn: Drawn, protocol: Protocol, seed: int) -> Volume:
     return acquire(drawn.volume, protocol, np.random.default_rng([drawn.subject.seed, seed, 3]))
 
 
-@dataclass(frozen=True)
-class VirtualCt:
-    """A whole CT of a virtual patient and its truth: trabecular regions on its grid (VerSe ids), BMD by level."""
-
-    subject: Subject
-    protocol: Protocol
-    volume: Volume
-    trabecular: NDArray[np.uint8]
-    bmd: dict[Level, float]
-
-
-def scan_patient(subject: Subject, protocol: Protocol, top: Level, bottom: Level, seed: int = 0) -> VirtualCt:
+def scan_patient(
+    subject: Subject,
+    protocol: Protocol,
+    top: Level,
+    bottom: Level,
+    seed: int = 0,
+    truth: dict[Level, LevelTruth] | None = None,
+) -> VirtualCt:
     """A CT from above ``top`` to below ``bottom``: the torso drawn at 2 mm and, within it, the spine at 1 mm.
 
-    The density does not depend on protocol, view or ``seed``, which makes another scan of the same person.
+    The truth depends on neither protocol, view nor ``seed``, which makes another scan of the same person; ``truth``
+    hands on that of an earlier one.
     """
     rng = np.random.default_rng([subject.seed, seed, 5])
     high = subject.vertebra(top).centre_lps_mm[2] + rng.uniform(20, 45)
     low = subject.vertebra(bottom).centre_lps_mm[2] - rng.uniform(20, 45)
-    torso = draw(subject, torso_grid(subject, (low, high), 2.0), protocol.kvp)
-    spine = draw(subject, _clip_grid(spine_grid(subject, top, bottom, 1.0), low, high), protocol.kvp)
+    beam = (protocol.kvp, protocol.slope, protocol.phantom)
+    torso = draw(subject, torso_grid(subject, (low, high), 2.0), *beam)
+    spine = draw(subject, _clip_grid(spine_grid(subject, top, bottom, 1.0), low, high), *beam)
     grid = scan_grid(torso.volume, protocol, rng)
     hu = blur(torso.volume, protocol, grid)
     part, inner = _subgrid(grid, spine.volume)
     fine = blur(spine.volume, protocol, inner, outside_hu=np.nan)
     hu[part] = np.where(np.isnan(fine), hu[part], fine)
-    truth = np.zeros(grid.shape, np.uint8)
-    index = np.linalg.inv(spine.volume.affine) @ inner.affine
-    truth[part] = ndimage.affine_transform(
-        spine.trabecular(protocol.thickness_mm), index[:3, :3], index[:3, 3], inner.shape, order=0, mode="constant"
-    )
-    return VirtualCt(subject, protocol, finish(hu, protocol, grid, rng), truth, true_bmd(subject))
+    whole, trabecular, regions = (np.zeros(grid.shape, np.uint8) for _ in range(3))
+    whole[part], trabecular[part], regions[part] = _labels(spine, protocol.thickness_mm, inner)
+    # The maker's slope is in the materials already.
+    volume = finish(hu, replace(protocol, slope=1.0), grid, rng)
+    return VirtualCt(subject, protocol, volume, whole, trabecular, regions, truth or true_levels(subject))
+
+
+def _labels(spine: Drawn, thickness_mm: float, grid: Grid) -> tuple[NDArray[np.uint8], ...]:
+    """Vertebrae, trabecular and QCT regions on another grid, in one resampling: the latter lie within the former."""
+    index = np.linalg.inv(spine.volume.affine) @ grid.affine
+    code = spine.whole.astype(np.uint16)
+    code += (spine.trabecular(thickness_mm) > 0).astype(np.uint16) << 8
+    code += (spine.qct_regions() > 0).astype(np.uint16) << 9
+    code = ndimage.affine_transform(code, index[:3, :3], index[:3, 3], grid.shape, order=0, mode="constant")
+    whole = (code & 255).astype(np.uint8)
+    return whole, whole * (code >> 8 & 1).astype(np.uint8), whole * (code >> 9 & 1).astype(np.uint8)
 
 
 def _clip_grid(grid: Grid, low_mm: float, high_mm: float) -> Grid:

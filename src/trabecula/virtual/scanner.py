@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.fft import irfft2, next_fast_len, rfft2
 
 from trabecula.virtual.attenuation import TUBE_VOLTAGES_KVP
-from trabecula.volume import PADDING_HU, Float32, Grid, Volume
+from trabecula.volume import PADDING_HU, Float32, Float64, Grid, Volume
 
 MARGIN_BY_THICKNESS = 0.55
 """An end plate bleeds over about this share of the slice thickness beyond 2 mm."""
@@ -132,18 +133,48 @@ def blur(drawn: Volume, protocol: Protocol, grid: Grid, outside_hu: float = PADD
     slab = round(protocol.thickness_mm / spacing[0])
     if slab > 1:
         hu = ndimage.uniform_filter1d(hu, slab, axis=0, mode="nearest")
-    index = np.linalg.inv(drawn.affine) @ grid.affine
-    return np.asarray(
-        ndimage.affine_transform(
-            hu, index[:3, :3], index[:3, 3], grid.shape, order=1, mode="constant", cval=outside_hu, output=np.float32
+    # Rounded, or the last sample falls outside by 1e-13 of a voxel and becomes air.
+    return _resampled(hu, np.round(np.linalg.inv(drawn.affine) @ grid.affine, 9), grid.shape, outside_hu)
+
+
+def _resampled(hu: Float32, index: Float64, shape: tuple[int, int, int], outside_hu: float) -> Float32:
+    """``hu`` on another grid by linear interpolation: first across slices, then in the plane, or the other way round.
+
+    ``index`` takes an index of that grid to one of ``hu``; grids are turned about the long axis only.
+    """
+    z = index[0, 0] * np.arange(shape[0]) + index[0, 3]
+    inside = (z >= 0) & (z <= hu.shape[0] - 1)
+    low = np.clip(np.floor(z).astype(int), 0, max(hu.shape[0] - 2, 0))
+    high = np.minimum(low + 1, hu.shape[0] - 1)
+    share = (z - low).astype(np.float32)
+
+    def plane(slice_: Float32) -> Float32:
+        return np.asarray(
+            ndimage.affine_transform(
+                slice_, index[1:3, 1:3], index[1:3, 3], shape[1:], order=1, mode="constant", cval=outside_hu
+            )
         )
-    )
+
+    made = np.full(shape, outside_hu, np.float32)
+    planes: dict[int, Float32] = {}
+    coarser = abs(index[0, 0]) > 1
+    for k in np.flatnonzero(inside):
+        if coarser:
+            made[k] = plane(hu[low[k]] + share[k] * (hu[high[k]] - hu[low[k]]))
+            continue
+        planes = {i: planes[i] if i in planes else plane(hu[i]) for i in (int(low[k]), int(high[k]))}
+        np.subtract(planes[int(high[k])], planes[int(low[k])], out=made[k])
+        made[k] *= share[k]
+        made[k] += planes[int(low[k])]
+    return made
 
 
 def finish(hu: Float32, protocol: Protocol, grid: Grid, rng: np.random.Generator) -> Volume:
     """The scanner's HU scale, noise and artefacts on a noise-free image; whole HU."""
     metal = hu > METAL_HU
-    hu = np.float32(protocol.slope - 1) * np.maximum(hu, 0) + hu + np.float32(protocol.offset_hu)
+    hu = hu + np.float32(protocol.offset_hu)
+    if protocol.slope != 1:
+        hu += np.float32(protocol.slope - 1) * np.maximum(hu - np.float32(protocol.offset_hu), 0)
     if protocol.motion_mm:
         hu = _moved(hu, protocol.motion_mm, grid, rng)
     if protocol.shading_hu:
@@ -156,7 +187,8 @@ def finish(hu: Float32, protocol: Protocol, grid: Grid, rng: np.random.Generator
         hu += _streaks(grid.shape, protocol.streak_hu, rng)
     if metal.any():
         _add_metal_star(hu, metal, protocol, grid, rng)
-    return Volume(np.clip(np.round(hu), -1024, 3071).astype(np.float32), grid.affine)
+    np.rint(hu, out=hu)
+    return Volume(np.clip(hu, -1024, 3071, out=hu), grid.affine)
 
 
 def scan_grid(drawn: Volume, protocol: Protocol, rng: np.random.Generator) -> Grid:
@@ -187,18 +219,23 @@ def correlated_noise(
     Iterative reconstruction has p = 0.5 and an f0 of 0.7 times it. Slices that overlap (increment below thickness)
     share noise.
     """
-    white = rng.standard_normal(shape, dtype=np.float32)
+    rows, columns = (next_fast_len(n, real=True) for n in shape[1:])
+    noise = rng.standard_normal((shape[0], rows, columns), dtype=np.float32)
     overlap = protocol.thickness_mm / spacing_mm[0]
     if overlap > 1.2:
-        white = ndimage.gaussian_filter1d(white, overlap / 2.355, axis=0)
-    fy = np.fft.fftfreq(shape[1], spacing_mm[1])[:, None]
-    fx = np.fft.rfftfreq(shape[2], spacing_mm[2])[None, :]
+        noise = ndimage.gaussian_filter1d(noise, overlap / 2.355, axis=0)
+    fy = np.fft.fftfreq(rows, spacing_mm[1])[:, None]
+    fx = np.fft.rfftfreq(columns, spacing_mm[2])[None, :]
     f = np.hypot(fy, fx)
     power, peak = (0.5, 0.7) if protocol.iterative else (1.0, 1.0)
     amplitude = f ** (power / 2) * np.exp(-((f / (2 * peak * protocol.noise_peak_per_mm)) ** 2))
-    shaped = np.fft.irfft2(np.fft.rfft2(white, axes=(1, 2)) * amplitude.astype(np.float32), s=shape[1:], axes=(1, 2))
-    shaped *= protocol.noise_hu / max(float(shaped.std()), 1e-6)
-    return shaped.astype(np.float32)
+    amplitude = amplitude.astype(np.float32)
+    for first in range(0, shape[0], 16):  # few at a time: their spectra need twice the memory
+        some = noise[first : first + 16]
+        some[:] = irfft2(rfft2(some, overwrite_x=True) * amplitude, s=(rows, columns), overwrite_x=True)
+    noise = noise[:, : shape[1], : shape[2]]
+    noise *= np.float32(protocol.noise_hu / max(float(noise.std()), 1e-6))
+    return noise
 
 
 def _in_plane(grid: Grid, protocol: Protocol) -> tuple[Float32, Float32]:

@@ -7,7 +7,9 @@ import numpy as np
 from trabecula.anatomy import Level
 from trabecula.virtual.attenuation import REFERENCE_KVP, TABLE, Attenuation
 from trabecula.virtual.canvas import Canvas
+from trabecula.virtual.phantom import PAD_MM, draw_phantom
 from trabecula.virtual.subject import Subject
+from trabecula.virtual.trunk import middle_mm
 from trabecula.volume import Float32, Float64
 
 _ENHANCEMENT = {  # HU added at 120 kVp: aorta, cava, kidney, liver, spleen, bowel wall and muscle; marrow
@@ -40,15 +42,13 @@ def enhancement(s: Subject, beam: Attenuation) -> Enhancement:
     return Enhancement(*(float(dose * hu * rng.normal(1, 0.12)) for hu in _ENHANCEMENT[s.phase]))
 
 
-def water_path_mm(s: Subject) -> float:
-    """The mean way of a ray through the trunk as water: that through a disc of its area, fat counted by its density."""
-    area = s.half_width_mm * s.half_depth_mm
-    lean = (s.half_width_mm - s.fat_mm) * (s.half_depth_mm - s.fat_mm)
-    water = np.sqrt((lean * 1.0 + (area - lean) * 0.9) / area)  # bowel gas and muscle hold one another's balance
-    return float(np.pi / 4 * 2 * np.sqrt(area) * water)
-
-
-def draw_torso(canvas: Canvas, s: Subject, rng: np.random.Generator, beam: Attenuation = TABLE[REFERENCE_KVP]) -> None:
+def draw_torso(
+    canvas: Canvas,
+    s: Subject,
+    rng: np.random.Generator,
+    beam: Attenuation = TABLE[REFERENCE_KVP],
+    with_phantom: bool = False,
+) -> None:
     """Skin, fat, wall, lungs, viscera and vessels, back to front; bones are drawn over it.
 
     What is given in HU of 120 kVp follows the beam: iodine and calcium by their slopes; soft tissue hardly changes.
@@ -59,7 +59,9 @@ def draw_torso(canvas: Canvas, s: Subject, rng: np.random.Generator, beam: Atten
     muscle = rng.normal(52, 8) - max(0.0, (s.age_years - 50) * 0.4)
     lifted = enhancement(s, beam)
     by_name = {name: np.array(v.centre_lps_mm) for name, v in s.by_name.items()}
-    middle = _draw_wall(canvas, s, by_name, fat, muscle + lifted.other, rng)
+    if with_phantom:
+        draw_phantom(canvas, s, beam)
+    middle = _draw_wall(canvas, s, by_name, fat, muscle + lifted.other, PAD_MM if with_phantom else 0.0, rng)
     _draw_lungs(canvas, s, by_name, middle, rng)
     _draw_viscera(canvas, s, by_name, middle, lifted, iodine, rng)
     _draw_back(canvas, s, by_name, muscle + lifted.other, rng)
@@ -68,13 +70,18 @@ def draw_torso(canvas: Canvas, s: Subject, rng: np.random.Generator, beam: Atten
 
 
 def _draw_wall(
-    canvas: Canvas, s: Subject, by_name: dict[str, Float64], fat: float, muscle: float, rng: np.random.Generator
+    canvas: Canvas,
+    s: Subject,
+    by_name: dict[str, Float64],
+    fat: float,
+    muscle: float,
+    pad_mm: float,
+    rng: np.random.Generator,
 ) -> float:
     """The outline, slice by slice broadening to hips and chest; returns the y of the torso's middle."""
     box = canvas.everything
     x, y, z = canvas.points(box)
-    # The bodies lie about 45% of the half depth behind the middle.
-    middle = float(by_name["L3"][1] - 0.36 * (s.half_depth_mm - s.fat_mm))
+    middle = middle_mm(s)
     at = [by_name[n][2] for n in ("C6", "T1", "T4", "T9", "L2", "L5")]
     at = [by_name["S1"][2] - 120, *at[::-1]]
     wide = np.interp(z, at, np.array([1.08, 1.02, 0.94, 1.0, 1.0, 0.92, 0.45])).astype(np.float32)
@@ -93,7 +100,7 @@ def _draw_wall(
     wall = outline(s.fat_mm)
     canvas.blend(box, canvas.fraction(wall), muscle)
     canvas.blend(box, canvas.fraction(wall + np.float32(rng.uniform(9, 16))), fat + rng.uniform(0, 25))
-    _draw_table(canvas, y, x, middle + s.half_depth_mm + rng.uniform(2, 14), rng)
+    _draw_table(canvas, y, x, middle + s.half_depth_mm + pad_mm + rng.uniform(2, 14), rng)
     if s.arms_down:
         for side in (-1, 1):
             arm = np.array([[side * (s.half_width_mm + 38), middle + 30, by_name[n][2]] for n in ("T2", "L4")])

@@ -27,6 +27,10 @@ class TrabeculaError(Exception):
         """The sentence in a language of ``messages.LANGUAGES``, in English where there is no other."""
         return self.message if self.phrase is None else self.phrase.told(language)
 
+    def __reduce__(self) -> tuple[type["TrabeculaError"], tuple[str, str]]:
+        # Errors come back from worker processes; an exception is else rebuilt from its message alone.
+        return type(self), (self.code, self.message)
+
 
 class WrongUsage(TrabeculaError):
     """The program was called in a way it cannot follow."""

@@ -9,17 +9,15 @@ from scipy import ndimage
 from trabecula.anatomy import LEVELS, Level
 from trabecula.virtual.attenuation import TABLE
 from trabecula.virtual.cohort import (
-    TRABECULAR_MARGIN_MM,
-    Drawn,
     VirtualCt,
     draw,
     scan,
     scan_patient,
     spine_grid,
     torso_grid,
-    true_bmd,
-    vertebra_grid,
+    true_levels,
 )
+from trabecula.virtual.drawn import TRABECULAR_MARGIN_MM, Drawn
 from trabecula.virtual.findings import NOTHING
 from trabecula.virtual.scanner import Protocol
 from trabecula.virtual.subject import Numbering, sample_subject
@@ -131,7 +129,7 @@ def test_iodine_and_calcium_follow_the_voltage() -> None:
 def test_contrast_medium_lifts_the_marrow_and_not_the_truth() -> None:
     portal = replace(PERSON, phase="portal")
     plain, lifted = (
-        draw(replace(PERSON, phase=phase), vertebra_grid(PERSON, Level.L1)) for phase in ("none", "portal")
+        draw(replace(PERSON, phase=phase), spine_grid(PERSON, Level.L1, Level.L1, 1.5)) for phase in ("none", "portal")
     )
     mask = plain.trabecular() > 0
     rise = float((lifted.volume.hu[mask] - plain.volume.hu[mask]).mean())
@@ -154,7 +152,7 @@ def test_a_vertebra_is_labelled_with_its_arch(spine: Drawn) -> None:
 
 def test_the_size_of_a_patient_does_not_change_the_density_but_its_hu() -> None:
     large = replace(PERSON, half_width_mm=PERSON.half_width_mm + 30, half_depth_mm=PERSON.half_depth_mm + 20)
-    grid = vertebra_grid(PERSON, Level.L2)
+    grid = spine_grid(PERSON, Level.L2, Level.L2, 1.5)
     slim, stout = draw(PERSON, grid), draw(large, grid)
     assert stout.bmd()[Level.L2] == pytest.approx(slim.bmd()[Level.L2], abs=0.01)
     mask = slim.trabecular() > 0
@@ -162,7 +160,7 @@ def test_the_size_of_a_patient_does_not_change_the_density_but_its_hu() -> None:
 
 
 def test_the_density_of_a_vertebra_is_the_same_whatever_the_view(spine: Drawn) -> None:
-    bmd = true_bmd(PERSON)
+    bmd = {level: true.bmd_k2hpo4 for level, true in true_levels(PERSON).items()}
     assert set(bmd) == {Level.T11, Level.T12, Level.L1, Level.L2, Level.L3, Level.L4, Level.L5}
     for level in (Level.L1, Level.L2):
         assert bmd[level] == pytest.approx(spine.bmd()[level], rel=0.015)

@@ -167,14 +167,19 @@ def simulate(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first; each next one counts up.")] = 0,
     protocol: Annotated[str, typer.Option(help="mixed, chest-low-dose, abdomen or abdomen-thick.")] = "mixed",
     format: Annotated[str, typer.Option(help="dicom or nifti.")] = "dicom",
+    rescan: Annotated[
+        str | None,
+        typer.Option(help="Scan each once more: same (only noise and place), kernel, voltage or contrast."),
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="How many at a time.")] = 2,
     debug: Debug = False,
 ) -> None:
     """Make a cohort of virtual patients with exact truth; run again to go on."""
     _debug(debug)
     from trabecula.serving.cohort import order_cohort
+    from trabecula.virtual.order import Order
 
-    order_cohort(number, out, seed, protocol, format, workers)
+    order_cohort(Order(seed, protocol, format, rescan), number, out, workers)
 
 
 @app.command()

@@ -5,7 +5,7 @@ from pathlib import Path
 from trabecula.virtual.order import Order, simulate
 
 
-def order_cohort(number: int, out: Path, seed: int, protocol: str, format_: str, workers: int) -> None:
+def order_cohort(order: Order, number: int, out: Path, workers: int) -> None:
     """Makes what is missing of the cohort with a progress bar, then says what is there.
 
     Raises:
@@ -16,5 +16,5 @@ def order_cohort(number: int, out: Path, seed: int, protocol: str, format_: str,
 
     with Progress(console=Console(stderr=True)) as bar:
         task = bar.add_task("virtual patients", total=number)
-        made = simulate(Order(seed, protocol, format_), number, out, workers, lambda n: bar.update(task, completed=n))
+        made = simulate(order, number, out, workers, lambda n: bar.update(task, completed=n))
     print(f"{number} virtual patients in {out} ({made} made now).")

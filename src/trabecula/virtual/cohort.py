@@ -39,10 +39,10 @@ class VirtualCt:
         """QCT-equivalent BMD of each vertebra's trabecular region, mg/cm3 K2HPO4."""
         return {level: true.bmd_k2hpo4 for level, true in self.truth.items()}
 
-    def cut_by_view(self, level: Level) -> bool:
+    def cut_by_view(self, verse_id: int) -> bool:
         """Whether a vertebra reaches the edge of what was scanned."""
-        mine = self.vertebrae == level.verse_id
-        return any(bool(mine.take(end, axis).any()) for axis in range(3) for end in (0, -1))
+        ends = (self.vertebrae.take(end, axis) for axis in range(3) for end in (0, -1))
+        return any(bool((end == verse_id).any()) for end in ends)
 
 
 def draw(

@@ -1,8 +1,10 @@
 """A cohort to order: virtual patients as CTs on disk, each with its exact truth.
 
-    cohort/cohort.json            what was ordered; an interrupted order is taken up again only as it was
-    cohort/subject-000042/ct/     a DICOM series, or ct.nii.gz
-    cohort/subject-000042/trabecular.nii.gz, truth.json
+    cohort/cohort.json                what was ordered; an interrupted order is taken up again only as it was
+    cohort/subject-000042/ct/         a DICOM series, or ct.nii.gz
+    cohort/subject-000042/*.nii.gz    vertebrae, their trabecular regions, and the regions that QCT reads (VerSe ids)
+    cohort/subject-000042/rescan/     a second scan, if ordered: the same files
+    cohort/subject-000042/truth.json  of both
 
 A subject's folder appears whole or not at all, and depends on its seed and protocol alone.
 """
@@ -12,21 +14,25 @@ import os
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trabecula import __version__
 from trabecula.anatomy import Level
-from trabecula.errors import WrongUsage
-from trabecula.virtual.attenuation import bmd_ha_from_qct
+from trabecula.errors import TrabeculaError, WrongUsage
 from trabecula.virtual.cohort import VirtualCt, scan_patient
+from trabecula.virtual.rescan import Rescan, scan_again
 from trabecula.virtual.scanner import Protocol, sample_protocol
-from trabecula.virtual.study import header_of, write_dicom
+from trabecula.virtual.study import StudyHeader, header_of, write_dicom
 from trabecula.virtual.subject import sample_subject
+from trabecula.virtual.truth import truth
+from trabecula.volume import Float64, Orientation
 
 PROTOCOLS: dict[str, Callable[[np.random.Generator], Protocol]] = {
     "mixed": sample_protocol,
@@ -56,13 +62,15 @@ class Order:
     seed: int = 0
     protocol: str = "mixed"
     format: str = "dicom"
+    rescan: str | None = None  # one of ``Rescan``
 
 
 def simulate(order: Order, number: int, out: Path, workers: int, progress: Callable[[int], None]) -> int:
     """Makes the missing ones of ``number`` subjects; returns how many were made. ``progress`` gets the number done.
 
     Raises:
-        WrongUsage: unknown protocol or format, a number below one, or a folder that holds something else.
+        WrongUsage: unknown protocol, format or second scan, a number below one, a folder that holds something else or
+            cannot be written.
     """
     _check(order, number, out)
     missing = [i for i in range(number) if not _folder(out, order, i).exists()]
@@ -77,11 +85,24 @@ def simulate(order: Order, number: int, out: Path, workers: int, progress: Calla
                 progress(done)
         except OSError as error:
             pool.shutdown(cancel_futures=True)
+            raise _unwritable(out, error) from error
+        except TrabeculaError:
+            pool.shutdown(cancel_futures=True)
+            raise
+        except BrokenProcessPool as error:
             raise WrongUsage(
-                "output-unwritable",
-                f"{out} cannot be written: {error.strerror}. What is there is whole; run it again to go on.",
+                "worker-lost",
+                f"One of {workers} --workers was stopped from outside, most often for lack of memory; give fewer."
+                " What is there is whole; run it again to go on.",
             ) from error
     return len(missing)
+
+
+def _unwritable(out: Path, error: OSError) -> WrongUsage:
+    return WrongUsage(
+        "output-unwritable",
+        f"{out} cannot be written: {error.strerror}. What is there is whole; run it again to go on.",
+    )
 
 
 def _check(order: Order, number: int, out: Path) -> None:
@@ -93,21 +114,35 @@ def _check(order: Order, number: int, out: Path) -> None:
         )
     if order.format not in ("dicom", "nifti"):
         raise WrongUsage("unknown-format", f"There is no format {order.format!r}. Choose dicom or nifti.")
+    if order.rescan is not None and order.rescan not in tuple(Rescan):
+        raise WrongUsage(
+            "unknown-rescan", f"There is no second scan {order.rescan!r}. Choose among: {', '.join(Rescan)}."
+        )
     wanted = {"schema": "trabecula.cohort/1", "version": __version__, **asdict(order)}
     note = out / "cohort.json"
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not note.exists())):
         raise WrongUsage("output-not-empty", f"{out} already holds something else; name a new folder.")
     if note.exists():
-        if json.loads(note.read_text(encoding="utf-8")) != wanted:
+        if _noted(note) != wanted:
             raise WrongUsage(
                 "other-cohort", f"{out} holds a cohort ordered otherwise (see cohort.json); name a new folder."
             )
         return
+    written = out / ".cohort.json.part"
     try:
         out.mkdir(parents=True, exist_ok=True)
-        note.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
+        written.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
+        written.rename(note)
     except OSError as error:
-        raise WrongUsage("output-unwritable", f"{out} cannot be written: {error.strerror}.") from error
+        written.unlink(missing_ok=True)
+        raise _unwritable(out, error) from error
+
+
+def _noted(note: Path) -> object:
+    try:
+        return json.loads(note.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def _folder(out: Path, order: Order, index: int) -> Path:
@@ -121,59 +156,50 @@ def _one_thread() -> None:
 def _make(order: Order, out: Path, index: int) -> None:
     """One subject, built beside its place and moved there when whole."""
     seed = order.seed + index
-    rng = np.random.default_rng([seed, 11])
-    subject = sample_subject(seed)
-    ct = scan_patient(subject, PROTOCOLS[order.protocol](rng), *FIELDS[order.protocol])
+    top, bottom = FIELDS[order.protocol]
+    protocol = PROTOCOLS[order.protocol](np.random.default_rng([seed, 11]))
+    ct = scan_patient(sample_subject(seed), protocol, top, bottom)
+    what = None if order.rescan is None else Rescan(order.rescan)
     folder = _folder(out, order, index)
     partial_folder = out / f".{folder.name}.part"
     shutil.rmtree(partial_folder, ignore_errors=True)
     try:
-        partial_folder.mkdir()
-        if order.format == "dicom":
-            write_dicom(ct.volume, partial_folder / "ct", seed=seed, header=header_of(subject, ct.protocol))
-        else:
-            _write_nifti(ct.volume.hu.astype(np.int16), ct.volume.affine, partial_folder / "ct.nii.gz")
-        _write_nifti(ct.trabecular, ct.volume.affine, partial_folder / "trabecular.nii.gz")
-        text = json.dumps(truth(ct), indent=1)
+        _write_scan(ct, order.format, partial_folder, header_of(ct.subject, ct.protocol))
+        again = None
+        if what is not None:
+            again = scan_again(ct, what, top, bottom)
+            header = header_of(again.subject, again.protocol)
+            header = replace(header, series=3) if what is Rescan.KERNEL else replace(header, study=1)
+            _write_scan(again, order.format, partial_folder / "rescan", header)
+        text = json.dumps(truth(ct, again, what), indent=1)
         (partial_folder / "truth.json").write_text(text + "\n", encoding="utf-8")
         partial_folder.rename(folder)
+    except WrongUsage as error:
+        if isinstance(error.__cause__, OSError):  # of the series, whose folder is not the one that was asked for
+            raise error.__cause__ from error
+        raise
     finally:
         shutil.rmtree(partial_folder, ignore_errors=True)
 
 
-def truth(ct: VirtualCt) -> dict[str, Any]:
-    """All that is known of a virtual patient and scan, ready for JSON; densities in mg/cm3, lengths in mm."""
-    subject = ct.subject
-    levels = {}
-    for level, bmd in ct.bmd.items():
-        vertebra = subject.vertebra(level)
-        inside = ct.trabecular == level.verse_id
-        levels[level.value] = {
-            "centre_lps_mm": [round(v, 2) for v in vertebra.centre_lps_mm],
-            "bmd_k2hpo4": round(bmd, 2),
-            "bmd_hydroxyapatite": round(bmd_ha_from_qct(bmd, subject.yellow_marrow), 2),
-            "in_view": bool(inside.any()),
-            "cut_by_view": bool(inside[[0, -1]].any()),
-            "findings": {k: v for k, v in asdict(vertebra.findings).items() if v and k != "schmorl_upper"},
-        }
-    return {
-        "schema": "trabecula.truth/1",
-        "simulated": True,
-        "seed": subject.seed,
-        "sex": subject.sex,
-        "age_years": round(subject.age_years, 1),
-        "yellow_marrow_fraction": round(subject.yellow_marrow, 3),
-        "contrast_phase": subject.phase,
-        "twelfth_rib_mm": round(subject.rib12_mm, 1),
-        "lumbar_ribs_mm": round(subject.lumbar_ribs_mm, 1),
-        "protocol": asdict(ct.protocol),
-        "levels": levels,
-    }
+def _write_scan(ct: VirtualCt, format_: str, folder: Path, header: StudyHeader) -> None:
+    """A CT and its regions; as NIfTI they are stored with the protocol's axes the other way round."""
+    folder.mkdir(parents=True)
+    as_stored = Orientation()
+    if format_ == "dicom":
+        write_dicom(ct.volume, folder / "ct", seed=ct.subject.seed, header=header)
+    else:
+        as_stored = Orientation(flips=ct.protocol.flips)
+        _write_nifti(ct.volume.hu.astype(np.int16), ct.volume.affine, as_stored, folder / "ct.nii.gz")
+    for name in ("vertebrae", "trabecular", "qct_regions"):
+        _write_nifti(getattr(ct, name), ct.volume.affine, as_stored, folder / f"{name}.nii.gz")
 
 
-def _write_nifti(array: np.ndarray[Any, Any], affine: np.ndarray[Any, Any], path: Path) -> None:
+def _write_nifti(array: NDArray[Any], affine: Float64, as_stored: Orientation, path: Path) -> None:
     """An array (z, y, x) in LPS as NIfTI (i, j, k) in RAS."""
     import nibabel as nib
 
-    swapped = affine[:, [2, 1, 0, 3]]
-    nib.save(nib.Nifti1Image(array.transpose(2, 1, 0), np.diag([-1.0, -1.0, 1.0, 1.0]) @ swapped), path)
+    z, y, x = array.shape
+    affine = as_stored.undo_affine(affine, (z, y, x))[:, [2, 1, 0, 3]]
+    image = nib.Nifti1Image(as_stored.undo(array).transpose(2, 1, 0), np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine)
+    nib.save(image, path)

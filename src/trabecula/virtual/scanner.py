@@ -54,6 +54,8 @@ class Protocol:
 
 
 KERNELS = ("soft", "standard", "sharp")
+SOFT_KERNEL_FWHM_MM = 1.1
+"""From this point spread on a kernel counts as a soft one, below it as standard."""
 _KERNEL_FWHM_MM = ((1.1, 1.5), (0.85, 1.1), (0.5, 0.75))
 _KERNEL_PEAK_PER_MM = ((0.18, 0.30), (0.28, 0.40), (0.5, 0.75))
 _KERNEL_NOISE = (1.0, 1.15, 1.7)
@@ -91,6 +93,11 @@ def sample_protocol(rng: np.random.Generator) -> Protocol:
         flips=_sample_flips(rng),
         phantom=bool(rng.random() < 0.15),
     )
+    # Thin low-dose slices of filtered back-projection have a noise of about 37 HU and half of it with iterative
+    # reconstruction; 3 to 5 mm abdominal ones have 7 to 15.
+    smoothed = rng.uniform(0.4, 0.65) if base.iterative else 1.0
+    dose_hu = rng.lognormal(np.log(30), 0.4) * NOISE_BY_KVP[base.kvp] * smoothed
+    base = replace(base, noise_hu=dose_hu / np.sqrt(max(thickness, 1.0)))
     return with_kernel(base, int(rng.choice(3, p=[0.55, 0.35, 0.10])), rng)
 
 
@@ -99,19 +106,19 @@ def _sample_flips(rng: np.random.Generator) -> tuple[bool, bool, bool]:
     return bool(z), bool(y), bool(x)
 
 
-def with_kernel(protocol: Protocol, kernel: int, rng: np.random.Generator) -> Protocol:
-    """The protocol reconstructed with another of ``KERNELS``: its point spread, overshoot and noise.
+def kernel_of(protocol: Protocol) -> int:
+    """Which of ``KERNELS`` a protocol's sharpness is that of."""
+    return 2 if protocol.edge_overshoot > 0 else int(protocol.psf_fwhm_mm < SOFT_KERNEL_FWHM_MM)
 
-    Thin low-dose slices of filtered back-projection have a noise of about 37 HU and half of it with iterative
-    reconstruction; 3 to 5 mm abdominal ones have 7 to 15.
-    """
-    dose_hu = rng.lognormal(np.log(30), 0.4) * _KERNEL_NOISE[kernel] * NOISE_BY_KVP[protocol.kvp]
-    dose_hu *= rng.uniform(0.4, 0.65) if protocol.iterative else 1.0
+
+def with_kernel(protocol: Protocol, kernel: int, rng: np.random.Generator) -> Protocol:
+    """The protocol reconstructed with another of ``KERNELS``: its point spread, overshoot and noise."""
+    noise_hu = protocol.noise_hu * _KERNEL_NOISE[kernel] / _KERNEL_NOISE[kernel_of(protocol)]
     return replace(
         protocol,
         psf_fwhm_mm=float(rng.uniform(*_KERNEL_FWHM_MM[kernel])),
         edge_overshoot=float(rng.uniform(0.1, 0.35)) if kernel == 2 else 0.0,
-        noise_hu=float(np.clip(dose_hu / np.sqrt(max(protocol.thickness_mm, 1.0)), 4, 80)),
+        noise_hu=float(np.clip(noise_hu, 4, 80)),
         noise_peak_per_mm=float(rng.uniform(*_KERNEL_PEAK_PER_MM[kernel])),
     )
 

@@ -16,13 +16,11 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from pydicom.valuerep import DSfloat
 
 from trabecula.errors import WrongUsage
-from trabecula.virtual.scanner import Protocol
+from trabecula.virtual.scanner import Protocol, kernel_of
 from trabecula.virtual.subject import Subject
 from trabecula.volume import Volume
 
 RESCALE_INTERCEPT_HU = -1024
-SOFT_KERNEL_FWHM_MM = 1.1
-"""From this point spread on a kernel counts as a soft one, below it as standard."""
 _UID_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:trabecula:virtual")
 _STUDY_DATE = "20250101"  # fixed: a virtual patient has no calendar, and files must not differ from day to day
 
@@ -87,13 +85,15 @@ class StudyHeader:
     body_part: str = "ABDOMEN"
     contrast_agent: str | None = None
     series_description: str = "Simulated abdomen"
+    study: int = 0  # a patient's second study is 1
+    series: int = 2
+    cranial_first: bool = False  # the order in which the slices are numbered
 
 
 def header_of(subject: Subject, protocol: Protocol) -> StudyHeader:
     """The header that fits a virtual person and the way the scan was made; the seed chooses the scanner family."""
     machine = list(MACHINES.values())[subject.seed % len(MACHINES)]
-    smoothness = 2 if protocol.edge_overshoot > 0 else int(protocol.psf_fwhm_mm < SOFT_KERNEL_FWHM_MM)
-    kernel = machine.kernels[smoothness]
+    kernel = machine.kernels[kernel_of(protocol)]
     return StudyHeader(
         sex=subject.sex,
         age_years=subject.age_years,
@@ -103,14 +103,15 @@ def header_of(subject: Subject, protocol: Protocol) -> StudyHeader:
         tube_voltage_kvp=float(protocol.kvp),
         contrast_agent=None if subject.phase == "none" else "Iodine",
         series_description=f"Simulated {protocol.thickness_mm:g} mm {kernel}",
+        cranial_first=protocol.flips[0],
     )
 
 
 def write_dicom(volume: Volume, folder: Path, *, seed: int, header: StudyHeader) -> None:
     """Write ``volume`` as a DICOM series into ``folder``, absent or empty before, which appears whole or not at all.
 
-    HU are rounded to integers and held as int16 with a rescale intercept of -1024. ``seed`` names the patient and the
-    study; header and grid name the series.
+    HU are rounded to integers and held as int16 with a rescale intercept of -1024. ``seed`` names the patient, with
+    ``header.study`` the study; header and grid name the series.
 
     Raises:
         WrongUsage: ``folder`` holds something already, or cannot be written.
@@ -123,7 +124,8 @@ def write_dicom(volume: Volume, folder: Path, *, seed: int, header: StudyHeader)
     try:
         partial.mkdir(parents=True)
         for index in range(volume.shape[0]):
-            slice_ = _slice(volume, index, common)
+            number = volume.shape[0] - index if header.cranial_first else index + 1
+            slice_ = _slice(volume, index, number, common)
             slice_.save_as(partial / f"{slice_.SOPInstanceUID}.dcm", enforce_file_format=True)
         partial.replace(folder)
     except OSError as error:
@@ -171,7 +173,8 @@ def _describe_study(dataset: Dataset, seed: int, header: StudyHeader) -> None:
     dataset.SpecificCharacterSet = "ISO_IR 100"
     dataset.SOPClassUID = CTImageStorage
     dataset.StudyDate = dataset.SeriesDate = dataset.AcquisitionDate = dataset.ContentDate = _STUDY_DATE
-    dataset.StudyTime = dataset.SeriesTime = dataset.AcquisitionTime = dataset.ContentTime = "120000"
+    hour = f"{12 + header.study}0000"
+    dataset.StudyTime = dataset.SeriesTime = dataset.AcquisitionTime = dataset.ContentTime = hour
     dataset.AccessionNumber = ""
     dataset.ReferringPhysicianName = ""
     dataset.StudyDescription = "Simulated CT"
@@ -180,10 +183,10 @@ def _describe_study(dataset: Dataset, seed: int, header: StudyHeader) -> None:
     dataset.PatientBirthDate = ""
     dataset.PatientSex = header.sex
     dataset.PatientAge = f"{round(header.age_years):03d}Y"
-    dataset.StudyInstanceUID = _uid("study", seed)
-    dataset.FrameOfReferenceUID = _uid("frame of reference", seed)
+    dataset.StudyInstanceUID = _uid("study", seed, header.study)
+    dataset.FrameOfReferenceUID = _uid("frame of reference", seed, header.study)
     dataset.PositionReferenceIndicator = ""
-    dataset.StudyID = str(seed)
+    dataset.StudyID = f"{seed}.{header.study}" if header.study else str(seed)
     dataset.ImageComments = "Simulated; not a patient"
 
 
@@ -195,7 +198,7 @@ def _describe_scan(dataset: Dataset, header: StudyHeader) -> None:
     dataset.ManufacturerModelName = machine.model
     dataset.SoftwareVersions = machine.software
     dataset.SeriesDescription = header.series_description
-    dataset.SeriesNumber = 2
+    dataset.SeriesNumber = header.series
     dataset.AcquisitionNumber = 1
     if header.contrast_agent is not None:
         dataset.ContrastBolusAgent = header.contrast_agent
@@ -220,13 +223,13 @@ def _directions(affine: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArr
     return rows, columns
 
 
-def _slice(volume: Volume, index: int, common: Dataset) -> Dataset:
-    """One slice with its place, number and pixels; the most inferior is number 1."""
+def _slice(volume: Volume, index: int, number: int, common: Dataset) -> Dataset:
+    """One slice with its place, number and pixels."""
     dataset = Dataset()
     dataset.update(common)
     position = volume.to_lps(np.array([index, 0, 0]))
     dataset.SOPInstanceUID = _uid("instance", common.SeriesInstanceUID, index)
-    dataset.InstanceNumber = index + 1
+    dataset.InstanceNumber = number
     dataset.ImagePositionPatient = [_number(value) for value in position]
     dataset.SliceLocation = _number(position[2])
     stored = np.rint(volume.hu[index]) - RESCALE_INTERCEPT_HU

@@ -1,12 +1,18 @@
 """A cohort that is ordered: whole folders, exact truth, resumed and never mixed."""
 
 import json
+import pickle
+import subprocess
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 
+from trabecula import __version__
 from trabecula.anatomy import Level
 from trabecula.errors import WrongUsage
 from trabecula.virtual.order import Order, simulate
@@ -26,12 +32,25 @@ def test_the_truth_is_that_of_the_image(cohort: Path) -> None:
     truth = json.loads((subject / "truth.json").read_text())
     hu = np.asarray(nib.load(subject / "ct.nii.gz").dataobj)
     regions = np.asarray(nib.load(subject / "trabecular.nii.gz").dataobj)
+    vertebrae = np.asarray(nib.load(subject / "vertebrae.nii.gz").dataobj)
+    qct = np.asarray(nib.load(subject / "qct_regions.nii.gz").dataobj)
     assert truth["simulated"] is True
+    assert (vertebrae[regions > 0] == regions[regions > 0]).all()
+    assert (regions[qct > 0] == qct[qct > 0]).mean() > 0.9  # thick slices keep further from the end plates
+    line = truth["qct"]
     for level in (Level.T12, Level.L1, Level.L2):
-        expected_hu = truth["levels"][level]["bmd_k2hpo4"] * 1.422 * truth["protocol"]["slope"]
-        assert hu[regions == level.verse_id].mean() == pytest.approx(
-            expected_hu + truth["protocol"]["offset_hu"], abs=12
+        true = truth["levels"][level]
+        expected_hu = true["bmd_k2hpo4"] * line["slope_hu_cm3_mg"] + line["offset_hu"] + truth["marrow_enhancement_hu"]
+        assert hu[regions == level.verse_id].mean() == pytest.approx(expected_hu, abs=12)
+        assert true["in_view"] is True
+        assert true["cut_by_view"] is False
+        read = hu[qct == level.verse_id].mean()
+        assert line["bmd_k2hpo4"][level] == pytest.approx(
+            (read - line["offset_hu"]) / line["slope_hu_cm3_mg"], abs=0.02
         )
+    assert 0.3 < truth["dxa"]["areal_bmd_g_cm2"] < 1.5
+    assert truth["rescan"] is None
+    assert set(truth["other_vertebrae"]) >= {"T10", "S1"}
 
 
 def test_the_place_in_the_patient_is_kept(cohort: Path) -> None:
@@ -54,9 +73,11 @@ def test_what_is_there_is_not_made_again(cohort: Path) -> None:
 def test_the_same_seed_gives_the_same_bytes(cohort: Path, tmp_path: Path) -> None:
     again = tmp_path / "again"
     simulate(ORDER, 1, again, 1, lambda done: None)
-    for name in ("ct.nii.gz", "trabecular.nii.gz"):
+    for name in ("ct.nii.gz", "vertebrae.nii.gz", "trabecular.nii.gz", "qct_regions.nii.gz"):
         first, second = (np.asarray(nib.load(c / "subject-000007" / name).dataobj) for c in (cohort, again))
         assert np.array_equal(first, second)
+    first_truth, second_truth = ((c / "subject-000007" / "truth.json").read_bytes() for c in (cohort, again))
+    assert first_truth == second_truth
 
 
 @pytest.mark.parametrize(
@@ -65,6 +86,7 @@ def test_the_same_seed_gives_the_same_bytes(cohort: Path, tmp_path: Path) -> Non
         (ORDER, 0, "nothing-ordered"),
         (Order(protocol="brain"), 1, "unknown-protocol"),
         (Order(format="png"), 1, "unknown-format"),
+        (Order(rescan="dose"), 1, "unknown-rescan"),
     ],
 )
 def test_a_wrong_order_leaves_nothing(order: Order, number: int, code: str, tmp_path: Path) -> None:
@@ -86,3 +108,90 @@ def test_another_order_does_not_go_into_the_same_folder(cohort: Path) -> None:
     with pytest.raises(WrongUsage) as caught:
         simulate(Order(seed=8, protocol="abdomen-thick", format="nifti"), 1, cohort, 1, lambda done: None)
     assert caught.value.code == "other-cohort"
+
+
+def test_a_second_scan_lies_beside_the_first(tmp_path: Path) -> None:
+    order = Order(seed=7, protocol="abdomen-thick", format="dicom", rescan="voltage")
+    assert simulate(order, 1, tmp_path / "cohort", 1, lambda done: None) == 1
+    folder = tmp_path / "cohort" / "subject-000007"
+    truth = json.loads((folder / "truth.json").read_text())
+    assert truth["rescan"]["what"] == "voltage"
+    headers = [
+        pydicom.dcmread(next(ct.iterdir()), stop_before_pixels=True) for ct in (folder / "ct", folder / "rescan/ct")
+    ]
+    assert headers[0].PatientID == headers[1].PatientID
+    assert headers[0].StudyInstanceUID != headers[1].StudyInstanceUID
+    assert float(headers[0].KVP) == truth["protocol"]["kvp"]
+    assert float(headers[1].KVP) == truth["rescan"]["protocol"]["kvp"] != truth["protocol"]["kvp"]
+    assert (folder / "rescan" / "trabecular.nii.gz").exists()
+    assert set(truth["rescan"]["levels"]) == set(truth["levels"])
+
+
+def test_flipped_axes_stand_in_the_affine_and_nothing_else_changes(tmp_path: Path) -> None:
+    from trabecula.virtual.order import _write_nifti
+    from trabecula.volume import Grid, Orientation
+
+    array = np.random.default_rng(0).integers(0, 100, (4, 6, 8)).astype(np.int16)
+    affine = Grid.axial((3.0, -5.0, 40.0), array.shape, (2.0, 0.7, 0.8)).affine
+    for name, flips in (("plain", (False, False, False)), ("flipped", (True, False, True))):
+        _write_nifti(array, affine, Orientation(flips=flips), tmp_path / f"{name}.nii.gz")
+    plain, flipped = (nib.load(tmp_path / f"{name}.nii.gz") for name in ("plain", "flipped"))
+    assert nib.aff2axcodes(plain.affine) == ("L", "P", "S")
+    assert nib.aff2axcodes(flipped.affine) == ("R", "P", "I")
+    same = (nib.as_closest_canonical(image) for image in (plain, flipped))
+    one, other = same
+    np.testing.assert_array_equal(np.asarray(one.dataobj), np.asarray(other.dataobj))
+    np.testing.assert_allclose(one.affine, other.affine)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 1 MB, mounted; only root can."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], capture_output=True).returncode:
+        pytest.skip("a small disk cannot be mounted here: run as root, with the right to mount")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("format_", ["nifti", "dicom"])
+def test_a_full_disk_is_told_leaves_nothing_half_and_is_taken_up_again(small_disk: Path, format_: str) -> None:
+    order, out = replace(ORDER, format=format_), small_disk / "cohort"
+    with pytest.raises(WrongUsage) as caught:
+        simulate(order, 1, out, 1, lambda done: None)
+    assert caught.value.code == "output-unwritable"
+    assert "No space left" in caught.value.message
+    assert str(out) in caught.value.message
+    assert sorted(path.name for path in out.iterdir()) == ["cohort.json"]
+    subprocess.run(["mount", "-o", "remount,size=200m", str(small_disk)], check=True)
+    assert simulate(order, 1, out, 1, lambda done: None) == 1
+    assert (out / "subject-000007" / "truth.json").exists()
+
+
+def test_a_disk_full_at_the_first_byte_leaves_no_order(small_disk: Path) -> None:
+    with (small_disk / "filler").open("wb") as file, pytest.raises(OSError, match="No space left"):
+        file.write(bytes(2_000_000))
+        file.flush()
+    out = small_disk / "cohort"
+    with pytest.raises(WrongUsage) as caught:
+        simulate(ORDER, 1, out, 1, lambda done: None)
+    assert caught.value.code == "output-unwritable"
+    assert not out.exists() or not any(out.iterdir())
+
+
+def test_a_subject_left_half_by_a_kill_is_made_anew(tmp_path: Path) -> None:
+    out = tmp_path / "cohort"
+    half = out / ".subject-000007.part"
+    half.mkdir(parents=True)
+    (half / "ct.nii.gz").write_bytes(b"half")
+    (out / "cohort.json").write_text(
+        json.dumps({"schema": "trabecula.cohort/1", "version": __version__, **asdict(ORDER)})
+    )
+    assert simulate(ORDER, 1, out, 1, lambda done: None) == 1
+    assert sorted(path.name for path in out.iterdir()) == ["cohort.json", "subject-000007"]
+
+
+def test_an_error_keeps_its_code_on_its_way_from_a_worker() -> None:
+    back = pickle.loads(pickle.dumps(WrongUsage("some-code", "A sentence.")))
+    assert (type(back), back.code, back.message) == (WrongUsage, "some-code", "A sentence.")

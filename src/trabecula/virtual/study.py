@@ -129,9 +129,16 @@ def write_dicom(volume: Volume, folder: Path, *, seed: int, header: StudyHeader)
             slice_.save_as(partial / f"{slice_.SOPInstanceUID}.dcm", enforce_file_format=True)
         partial.replace(folder)
     except OSError as error:
-        raise WrongUsage("output-unwritable", f"{folder} cannot be written: {error.strerror}.") from error
+        root = _root(error)
+        raise WrongUsage("output-unwritable", f"{folder} cannot be written: {root.strerror}.") from root
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _root(error: OSError) -> OSError:
+    """The system's own error: pydicom raises another of its kind, without number and words, from it."""
+    earlier = error.__cause__ or error.__context__
+    return _root(earlier) if error.errno is None and isinstance(earlier, OSError) else error
 
 
 def _uid(*parts: object) -> str:

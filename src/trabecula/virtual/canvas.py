@@ -117,22 +117,30 @@ class Canvas:
                 np.minimum(near, segment_distance(self.points(box), a, b, ra, rb, flatten), out=near)
         self.paint(whole, distance, hu, shell_mm, shell_hu)
 
-    def paint(self, box: Box, distance: Float32, hu: Float32 | float, shell_mm: float, shell_hu: float) -> None:
+    def paint(
+        self, box: Box, distance: Float32, hu: Float32 | float, shell_mm: Float32 | float, shell_hu: float
+    ) -> None:
         """Paints a shape filled with ``hu`` behind a shell; without a shell, all ``hu``."""
         inside = self.fraction(distance)
-        if shell_mm:
-            core = self.fraction(distance + np.float32(shell_mm))
+        if np.any(shell_mm):
+            core = self.fraction(np.asarray(distance + np.asarray(shell_mm, np.float32)))
             shell = np.where(inside > 0, 1 - core / np.maximum(inside, 1e-6), 0)
             hu = np.asarray(hu + shell * (shell_hu - hu), np.float32)
         self.blend(box, inside, hu)
 
-    def smooth_noise(self, box: Box, rng: np.random.Generator, correlation_mm: float) -> Float32:
-        """A smooth random field of unit deviation over a box; a place has the same value on every grid."""
+    def smooth_noise(
+        self, box: Box, rng: np.random.Generator, correlation_mm: float | tuple[float, float, float]
+    ) -> Float32:
+        """A smooth random field of unit deviation over a box; a place has the same value on every grid.
+
+        ``correlation_mm`` is one for all or along (z, y, x).
+        """
+        correlation = np.broadcast_to(correlation_mm, 3)
         knots = rng.standard_normal((NOISE_PERIOD,) * 3).astype(np.float32)
-        start = [axis[part.start] / correlation_mm for axis, part in zip(self.axes, box, strict=True)]
+        start = [axis[part.start] for axis, part in zip(self.axes, box, strict=True)] / correlation
         shift = np.mod(start + rng.uniform(0, NOISE_PERIOD, 3), NOISE_PERIOD)
         shape = tuple(part.stop - part.start for part in box)
-        step = self.spacing / correlation_mm
+        step = self.spacing / correlation
         return np.asarray(1.5 * ndimage.affine_transform(knots, step, shift, shape, order=1, mode="grid-wrap"))
 
 

@@ -6,7 +6,8 @@ from trabecula.anatomy import Level
 from trabecula.virtual.attenuation import REFERENCE_KVP, bmd_ha_from_qct, trabecular_hu
 from trabecula.virtual.canvas import Canvas
 from trabecula.virtual.lesions import draw_bridges, draw_implants
-from trabecula.virtual.subject import Numbering, Subject, VertebraShape
+from trabecula.virtual.pelvis import draw_pelvis, draw_sacrum
+from trabecula.virtual.subject import Subject, VertebraShape
 from trabecula.virtual.vertebra import VertebraBone, draw_vertebra
 from trabecula.volume import Float64
 
@@ -21,10 +22,11 @@ def draw_skeleton(canvas: Canvas, subject: Subject, rng: np.random.Generator) ->
     compact = CORTICAL_HU * rng.uniform(0.75, 1.1)
     _draw_thorax(canvas, subject, rng, spongy, compact)
     _draw_shoulders(canvas, subject, rng, spongy, compact)
-    _draw_pelvis(canvas, subject, rng, spongy, compact)
+    draw_pelvis(canvas, subject, rng, spongy, compact)
     draw_bridges(canvas, subject)
     for index, vertebra in enumerate(subject.spine):
-        draw_vertebra(canvas, vertebra, VertebraBone.of(subject, vertebra, compact), (subject.seed, index))
+        draw_one = draw_sacrum if vertebra.name == "S1" else draw_vertebra
+        draw_one(canvas, vertebra, VertebraBone.of(subject, vertebra, compact), (subject.seed, index))
     draw_implants(canvas, subject)
 
 
@@ -140,58 +142,3 @@ def _draw_shoulders(canvas: Canvas, s: Subject, rng: np.random.Generator, spongy
         canvas.ellipsoid(joint, (22.5, 22.5, 22.5), spongy * 0.7)
         reach = [side * 60, 40, -330] if s.arms_down else [side * 10, -40, 260]
         canvas.tube(np.linspace(joint, joint + reach, 10), 12, -60, 4.0, compact)
-
-
-def _draw_pelvis(canvas: Canvas, s: Subject, rng: np.random.Generator, spongy: float, compact: float) -> None:
-    """Sacrum below S1, iliac wings as fans of thick rods, hip joints, femora, pubis and ischium."""
-    s1 = s.vertebra(Level.S1)
-    k, shell = s.scale, rng.uniform(0.9, 1.6)
-    base = np.array(s1.centre_lps_mm)
-    left, front, up = s1.axes
-    # The ilium keeps its place where the sacrum has a segment more or less.
-    shift = {Numbering.FOUR_LUMBAR: -12.0, Numbering.LUMBARISED: 12.0}.get(s.numbering, 0.0) * k
-    spine = [base]
-    segments = (27, 25, 23, 20, 17) if s.numbering is Numbering.FOUR_LUMBAR else (27, 23, 20, 17)
-    for index, length in enumerate(segments):
-        bend = np.radians(8 * (index + 1))
-        spine.append(spine[-1] - length * k * (up * np.cos(bend) + front * np.sin(bend) * -0.6))
-    canvas.tube(
-        np.array(spine), np.linspace(17, 8, len(spine)) * k, spongy * 0.75, shell, compact * 0.7, (1.25, 0.8, 1)
-    )
-    for side in (-1, 1):
-        joint = base + side * left * 52 * k + up * (shift - 8) + front * -6
-        wing = [base + side * left * 20 * k + front * 5, joint]
-        canvas.tube(np.array(wing), np.array([14, 13]) * k, spongy * 0.65, shell, compact * 0.7, (1, 1, 1.1))
-        canvas.tube(
-            np.array([spine[2] + side * left * 12, joint - up * 25]), 10 * k, spongy * 0.6, shell, compact * 0.7
-        )
-        hip = base + np.array([side * 88 * k, -38 * k, -92 * k + shift])
-        crest = np.array([[52, 44, 14], [88, 30, 42], [116, -4, 54], [130, -42, 38], [126, -74, 4]])
-        crest = base + [0, 0, shift] + crest * [side * k, k, k]
-        crest[:, 2] += rng.normal(0, 5)
-        roots = np.linspace(joint - up * 12, hip + [side * 6, -12, 24], 5)
-        bend = (rng.uniform(4, 10) * np.array([side, 0, 0])) * k
-        for a, b in zip(_densify(roots, 13), _densify(crest, 13), strict=True):
-            canvas.tube(
-                np.array([a, (a + b) / 2 - bend, b]), np.array([5.0, 3.0, 4.2]) * k, spongy * 0.7, 1.2, compact * 0.8
-            )
-        canvas.tube(_densify(crest, 17), 5.5 * k, spongy * 0.7, 1.4, compact * 0.8)
-        canvas.ellipsoid(hip, (31 * k, 31 * k, 31 * k), compact * 0.55)
-        canvas.ellipsoid(hip, (28 * k, 28 * k, 28 * k), spongy * 0.9 + 30)
-        neck = hip + np.array([side * 42, 8, -30]) * k
-        canvas.tube(np.array([hip, neck]), 17 * k, spongy * 0.6, 2.0, compact)
-        canvas.tube(np.array([neck, neck + np.array([-side * 4, 5, -150])]), 15 * k, -70, 5.0, compact)
-        pubis = np.array([side * 12, hip[1] - 32 * k, hip[2] - 32 * k])
-        sit = hip + np.array([-side * 32, 30, -70]) * k
-        canvas.tube(np.array([hip + [-side * 14, -14, -6], pubis]), 9 * k, spongy * 0.6, 1.5, compact * 0.8)
-        canvas.tube(
-            np.array([hip + [-side * 8, 16, -14], sit, pubis - [0, 0, 22]]), 10 * k, spongy * 0.6, 1.5, compact * 0.8
-        )
-    if s.metal_hip:
-        hip = base + np.array([88 * k, -38 * k, -92 * k + shift])
-        canvas.tube(np.array([hip, hip + [40, 8, -60], hip + [38, 10, -160]]), 9, 3071)
-
-
-def _densify(path: Float64, n: int) -> Float64:
-    at = np.linspace(0, len(path) - 1, n)
-    return np.stack([np.interp(at, np.arange(len(path)), path[:, i]) for i in range(3)], axis=1)

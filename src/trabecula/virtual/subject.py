@@ -103,6 +103,8 @@ class VertebraShape:
     waist: tuple[float, float] = (0.18, 0.11)
     concavity_mm: float = 1.2
     rounding_mm: float = 2.0
+    back_power: float = 3.0  # how square the back half is; the front has 2.2
+    hollow_mm: float = 2.5  # of the back wall
     cortex_mm: float = 0.4
     bmd_k2hpo4: float = 120.0
     ala_mm: tuple[float, float] = (0.0, 0.0)  # radius of the mass that joins it to the sacrum, right and left
@@ -251,6 +253,8 @@ def _sample_spine(
         "concavity_mm": float(rng.uniform(0.4, 2.2)),
         "rounding_mm": float(rng.uniform(1.3, 3.2)),
         "cortex_mm": float(np.clip(rng.lognormal(np.log(0.38), 0.35), 0.2, 0.9)),
+        "back_power": float(rng.uniform(2.5, 3.8)),
+        "hollow_mm": float(rng.uniform(1.2, 3.8)),
     }
     common = rng.normal(1, 0.03, 4)
     drawn: dict[str, tuple[VertebraShape, Float64]] = {}

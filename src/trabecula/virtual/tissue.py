@@ -166,37 +166,57 @@ def _draw_viscera(
         pelvis_hu = 10 + (iodine * rng.uniform(0, 700) if s.phase == "delayed" else 0)
         canvas.ellipsoid(at - [side * 12, 4, 0], (9 * k, 8 * k, 22 * k), pelvis_hu)
     oral = rng.random() < 0.1
-    for _ in range(18):
-        at = np.array([rng.uniform(-95, 95) * k, middle - rng.uniform(5, 75) * k, rng.uniform(-190, 40) * k])
-        radii = tuple(rng.uniform(10, 24, 3) * k)
-        canvas.ellipsoid(at, radii, 35 + lifted.other)
-        content = rng.choice([-900.0, 15.0, 20.0]) if not oral else iodine * rng.uniform(120, 500)
-        canvas.ellipsoid(at, tuple(r * 0.85 for r in radii), content)
+    for _ in range(16):  # loops of bowel, some with gas
+        start = np.array([rng.uniform(-95, 95) * k, middle - rng.uniform(0, 75) * k, rng.uniform(-190, 40) * k])
+        path = start + np.cumsum(rng.normal(0, (14, 9, 12), (int(rng.integers(2, 7)), 3)), axis=0) * k
+        radius = rng.uniform(9, 20) * k
+        canvas.tube(path, radius, 35 + lifted.other)
+        content = rng.choice([-900.0, 15.0, 25.0], p=[0.3, 0.4, 0.3]) if not oral else iodine * rng.uniform(120, 500)
+        canvas.tube(path, radius - 2.5, content)
+        for _ in range(int(rng.integers(0, 5))):  # gas in what is digested
+            canvas.ellipsoid(path[0] + rng.normal(0, 0.4 * radius, 3), tuple(rng.uniform(1.5, 4, 3)), -600)
     canvas.ellipsoid(near("S1", 0, -60, -70), (42 * k, 36 * k, 38 * k), rng.normal(8, 5))
 
 
 def _draw_back(
     canvas: Canvas, s: Subject, by_name: dict[str, Float64], muscle: float, rng: np.random.Generator
 ) -> None:
-    """Erector spinae and psoas, following the spine."""
+    """The muscles about the spine and the pelvis, which leave little fat between themselves and the bone."""
     levels = [v.name for v in s.spine[6:]]
-    k = s.scale
+    n, k, bulk = len(levels), s.scale, rng.uniform(0.85, 1.1)
+    half = {name: max(v.width_mm) / 2 for name, v in s.by_name.items()}
+
+    def along(x: float, y: float, radius: tuple[float, ...], flatten: tuple[float, float, float]) -> None:
+        path = np.array([by_name[name] + [side * x * k, y * k, 0] for name in levels])
+        sizes = np.interp(np.arange(n), [0, 8, n - 3, n - 1], radius) * k * bulk
+        canvas.tube(path, sizes, muscle + rng.normal(0, 4), flatten=flatten)
+
     for side in (-1, 1):
-        path = np.array([by_name[n] + [side * 27 * k, 44 * k, 0] for n in levels])
-        radius = np.interp(np.arange(len(levels)), [0, 8, len(levels) - 3, len(levels) - 1], [10, 16, 22, 15]) * k
-        canvas.tube(path, radius, muscle, flatten=(1.25, 1, 1))
-        psoas = np.array(
-            [
-                by_name[n] + [side * w * k, -d, 0]
-                for n, w, d in (("T12", 26, 0), ("L2", 35, 2), ("L4", 45, 8), ("S1", 62, 42))
-            ]
-        )
-        canvas.tube(psoas, np.array([5, 12, 19, 17]) * k * rng.uniform(0.7, 1.15), muscle + 4)
-        canvas.tube(
-            np.array([by_name[n] + [side * 60 * k, 22, 0] for n in ("L1", "L4")]), 11 * k, muscle, flatten=(1.5, 0.8, 1)
-        )
-        crus = np.array([by_name[n] + [side * 14, -24 * k, 0] for n in ("T11", "L2")])
+        along(18, 24, (8, 11, 14, 10), (1.1, 1, 1))  # rotators, between the processes
+        along(13, 42, (10, 13, 15, 15), (1, 1.2, 1))  # multifidus
+        along(36, 43, (10, 17, 20, 12), (1.2, 0.95, 1))  # erector spinae
+        thick = np.array([5, 9, 14, 17, 18.5, 18]) * k * rng.uniform(0.75, 1.1)
+        names = ("T12", "L1", "L2", "L3", "L4", "L5")
+        psoas = [
+            by_name[name] + [side * (half[name] + out * r), y * k, 0]
+            for name, r, out, y in zip(names, thick, (0.3, 0.5, 0.6, 0.65, 0.75, 1.0), (4, 4, 3, 1, -3, -12), strict=True)
+        ]
+        ends = [by_name["S1"] + np.array(off) * k for off in ([side * 62, -36, 0], [side * 84, -58, -70])]
+        canvas.tube(np.array([*psoas, *ends]), np.array([*thick, 16 * k, 13 * k]), muscle + 4, flatten=(0.95, 1.15, 1))
+        loin = np.array([by_name[name] + [side * x * k, 20 * k, 0] for name, x in (("T12", 45), ("L2", 58), ("L4", 68))])
+        canvas.tube(loin, 10 * k, muscle, flatten=(1.5, 0.85, 1))
+        crus = np.array([by_name[name] + [side * 14, -24 * k, 0] for name in ("T11", "L2")])
         canvas.tube(crus, 4.5, muscle)
+        hip = by_name["S1"]
+        iliacus = hip + np.array([[side * 84, 10, 25], [side * 90, -25, -10], [side * 84, -50, -70]]) * k
+        canvas.tube(iliacus, 13 * k, muscle, flatten=(0.9, 1.2, 1))
+        canvas.ellipsoid(hip + np.array([side * 108, 30, -25]) * k, (30 * k, 62 * k, 62 * k), muscle)
+        canvas.ellipsoid(hip + np.array([side * 70, 75, -55]) * k, (60 * k, 26 * k, 70 * k), muscle)
+    # Muscle turns to fat with the years, most beside the spinous processes.
+    for _ in range(int(rng.poisson(np.interp(s.age_years, (30, 85), (4, 45))))):
+        name = str(rng.choice(levels[2:]))
+        at = by_name[name] + np.array([rng.uniform(-45, 45), rng.uniform(28, 58), rng.uniform(-15, 15)]) * k
+        canvas.ellipsoid(at, tuple(rng.uniform((1.5, 1.5, 6), (5, 4, 20)) * k), rng.uniform(-90, -20))
 
 
 def _draw_vessels(

@@ -30,39 +30,49 @@ class VertebraBone:
 
 
 def draw_vertebra(canvas: Canvas, v: VertebraShape, bone: VertebraBone, seed: tuple[int, int]) -> None:
-    """Draws a vertebra with its findings. What ``seed``, the person's and its place in the spine, says it is, it is
-    on every grid."""
+    """Draws a vertebra with its findings.
+
+    ``seed`` is the person's and its place in the spine: what they say it is, it is on every grid.
+    """
     rng = np.random.default_rng([seed[0], 4, seed[1]])
     parts = _posterior_parts(v, rng)
-    back = _frame(
-        canvas,
-        v,
-        (-v.transverse_span_mm / 2 - 9, -v.depth_mean_mm / 2 - v.spinous_mm - 8, -v.height_mm - 8),
-        (v.transverse_span_mm / 2 + 9, -v.depth_mean_mm / 2 + (20 if any(v.ala_mm) else 6), v.height_mm / 2 + 14),
-    )
-    if back is not None:
-        box, local = back
-        distance = segment_distance(local, *parts[0])
-        for part in parts[1:]:
-            distance = smooth_min(distance, segment_distance(local, *part), 2.5)
-        distance = np.maximum(distance, -_canal(local, v))
-        # A stream of its own: whether the arch is in view must not change the body.
-        distance += 0.5 * canvas.smooth_noise(box, rng.spawn(1)[0], 14)
-        canvas.paint(box, distance, bone.spongy + 80, 1.0 + v.cortex_mm, bone.compact)
-        canvas.whole[box][distance < 0] = v.verse_id
     reach = 14 + v.findings.osteophyte_mm
-    width, depth = max(v.width_mm) / 2, max(v.depth_mm) / 2
-    front = _frame(
+    width = max(v.transverse_span_mm / 2 + 9, max(v.width_mm) / 2 + reach)
+    frame = local_frame(
         canvas,
         v,
-        (-width - reach, -depth - 3, -v.height_mm / 2 - 14),
-        (width + reach, depth + reach, v.height_mm / 2 + 14),
+        (-width, -v.depth_mean_mm / 2 - v.spinous_mm - 8, -v.height_mm - 8),
+        (width, max(v.depth_mm) / 2 + reach, v.height_mm / 2 + 14),
     )
-    if front is not None:
-        _draw_body(canvas, v, bone, front, parts[:2], rng, seed)
+    if frame is None:
+        return
+    box, local = frame
+    body = draw_body(canvas, v, bone, box, local, rng, seed)
+    solid = union(local, parts.facets)
+    arch = smooth_min(union(local, parts.arch), solid, 2.0) + 0.5 * canvas.smooth_noise(box, rng, 14)
+    whole = smooth_min(body.distance, arch, 3.0)
+    whole = np.maximum(whole, -canal_distance(local, v))
+    for lip in lesions.osteophytes(v, lesions.stream(seed, "osteophyte")):
+        whole = smooth_min(whole, segment_distance(local, *lip), 2.0)
+    # Behind the body bone is denser and its cortex thicker; joints are solid.
+    behind = np.clip(body.distance / 4, 0, 1)
+    spongy = bone.spongy + 60 + np.float32(rng.uniform(200, 500)) * np.clip(0.5 - solid / 2, 0, 1)
+    hu = body.hu + behind * (spongy - body.hu)
+    shell_mm = v.cortex_mm + np.float32(rng.uniform(0.4, 0.9)) * behind
+    canvas.paint(box, whole, np.asarray(hu, np.float32), np.asarray(shell_mm, np.float32), bone.compact)
+    canvas.whole[box][whole < 0] = v.verse_id
+    body.label(canvas, v, box)
 
 
-def _frame(
+def union(local: Local, capsules: list[Capsule]) -> Float32:
+    """Signed distance to capsules that run into one another."""
+    distance = segment_distance(local, *capsules[0])
+    for capsule in capsules[1:]:
+        distance = smooth_min(distance, segment_distance(local, *capsule), 2.5)
+    return distance
+
+
+def local_frame(
     canvas: Canvas, v: VertebraShape, low: tuple[float, ...], high: tuple[float, ...]
 ) -> tuple[Box, Local] | None:
     """The voxels between two corners of a vertebra's own frame (left, anterior, up; mm from the body's centre)."""
@@ -72,31 +82,44 @@ def _frame(
     return None if box is None else (box, to_local(canvas.points(box), v.centre_lps_mm, v.axes))
 
 
-def _draw_body(
+@dataclass(frozen=True)
+class Body:
+    """A vertebral body on a box: what truth is cut from, and the HU within."""
+
+    distance: Float32
+    depth: Float32
+    end: Float32
+    hu: Float32
+
+    def label(self, canvas: Canvas, v: VertebraShape, box: Box) -> None:
+        """Writes the body and its distances as truth."""
+        mine = self.distance < 0
+        canvas.body[box][mine] = v.verse_id
+        canvas.depth_mm[box][mine] = -self.depth[mine]
+        canvas.end_mm[box][mine] = -self.end[mine]
+
+
+def draw_body(
     canvas: Canvas,
     v: VertebraShape,
     bone: VertebraBone,
-    frame: tuple[Box, Local],
-    pedicles: list[Capsule],
+    box: Box,
+    local: Local,
     rng: np.random.Generator,
     seed: tuple[int, int],
-) -> None:
-    box, local = frame
+) -> Body:
+    """The body of a vertebra with the findings in it, not yet painted."""
     side, end, relative_z = _body_distances(v, local, lesions.stream(seed, "fracture"))
     warp = np.float32(rng.uniform(0.3, 0.9)) * canvas.smooth_noise(box, rng, 14)
-    side, end = side + warp, end + 0.6 * warp
+    depth = np.maximum(side + warp, -canal_distance(local, v))
+    end = end + 0.6 * warp
     pit = lesions.schmorl_distance(v, local, lesions.stream(seed, "schmorl"))
     if pit is not None:
         end = np.maximum(end, -pit)
-    body = smooth_max(side, end, v.rounding_mm)
-    whole = body
-    for pedicle in pedicles:
-        whole = smooth_min(whole, segment_distance(local, *pedicle), 2.0)
-    whole = np.maximum(whole, -_canal(local, v))
-    for lip in lesions.osteophytes(v, lesions.stream(seed, "osteophyte")):
-        whole = smooth_min(whole, segment_distance(local, *lip), 2.0)
+    body = smooth_max(depth, end, v.rounding_mm)
 
-    factor = 1 + 0.14 * canvas.smooth_noise(box, rng, 3.0) + 0.06 * canvas.smooth_noise(box, rng, 9.0)
+    # Struts stand upright: what is seen is finer across the body than along it.
+    factor = 1 + 0.14 * canvas.smooth_noise(box, rng, (4.0, 2.4, 2.4)) + 0.06 * canvas.smooth_noise(box, rng, 9.0)
     factor *= 1 + 0.22 * np.clip(np.abs(relative_z), 0, 1) ** 3
     x, y, z = local
     # Where the basivertebral vein leaves, behind and in the middle, there is less bone.
@@ -105,14 +128,7 @@ def _draw_body(
     factor *= 1 - rng.uniform(0.2, 0.6) * np.clip(1.5 - cleft, 0, 1)
     factor *= lesions.fracture_density(v, lesions.stream(seed, "fracture-density"))
     interior = np.float32(bone.spongy - bone.mineral) + np.float32(bone.mineral) * factor.astype(np.float32)
-    interior = lesions.inside(v, local, interior, end, pit, seed)
-    canvas.paint(box, whole, interior, v.cortex_mm, bone.compact)
-    canvas.whole[box][whole < 0] = v.verse_id
-
-    mine = body < 0
-    canvas.body[box][mine] = v.verse_id
-    canvas.depth_mm[box][mine] = -np.maximum(side, -_canal(local, v))[mine]
-    canvas.end_mm[box][mine] = -end[mine]
+    return Body(body, depth, end, lesions.inside(v, local, interior, end, pit, seed))
 
 
 def _body_distances(v: VertebraShape, local: Local, rng: np.random.Generator) -> tuple[Float32, Float32, Float32]:
@@ -125,10 +141,12 @@ def _body_distances(v: VertebraShape, local: Local, rng: np.random.Generator) ->
     u = (t + 1) / 2
     a = 0.5 * (v.width_mm[1] + (v.width_mm[0] - v.width_mm[1]) * u) * (1 - v.waist[0] * waist)
     b = 0.5 * (v.depth_mm[1] + (v.depth_mm[0] - v.depth_mm[1]) * u) * (1 - v.waist[1] * waist)
-    xa, ya = np.abs(x / a), np.abs(y / b)
-    pa, pb = xa**1.2, ya**1.2  # superellipse of exponent 2.2, distance to first order
-    norm = np.maximum(xa * pa + ya * pb, 1e-4) ** (1 / 2.2)
-    slope = np.maximum(norm, 0.2) ** -1.2 * np.sqrt((pa / a) ** 2 + (pb / b) ** 2)
+    # A superellipse, round in front and squarer behind; distance to first order.
+    n = np.where(y > 0, np.float32(2.2), np.float32(v.back_power))
+    xa, ya = np.maximum(np.abs(x / a), 1e-4), np.maximum(np.abs(y / b), 1e-4)
+    pa, pb = xa ** (n - 1), ya ** (n - 1)
+    norm = np.maximum(xa * pa + ya * pb, 1e-4) ** (1 / n)
+    slope = np.maximum(norm, 0.2) ** (1 - n) * np.sqrt((pa / a) ** 2 + (pb / b) ** 2)
     side = np.where(norm > 0.3, (norm - 1) / np.maximum(slope, 1e-3), -(1 - norm) * np.minimum(a, b))
     dish = np.maximum(1 - (x / (0.8 * a)) ** 2 - ((y + 2) / (0.8 * b)) ** 2, 0)
     upper = z - height / 2 + v.concavity_mm * dish
@@ -148,44 +166,56 @@ def _body_distances(v: VertebraShape, local: Local, rng: np.random.Generator) ->
     return side.astype(np.float32), end.astype(np.float32), t.astype(np.float32)
 
 
-def _canal(local: Local, v: VertebraShape) -> Float32:
-    """Signed distance to the vertebral canal, a cylinder along the body's axis."""
+def canal_distance(local: Local, v: VertebraShape) -> Float32:
+    """Signed distance to the vertebral canal, a cylinder along the body's axis that hollows its back wall a little."""
     a, b = v.canal_mm[0] / 2, v.canal_mm[1] / 2
-    y = local[1] + v.depth_mean_mm / 2 + b - 1.5
+    y = local[1] + v.depth_mean_mm / 2 + b - v.hollow_mm
     norm = np.sqrt((local[0] / a) ** 2 + (y / b) ** 2)
     return np.asarray((norm - 1) * min(a, b), np.float32)
 
 
-def _posterior_parts(v: VertebraShape, rng: np.random.Generator) -> list[Capsule]:
-    """Capsules (from, to, radii, stretch) in the vertebra's frame: pedicles first, then arch and processes."""
+@dataclass(frozen=True)
+class Posterior:
+    """The capsules of everything behind a body, in its frame."""
+
+    arch: list[Capsule]  # pedicles, laminae, processes
+    facets: list[Capsule]
+
+
+def _posterior_parts(v: VertebraShape, rng: np.random.Generator) -> Posterior:
     back = -v.depth_mean_mm / 2
-    arch = back - v.canal_mm[1]
+    wide, deep = v.canal_mm
+    arch_y = back - deep + v.hollow_mm
     h, pw = v.height_mm, v.pedicle_mm[0] / 2
     tall = v.pedicle_mm[1] / v.pedicle_mm[0]
     lumbar = v.name.startswith("L")
-    lateral = v.canal_mm[0] / 2 + pw * 0.9
+    lateral = wide / 2 + 0.9 * pw
     one = (1.0, 1.0, 1.0)
-    drop = rng.uniform(5, 9) if lumbar else float(np.interp(int(v.name[1:]), (1, 6, 12), (14, 26, 10)))
-    parts = []
+    drop = rng.uniform(3, 8) if lumbar else float(np.interp(int(v.name[1:]), (1, 6, 12), (14, 26, 10)))
+    tip, hang, rise = rng.uniform(2.4, 3.8), rng.uniform(-0.14, 0.03), rng.uniform(0.1, 0.3)
+    blade = rng.uniform(2.2, 2.9) if lumbar else 1.6
+    parts, facets = [], []
     for s in (-1, 1):
-        root = np.array([s * lateral, back + 5, 0.16 * h])
-        end = np.array([s * lateral * 1.04, back - 0.5 * v.canal_mm[1], 0.14 * h])
-        parts.append((root, end, pw, pw, (1.0, 1.0, tall)))
-    tip, hang = rng.uniform(2.4, 3.8), rng.uniform(-0.14, 0.03)
-    for s in (-1, 1):
-        joint = np.array([s * (lateral + 1), back - 0.62 * v.canal_mm[1], 0.2 * h])
-        parts.append((joint, np.array([s * 2.0, arch - 4.5, (-0.12 + hang) * h]), 4.2, 3.9, (1.0, 0.8, 1.9)))
-        parts.append((joint, joint + [s * 2.5, -1.5, 0.42 * h], 5.0, 4.8, one))
-        low = np.array([s * lateral * 0.8, arch - 1.0, (-0.15 + hang) * h])
-        parts.append((low, low + [s * 1.0, -0.5, -0.35 * h], 5.6, 5.4, one))
+        root = np.array([s * lateral, back + 6, 0.18 * h])
+        parts.append((root, np.array([s * lateral, back - 0.55 * deep, 0.15 * h]), pw, 0.95 * pw, (1.0, 1.0, tall)))
+        # The lamina goes from the pedicle round the canal to the root of the spinous process.
+        bend = np.array([s * 0.72 * (wide / 2 + 3.5), arch_y + 0.12 * deep, (0.02 + hang) * h])
+        pars = np.array([s * (wide / 2 + 3), back - 0.6 * deep, 0.12 * h])
+        parts.append((pars, bend, 4.6, 4.0, (1.0, 0.9, 1.8)))
+        parts.append((bend, np.array([0, arch_y - 3.5, (-0.14 + hang) * h]), 4.0, 3.8, (1.0, 0.9, 1.9)))
+        up = np.array([s * (lateral + 1.5), back - 0.75 * deep, 0.25 * h])
+        facets.append((up, up + [s * 1.5, -1.5, 0.36 * h], 4.8, 4.4, (0.9, 1.0, 1.0)))
+        low = np.array([s * 0.85 * lateral, arch_y - 0.5, (-0.2 + hang) * h])
+        facets.append((low, low + [s * 0.5, -0.5, -0.34 * h], 4.8, 4.6, one))
         span = v.transverse_span_mm / 2
-        lean = -1.0 if lumbar else -9.0
-        end = np.array([s * (span - tip), arch + lean, rng.uniform(0.1, 0.3) * h if lumbar else 0.25 * h])
-        parts.append((joint, end, 4.0, tip, (1.0, 0.8, 1.25 if lumbar else 1.0)))
+        start = np.array([s * (lateral + 1), back - 0.55 * deep, 0.16 * h])
+        end = np.array([s * (span - tip), arch_y + (1.0 if lumbar else -9.0), (rise if lumbar else 0.25) * h])
+        parts.append((start, end, 4.4, tip, (1.0, 0.8, 1.3 if lumbar else 1.0)))
         mass = v.ala_mm[s > 0]
         if mass:  # down to the ala of the sacrum
             root = np.array([s * (lateral + 4), back + 3, 0.0])
             parts.append((root, np.array([s * (span - 0.8 * mass), back + 4, -0.45 * h]), 0.8 * mass, mass, one))
     spine_end = np.array([0, back - v.spinous_mm + 4, -0.15 * h - drop])
-    parts.append((np.array([0, arch - 4.0, -0.08 * h]), spine_end, 3.4, 4.2, (0.9, 1.0, 2.5 if lumbar else 1.5)))
-    return parts
+    thick = (3.6, 4.4) if lumbar else (3.0, 3.4)
+    parts.append((np.array([0, arch_y - 3.5, -0.12 * h]), spine_end, *thick, (0.9, 1.0, blade)))
+    return Posterior(parts, facets)

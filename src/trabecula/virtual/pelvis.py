@@ -1,0 +1,136 @@
+"""Draws the pelvis: the sacrum round the body of S1, iliac wings, hip joints, femora, pubis and ischium."""
+
+import numpy as np
+
+from trabecula.anatomy import Level
+from trabecula.virtual.canvas import Canvas, Local, segment_distance, smooth_max, smooth_min
+from trabecula.virtual.lesions import METAL_HU
+from trabecula.virtual.subject import Numbering, Subject, VertebraShape
+from trabecula.virtual.vertebra import VertebraBone, canal_distance, draw_body, local_frame
+from trabecula.volume import Float32, Float64
+
+SACRUM_MM = 118.0
+"""From the upper end plate of S1 to the coccyx of a man of average size, along the bone."""
+
+
+def draw_sacrum(canvas: Canvas, v: VertebraShape, bone: VertebraBone, seed: tuple[int, int]) -> None:
+    """The sacrum, of which the body of S1 is a part without a wall of its own; only that body is labelled."""
+    rng = np.random.default_rng([seed[0], 4, seed[1]])
+    k = v.height_mm / 29
+    frame = local_frame(canvas, v, (-68 * k, -58 * k, -SACRUM_MM * k), (68 * k, 36 * k, 26 * k))
+    if frame is None:
+        return
+    box, local = frame
+    body = draw_body(canvas, v, bone, box, local, rng, seed)
+    wings = _wings(local, v, k, rng) + 0.6 * canvas.smooth_noise(box, rng, 12)
+    whole = smooth_min(body.distance, wings, 5.0)
+    whole = np.maximum(whole, -np.maximum(canal_distance(local, v), local[2] + 45 * k))
+    for side in (-1, 1):
+        joint = np.array([side * 0.5 * v.canal_mm[0] + side * 5, -v.depth_mean_mm / 2 - 0.7 * v.canal_mm[1], 8 * k])
+        whole = smooth_min(whole, segment_distance(local, joint, joint + [side * 2, -2, 14 * k], 6.0, 4.5), 3.0)
+        for index, z in enumerate((-19, -42, -62, -79)):  # the holes that the nerves leave by
+            x = side * (17.5 - 2.0 * index) * k
+            ends, radius = np.array([[x, -70, z * k], [x, 50, z * k]]), (5.5 - index) * k
+            hole = segment_distance(local, ends[0], ends[1], radius, radius)
+            whole = smooth_max(whole, -hole, 1.5)
+    behind = np.clip(body.distance / 4, 0, 1)
+    hu = body.hu + behind * (0.75 * bone.spongy - body.hu)
+    shell_mm = v.cortex_mm + np.float32(0.6) * behind
+    canvas.paint(box, whole, np.asarray(hu, np.float32), np.asarray(shell_mm, np.float32), 0.8 * bone.compact)
+    canvas.whole[box][whole < 0] = v.verse_id
+    body.label(canvas, v, box)
+
+
+def _wings(local: Local, v: VertebraShape, k: float, rng: np.random.Generator) -> Float32:
+    """Signed distance to a curved triangular plate, hollow in front, as wide as the alae on top."""
+    x, y, z = local
+    down = -z / (SACRUM_MM * k)
+    hollow = rng.uniform(10, 20) * k
+    middle = -hollow * np.sin(np.pi * np.clip(down, 0, 1)) - 3 * k
+    half = np.interp(down, (-0.2, 0.0, 0.25, 0.5, 0.8, 1.0), (40, 55, 53, 42, 22, 9)).astype(np.float32) * np.float32(k)
+    thick = np.interp(down, (-0.2, 0.0, 0.3, 0.7, 1.0), (11, 15, 13, 9, 4)).astype(np.float32) * np.float32(k)
+    # The alae lie further back than the body and slope down to the sides.
+    back = 0.12 * np.abs(x)
+    top = z - np.float32(v.height_mm / 2 - 2) + 0.16 * np.abs(x)
+    plate = smooth_max(np.abs(x) - half, np.abs(y - middle + back + 2) - thick, 8.0)
+    return smooth_max(smooth_max(plate, np.asarray(top, np.float32), 5.0), -z - np.float32((SACRUM_MM - 4) * k), 3.0)
+
+
+# The iliac wing from its back end to its front (0 to 1), mm from the body of S1 in a man: distance from the midline
+# at that height, its gain with each mm upward, upper and lower edge, thickness.
+_ALONG = (0.0, 0.25, 0.5, 0.75, 1.0)
+_ASIDE = (48, 66, 90, 110, 122)
+_FLARE = (0.05, 0.2, 0.42, 0.5, 0.35)
+_UPPER = (-28, 28, 53, 40, -6)
+_LOWER = (-48, -52, -80, -92, -58)
+_THICK = (15, 15, 7, 6.5, 11)
+_BACK_Y, _FRONT_Y = 78.0, -66.0
+
+
+def draw_pelvis(canvas: Canvas, s: Subject, rng: np.random.Generator, spongy: float, compact: float) -> None:
+    """Everything of the pelvis but the sacrum."""
+    k = s.scale
+    # The ilium keeps its place where the sacrum has a segment more or less.
+    shift = {Numbering.FOUR_LUMBAR: -12.0, Numbering.LUMBARISED: 12.0}.get(s.numbering, 0.0) * k
+    base = np.array(s.vertebra(Level.S1).centre_lps_mm) + [0, 0, shift]
+    shape = rng.normal(1, 0.04, 3), rng.normal(0, 4, 5), rng.normal(1, 0.12, 5)
+    for side in (-1, 1):
+        _draw_wing(canvas, base, side, k, shape, (spongy * 0.75, compact * 0.8), rng)
+        _draw_hip(canvas, base + np.array([side * 88 * k, -38 * k, -92 * k]), side, k, spongy, compact)
+    if s.metal_hip:
+        hip = base + np.array([88 * k, -38 * k, -92 * k])
+        canvas.tube(np.array([hip, hip + [40, 8, -60], hip + [38, 10, -160]]), 9, METAL_HU)
+
+
+def _draw_wing(
+    canvas: Canvas,
+    base: Float64,
+    side: int,
+    k: float,
+    shape: tuple[Float64, Float64, Float64],
+    hu: tuple[float, float],
+    rng: np.random.Generator,
+) -> None:
+    """A curved plate as a sheet of x over (y, z); ``shape`` are factors of its place, offsets of its upper edge and
+    factors of its thickness at the knots."""
+    low = base + np.array([min(side * 30, side * 160), _FRONT_Y - 12, -112]) * k
+    high = base + np.array([max(side * 30, side * 160), _BACK_Y + 12, 72]) * k
+    box = canvas.box(low, high)
+    noise = rng.spawn(1)[0]
+    if box is None:
+        return
+    x, y, z = canvas.points(box)
+    x, y, z = side * (x - np.float32(base[0])) / k, (y - np.float32(base[1])) / k, (z - np.float32(base[2])) / k
+    along = (_BACK_Y - y) / (_BACK_Y - _FRONT_Y)
+    place, crest, thickness = shape
+
+    def at(knots: tuple[float, ...] | Float64) -> Float32:
+        return np.asarray(np.interp(along, _ALONG, knots), np.float32)
+
+    flare = at(np.array(_FLARE) * place[1])
+    middle = at(np.array(_ASIDE) * place[0]) + flare * z
+    steep = np.gradient(at(np.array(_ASIDE)).ravel(), axis=0) / np.gradient(y.ravel()) if y.size > 1 else np.zeros(1)
+    cosine = 1 / np.sqrt(1 + steep.reshape(y.shape) ** 2 + flare**2)
+    upper, lower = at(np.array(_UPPER) + crest), at(_LOWER)
+    thick = at(np.array(_THICK) * thickness)
+    rim = 5 * np.clip(1 - (upper - z) / 14, 0, 1) + 9 * np.clip((-z - 45) / 30, 0, 1) * (along > 0.4)
+    sheet = np.abs(x - middle) * cosine - (thick + rim) / 2
+    ends = np.maximum(_FRONT_Y - y, y - _BACK_Y)
+    edge = np.maximum(np.maximum(z - upper, lower - z) * 0.8, ends)
+    distance = k * smooth_max(np.asarray(sheet, np.float32), np.asarray(edge + 0 * sheet, np.float32), 5.0)
+    distance = distance + 0.7 * canvas.smooth_noise(box, noise, 15)
+    canvas.paint(box, np.asarray(distance, np.float32), hu[0], 1.2, hu[1])
+
+
+def _draw_hip(canvas: Canvas, hip: Float64, side: int, k: float, spongy: float, compact: float) -> None:
+    canvas.ellipsoid(hip, (31 * k, 31 * k, 31 * k), compact * 0.55)
+    canvas.ellipsoid(hip, (28 * k, 28 * k, 28 * k), spongy * 0.9 + 30)
+    neck = hip + np.array([side * 42, 8, -30]) * k
+    canvas.tube(np.array([hip, neck]), 17 * k, spongy * 0.6, 2.0, compact)
+    canvas.tube(np.array([neck, neck + np.array([-side * 4, 5, -150])]), 15 * k, -70, 5.0, compact)
+    pubis = hip + np.array([-side * 76, -32, -32]) * k
+    sit = hip + np.array([-side * 32, 30, -70]) * k
+    canvas.tube(np.array([hip + [-side * 14, -14, -6], pubis]), 9 * k, spongy * 0.6, 1.5, compact * 0.8)
+    canvas.tube(
+        np.array([hip + [-side * 8, 16, -14], sit, pubis - [0, 0, 22]]), 10 * k, spongy * 0.6, 1.5, compact * 0.8
+    )

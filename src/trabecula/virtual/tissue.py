@@ -199,11 +199,14 @@ def _draw_back(
         names = ("T12", "L1", "L2", "L3", "L4", "L5")
         psoas = [
             by_name[name] + [side * (half[name] + out * r), y * k, 0]
-            for name, r, out, y in zip(names, thick, (0.3, 0.5, 0.6, 0.65, 0.75, 1.0), (4, 4, 3, 1, -3, -12), strict=True)
+            for name, r, out, y in zip(
+                names, thick, (0.3, 0.5, 0.6, 0.65, 0.75, 1.0), (4, 4, 3, 1, -3, -12), strict=True
+            )
         ]
         ends = [by_name["S1"] + np.array(off) * k for off in ([side * 62, -36, 0], [side * 84, -58, -70])]
         canvas.tube(np.array([*psoas, *ends]), np.array([*thick, 16 * k, 13 * k]), muscle + 4, flatten=(0.95, 1.15, 1))
-        loin = np.array([by_name[name] + [side * x * k, 20 * k, 0] for name, x in (("T12", 45), ("L2", 58), ("L4", 68))])
+        flank = (("T12", 45), ("L2", 58), ("L4", 68))
+        loin = np.array([by_name[name] + [side * x * k, 20 * k, 0] for name, x in flank])
         canvas.tube(loin, 10 * k, muscle, flatten=(1.5, 0.85, 1))
         crus = np.array([by_name[name] + [side * 14, -24 * k, 0] for name in ("T11", "L2")])
         canvas.tube(crus, 4.5, muscle)

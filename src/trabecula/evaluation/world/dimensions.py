@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from trabecula.anatomy import Level
-from trabecula.virtual.cohort import Drawn
+from trabecula.virtual.drawn import Drawn
 from trabecula.volume import Float64, Volume
 
 if TYPE_CHECKING:
@@ -190,8 +190,8 @@ def _plate(points: Float64, up: Float64, voxel_mm: float) -> EndPlate:
     for _ in range(4):
         front, left = _front_left(up)
         x, y, z = ((points - centre) @ axis for axis in (left, front, up))
-        column = np.stack([np.rint(x / 1.5), np.rint(y / 1.5)])
-        _, which = np.unique(column, axis=1, return_inverse=True)
+        column = np.rint(x / 1.5) * 1000 + np.rint(y / 1.5)
+        _, which = np.unique(column, return_inverse=True)
         tops = np.full(which.max() + 1, -np.inf)
         np.maximum.at(tops, which.ravel(), z)
         number = np.bincount(which.ravel())

@@ -12,10 +12,11 @@ from scipy import ndimage
 
 from trabecula.anatomy import Level
 from trabecula.virtual.attenuation import yellow_shift_hu
-from trabecula.virtual.cohort import Drawn, draw, torso_grid, vertebra_grid
+from trabecula.virtual.cohort import draw, torso_grid
+from trabecula.virtual.drawn import Drawn
 from trabecula.virtual.findings import NOTHING, Rates
 from trabecula.virtual.subject import Subject, sample_subject
-from trabecula.volume import Float64, Volume
+from trabecula.volume import Float64, Grid, Volume
 
 YELLOW_HU = {80: -73.0, 100: -60.0, 120: -52.0, 140: -47.0}
 RED_HU = {80: 2.0, 100: 7.0, 120: 10.0, 140: 12.0}
@@ -101,7 +102,7 @@ def measure(seeds: range, levels: tuple[Level, ...] = LEVELS) -> list[BodyHu]:
             z = vertebra.centre_lps_mm[2]
             slice_ = draw(subject, torso_grid(subject, (z - 1, z + 1), 2.0)).volume
             path = water_path_mm(slice_)
-            grid = vertebra_grid(subject, level)
+            grid = Grid.axial(vertebra.centre_lps_mm, (40, 48, 64), (1.0, 1.0, 1.0))
             for kvp in YELLOW_HU:
                 drawn = draw(subject, grid, kvp)
                 hu = float(drawn.volume.hu[middle_of(drawn, level)].mean(dtype=float))

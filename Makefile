@@ -5,6 +5,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 CT ?= out/demo/ct
 RUNS ?= 3
+RECIPE ?= house
 VIEWER := src/trabecula/serving/web/static/vendor/niivue.js
 
 .DEFAULT_GOAL := help
@@ -57,8 +58,8 @@ format: .venv/.dev ## Put the source in the house style, write docs/reasons.md a
 	$(BIN)/ruff format .
 	$(BIN)/python tools/reasons.py
 
-train: .venv/.dev ## Simulate the cohort, train the networks of niu2023, export them
-	bash runs/niu2023/train.sh
+train: .venv/.dev ## Simulate a cohort, train a recipe's networks, export them: make train RECIPE=niu2023
+	bash runs/$(RECIPE)/train.sh
 
 bench: .venv/.core ## Seconds and peak memory for one CT: make bench CT=folder RUNS=3
 	$(BIN)/python benchmarks/screen.py $(CT) --runs $(RUNS)

@@ -12,6 +12,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from trabecula.anatomy import LEVELS
+from trabecula.calibration import to_reference_voltage
 from trabecula.flow.measure import DensitySettings, masked_crop
 from trabecula.training.data import CROP_SPACING_MM
 from trabecula.volume import Float32, Float64, Grid, Volume
@@ -148,7 +149,7 @@ def vertebra_crop(
     grid = Grid.axial((0.0, 0.0, 0.0), (2, 2, 2), CROP_SPACING_MM)
     volume = Volume(shard["hu"][part].astype(np.float32), grid.affine)
     middle = volume.to_lps(np.argwhere(region).mean(axis=0)) + rng.uniform(-2, 2, 3)
-    image = masked_crop(volume, region, middle, settings, 1.0)
+    image = masked_crop(volume, region, middle, settings, to_reference_voltage(float(shard.get("kvp", 120))))
     if rng.random() < 0.5:
         image = image[:, :, ::-1]
     return np.ascontiguousarray(image), float(bmd)

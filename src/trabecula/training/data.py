@@ -41,8 +41,8 @@ def projection_shard(seed: int, folder: Path) -> None:
     rng = np.random.default_rng([seed, 7])
     top = subject.spine[4].centre_lps_mm[2] + 10
     bottom = subject.vertebra(Level.S1).centre_lps_mm[2] - rng.uniform(60, 150)
-    drawn = draw(subject, torso_grid(subject, (bottom, top), 2.0))
     protocol = sample_protocol(rng)
+    drawn = draw(subject, torso_grid(subject, (bottom, top), 2.0), protocol.kvp)
     grid = Grid.axial(
         point(drawn.volume.to_lps((np.asarray(drawn.volume.shape) - 1) / 2)), drawn.volume.shape, (2.0, 2.0, 2.0)
     )
@@ -73,10 +73,11 @@ def torso_shard(seed: int, folder: Path) -> None:
     rng = np.random.default_rng([seed, 10])
     top = subject.spine[6].centre_lps_mm[2] + 10
     bottom = subject.vertebra(Level.S1).centre_lps_mm[2] - rng.uniform(40, 130)
-    drawn = draw(subject, torso_grid(subject, (bottom, top), TORSO_SPACING_MM))
+    protocol = sample_protocol(rng)
+    drawn = draw(subject, torso_grid(subject, (bottom, top), TORSO_SPACING_MM), protocol.kvp)
     spacing = (TORSO_SPACING_MM,) * 3
     middle = drawn.volume.to_lps((np.asarray(drawn.volume.shape) - 1) / 2)
-    ct = scan_coarse(drawn.volume, sample_protocol(rng), rng, Grid.axial(point(middle), drawn.volume.shape, spacing))
+    ct = scan_coarse(drawn.volume, protocol, rng, Grid.axial(point(middle), drawn.volume.shape, spacing))
     cut = max(0, (ct.shape[2] - 100) // 2)
     part = np.s_[:, :, cut : cut + 100]
     _save(folder / f"{seed}.npz", hu=np.clip(ct.hu[part], -1024, 3071).astype(np.int16), body=drawn.body[part])
@@ -89,8 +90,8 @@ def crop_shard(seed: int, folder: Path, bmd_mg_cm3: float | None = None) -> None
     choices = (Level.T12, Level.L1, Level.L2, *LEVELS[2:])
     middle = LEVELS.index(choices[rng.integers(len(choices))])
     top, bottom = LEVELS[max(middle - 1, 0)], LEVELS[min(middle + 1, len(LEVELS) - 1)]
-    drawn = draw(subject, spine_grid(subject, top, bottom, 1.0))
     protocol = sample_protocol(rng)
+    drawn = draw(subject, spine_grid(subject, top, bottom, 1.0), protocol.kvp)
     ct = scan(drawn, protocol, 0)
     # No sample may lie outside the scan, or a label would lie on air.
     last = np.asarray(ct.shape) - 1
@@ -105,6 +106,7 @@ def crop_shard(seed: int, folder: Path, bmd_mg_cm3: float | None = None) -> None
         hu=np.clip(hu, -1024, 3071).astype(np.int16),
         trabecular=labels,
         body=bodies,
+        kvp=np.int16(protocol.kvp),
         bmd=np.array([[level.verse_id, bmd[level]] for level in MEASURED_LEVELS if level in bmd], np.float32),
     )
 

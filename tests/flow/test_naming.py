@@ -1,11 +1,13 @@
 """What a chain is called when its names are certain, uncertain and unknowable."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from trabecula.anatomy import LEVELS, UNKNOWN_LEVELS, Level
 from trabecula.errors import Refusal
-from trabecula.flow.naming import PITCH_MM, Candidate, best_chain, name_spine
+from trabecula.flow.naming import PITCH_MM, Candidate, best_chain, heard, name_spine
 
 SPACING_MM = (1.0, 1.0, 1.0)
 
@@ -71,3 +73,28 @@ def test_distances_are_measured_along_a_spine_that_leans_forward() -> None:
 def test_one_vertebra_is_no_spine() -> None:
     with pytest.raises(Refusal, match="No two neighbouring vertebrae"):
         name_spine(chain((Level.L1,), 0.95), SPACING_MM)
+
+
+def test_a_witness_who_agrees_changes_nothing() -> None:
+    alone, _ = name_spine(chain(WHOLE, 0.95), SPACING_MM)
+    together, reasons = name_spine(heard(chain(WHOLE, 0.95), chain(WHOLE, 0.95)), SPACING_MM)
+    assert together == alone
+    assert reasons == ()
+
+
+def test_where_two_witnesses_disagree_no_name_is_certain() -> None:
+    shifted = [replace(c, scores=np.append(c.scores[1:], 0.0)) for c in chain(WHOLE, 0.95)]  # one level higher
+    boxes, reasons = name_spine(heard(chain(WHOLE, 0.95), shifted), SPACING_MM)
+    assert reasons
+    assert all(box.confidence < 0.8 for box in boxes)
+
+
+def test_the_surer_of_two_witnesses_is_believed() -> None:
+    unsure = [replace(c, scores=np.append(c.scores[1:], 0.0)) for c in chain(WHOLE, 0.5)]
+    boxes, _ = name_spine(heard(unsure, chain(WHOLE, 0.99)), SPACING_MM)
+    assert [box.level for box in boxes] == list(WHOLE)
+
+
+def test_a_witness_who_saw_another_place_is_not_heard() -> None:
+    elsewhere = [replace(c, z_range=(c.z - 300, c.z - 290)) for c in chain(WHOLE, 0.95)]
+    assert heard(chain(WHOLE, 0.6), elsewhere)[0].scores.tolist() == chain(WHOLE, 0.6)[0].scores.tolist()

@@ -4,6 +4,7 @@ A small U-Net sees the whole torso at 3 mm: the lowest ribs and the sacrum, whic
 with every body that is to be named.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ from scipy import ndimage
 
 from trabecula.anatomy import LEVELS
 from trabecula.flow.body import body_mask, pool
-from trabecula.flow.naming import PITCH_MM, Candidate, name_spine
+from trabecula.flow.naming import PITCH_MM, Candidate, heard, name_spine
 from trabecula.inference import network
 from trabecula.records import Scan, Spine
 from trabecula.volume import Float32, Float64, Grid, Volume
@@ -37,10 +38,18 @@ class FinderSettings:
     precision: str = "f32"
 
 
-def find(scan: Scan, weights: str, settings: FinderSettings, minimum_score: float = 0.3, certain: float = 0.8) -> Spine:
+def find(
+    scan: Scan,
+    weights: str,
+    settings: FinderSettings,
+    witness: Callable[[Scan], list[Candidate]] = lambda scan: [],
+    minimum_score: float = 0.3,
+    certain: float = 0.8,
+) -> Spine:
     """The chain of vertebrae from T8 to L5 as far as it is in view, each with its middle in three dimensions.
 
-    ``minimum_score``: how sure the network must be that a place is a body's middle. ``certain``: see ``name_spine``.
+    ``witness``: a second opinion on the names. ``minimum_score``: how sure the network must be that a place is a
+    body's middle. ``certain``: see ``name_spine``.
 
     Raises:
         Refusal: ``no-vertebrae-found``.
@@ -53,6 +62,7 @@ def find(scan: Scan, weights: str, settings: FinderSettings, minimum_score: floa
         _candidate(middle, score, named, from_half, volume.spacing_mm)
         for middle, score, named in bodies(near, names, minimum_score, 2 * settings.spacing_mm)
     ]
+    candidates = heard(candidates, witness(scan))
     vertebrae, reasons = name_spine(candidates, volume.spacing_mm, certain)
     rows = [box.y for box in vertebrae if box.y is not None]
     return Spine(vertebrae, float(np.median(rows)), reasons)

@@ -32,13 +32,23 @@ def localise(scan: Scan, weights: str, minimum_score: float = 0.15, certain: flo
     Raises:
         Refusal: ``no-vertebrae-found``.
     """
-    volume = scan.volume
-    pooled, factors = pool(volume)
-    body = body_mask(pooled)
-    projection = np.where(body, pooled, PADDING_HU).max(axis=1)  # (z, x)
-    candidates = [c for c in _detect(projection, volume, factors, weights) if c.total >= minimum_score]
-    vertebrae, reasons = name_spine(candidates, volume.spacing_mm, certain)
+    pooled, factors = pool(scan.volume)
+    found = _candidates(scan.volume, pooled, factors, weights, minimum_score)
+    vertebrae, reasons = name_spine(found, scan.volume.spacing_mm, certain)
     return Spine(vertebrae, _body_row(pooled, vertebrae, factors), reasons)
+
+
+def projected(scan: Scan, weights: str, minimum_score: float = 0.15) -> list[Candidate]:
+    """The vertebrae that the projection shows, each with the scores of its names: a second opinion for ``find``."""
+    pooled, factors = pool(scan.volume)
+    return _candidates(scan.volume, pooled, factors, weights, minimum_score)
+
+
+def _candidates(
+    volume: Volume, pooled: Float32, factors: tuple[int, int, int], weights: str, minimum_score: float
+) -> list[Candidate]:
+    projection = np.where(body_mask(pooled), pooled, PADDING_HU).max(axis=1)  # (z, x)
+    return [c for c in _detect(projection, volume, factors, weights) if c.total >= minimum_score]
 
 
 def _detect(projection: Float32, volume: Volume, factors: tuple[int, int, int], weights: str) -> list[Candidate]:

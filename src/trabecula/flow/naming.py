@@ -79,6 +79,25 @@ def name_spine(
     return unnamed, (reason("level-unknown", number=len(seen), first=first, last=last, probability=probability),)
 
 
+def heard(candidates: list[Candidate], witness: list[Candidate]) -> list[Candidate]:
+    """The candidates with their names weighed by those that a second localiser gives at the same places.
+
+    The two look at different pictures of the same ribs and sacrum. Where they agree, nothing changes; where they do
+    not, the geometric mean leaves neither name likely, and ``name_spine`` says so. Each counts as one vote.
+    """
+    told = []
+    for one in candidates:
+        height = one.z_range[1] - one.z_range[0]
+        near = [w for w in witness if abs(w.z - one.z) < 0.4 * height and w.x_range[0] < one.x < w.x_range[1]]
+        if near:
+            other = min(near, key=lambda w: abs(w.z - one.z))
+            scores = np.sqrt((one.scores + FOREIGN) * (other.scores + FOREIGN)) - FOREIGN
+            above = float(np.sqrt((one.above + FOREIGN) * (other.above + FOREIGN)) - FOREIGN)
+            one = replace(one, scores=scores, above=above)
+        told.append(one)
+    return told
+
+
 def best_chain(candidates: list[Candidate], spacing_mm: tuple[float, float, float]) -> list[tuple[Candidate, int]]:
     """The candidates that form the most credible spine, cranial first, each with its index into LEVELS.
 

@@ -9,6 +9,7 @@ from functools import partial
 from trabecula.anatomy import MEASURED_LEVELS, Level
 from trabecula.flow.diagnose import diagnose
 from trabecula.flow.find import FinderSettings, find
+from trabecula.flow.localise import projected
 from trabecula.flow.measure import measure
 from trabecula.flow.outline import PatchSettings, outline
 from trabecula.recipe import Recipe
@@ -32,10 +33,12 @@ def house() -> Recipe:
     return Recipe(
         name="house",
         source="Trabecula; measures as Niu 2023, doi 10.21037/qims-22-1438",
-        localise=partial(find, weights="house-finder", settings=FINDER),
+        localise=partial(
+            find, weights="house-finder", settings=FINDER, witness=partial(projected, weights="niu2023-localiser")
+        ),
         segment=partial(outline, weights="house-segmenter", levels=MEASURED_LEVELS, patch=PATCH),
         measure=partial(measure, weights="niu2023-densitometer", settings=DENSITY),
         diagnose=partial(diagnose, levels=(Level.L1, Level.L2), substitute=Level.T12),
-        weights=("house-finder", "house-segmenter", "niu2023-densitometer"),
+        weights=("house-finder", "niu2023-localiser", "house-segmenter", "niu2023-densitometer"),
         settings={"levels": list(MEASURED_LEVELS)},
     )

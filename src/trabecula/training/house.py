@@ -38,7 +38,7 @@ def finder(work: Path, minutes: float = 60.0, steps: int = 6000, seed: int = 11,
     """Trains the network that finds and names bodies."""
     torch.manual_seed(seed)
     train(
-        SpineFinder().to(DEVICE, memory_format=torch.channels_last_3d),
+        SpineFinder().to(memory_format=torch.channels_last_3d).to(DEVICE),
         house_batches.finder_batches(work / "torsos", seed, size, FINDER.window_hu),
         finder_loss,
         Schedule(steps=steps, learning_rate=2e-3, minutes=minutes),
@@ -68,7 +68,7 @@ def segmenter(work: Path, minutes: float = 60.0, steps: int = 8000, seed: int = 
         return losses.dice_cross_entropy(network(image.contiguous(memory_format=torch.channels_last_3d)).float(), label)
 
     train(
-        BodySegmenter(PATCH.shape).to(DEVICE, memory_format=torch.channels_last_3d),
+        BodySegmenter(PATCH.shape).to(memory_format=torch.channels_last_3d).to(DEVICE),
         house_batches.segmenter_batches(work / "crops", seed, size, PATCH.shape, PATCH.spacing_mm, PATCH.window_hu),
         loss,
         Schedule(steps=steps, learning_rate=2e-3, minutes=minutes),

@@ -163,6 +163,8 @@ def _vertebra(
     image = ndimage.affine_transform(hu, matrix, offset, shape, order=1, mode="constant", cval=-1000, output=np.float32)
     mine = (body == label).astype(np.uint8) + (inner == label)
     truth = ndimage.affine_transform(mine, matrix, offset, shape, order=0, mode="constant", cval=0)
+    if rng.random() < 0.3:
+        image = image + _band(truth, rng)
     image = vary_intensity(image, rng)
     if rng.random() < 0.12:  # the end of the scan
         at = int(rng.integers(0, shape[0] // 2))
@@ -171,3 +173,19 @@ def _vertebra(
     if rng.random() < 0.5:
         image, truth = image[:, :, ::-1], truth[:, :, ::-1]
     return np.ascontiguousarray(image), np.ascontiguousarray(truth)
+
+
+def _band(truth: NDArray[np.uint8], rng: np.random.Generator) -> Float32:
+    """A dense or sparse layer across a body, as growth or sclerosis leave it: it looks like an end plate."""
+    inside = np.argwhere(truth == 2)
+    if not len(inside):
+        return np.zeros(truth.shape, np.float32)
+    normal = rng.normal(0, [1.0, 0.25, 0.25])
+    normal /= np.linalg.norm(normal)
+    z, y, x = np.indices(truth.shape, sparse=True, dtype=np.float32)
+    centre = inside[rng.integers(len(inside))]
+    along = (z - centre[0]) * normal[0] + (y - centre[1]) * normal[1] + (x - centre[2]) * normal[2]
+    width = rng.uniform(0.8, 3.5)
+    strength = rng.uniform(40, 220) if rng.random() < 0.75 else rng.uniform(-80, -30)
+    body = ndimage.gaussian_filter((truth > 0).astype(np.float32), 0.7)
+    return np.asarray(strength * np.exp(-((along / width) ** 2)) * body, np.float32)

@@ -1,9 +1,9 @@
 """The application: its parts are made here once and handed to the pages."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -11,10 +11,12 @@ from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from trabecula import __version__
 from trabecula.errors import Defect, TrabeculaError
 from trabecula.flow.page import NO_RULING_OUT, RESEARCH_ONLY
+from trabecula.serving.cli import place_of
 from trabecula.serving.web import cohort, entry, studies, study
 from trabecula.serving.web.guards import Guard, status_of, visitor_of
 from trabecula.serving.web.login import Failures, Users
@@ -24,6 +26,7 @@ from trabecula.serving.web.store import Store
 from trabecula.serving.web.supervisor import Supervisor
 from trabecula.serving.web.tables import open_database
 
+LOG = logging.getLogger("trabecula.web")
 HERE = Path(__file__).parent
 VIEWER = HERE / "static" / "vendor" / "niivue.js"
 SENTENCES = {
@@ -65,7 +68,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(TrabeculaError, _tell_error)
     app.add_exception_handler(HTTPException, _tell_status)
     app.add_exception_handler(RequestValidationError, _tell_status)
-    app.add_middleware(Guard, settings=settings, users=users, secret=secret)
+    app.add_middleware(Guard, settings=settings, users=users, secret=secret, tell_defect=_tell_defect)
     return app
 
 
@@ -91,10 +94,17 @@ async def _tell_status(request: Request, error: Exception) -> Response:
     return told(request, status, "", SENTENCES.get(status, "This did not work. Go back and try again."))
 
 
+async def _tell_defect(scope: Scope, error: Exception) -> Response:
+    """What was not foreseen. The exception's own words are told to nobody: they may quote a header."""
+    place = place_of(error.__traceback__)
+    LOG.error("%s in %s", type(error).__name__, place)
+    message = f"Trabecula failed and the fault is its own: {type(error).__name__} in {place}."
+    return told(Request(scope), 500, "defect", message)
+
+
 def told(request: Request, status: int, code: str, message: str) -> Response:
     """An error as a page for people, or as JSON for the page's own script."""
     if "text/html" not in request.headers.get("accept", ""):
         return JSONResponse({"code": code, "message": message}, status)
     parts: Parts = request.app.state.parts
-    shown: dict[str, Any] = {"code": code, "message": message, "status": status}
-    return parts.page("error.html", visitor_of(request), status, **shown)
+    return parts.page("error.html", visitor_of(request), status, code=code, message=message)

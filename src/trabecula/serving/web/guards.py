@@ -5,17 +5,20 @@ import hmac
 import logging
 import secrets
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from trabecula.errors import TrabeculaError, WrongUsage
 from trabecula.serving.web.login import Users
 from trabecula.serving.web.settings import Settings
+
+TellDefect = Callable[[Scope, Exception], Awaitable[Response]]
 
 LOG = logging.getLogger("trabecula.web")
 
@@ -60,15 +63,16 @@ class Visitor:
 class Guard:
     """The outermost layer of the application."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, users: Users, secret: bytes) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, users: Users, secret: bytes, tell_defect: TellDefect) -> None:
         self.app, self.settings, self.users, self.secret = app, settings, users, secret
+        self.tell_defect = tell_defect
         self.cookie = "__Host-trabecula" if settings.secure else "trabecula"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started, status = time.monotonic(), 500
+        started, status, begun = time.monotonic(), 500, False
         connection = HTTPConnection(scope)
         token = connection.cookies.get(self.cookie, "")
         fresh = not (20 <= len(token) <= 64 and token.isascii())
@@ -78,9 +82,9 @@ class Guard:
         scope.setdefault("state", {})["visitor"] = visitor
 
         async def sending(message: Message) -> None:
-            nonlocal status
+            nonlocal status, begun
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, begun = message["status"], True
                 headers = MutableHeaders(scope=message)
                 self._harden(headers)
                 if fresh and "set-cookie" not in headers and not scope["path"].startswith("/static/"):
@@ -88,7 +92,14 @@ class Guard:
             await send(message)
 
         turned_away = await self._turned_away(scope, visitor)
-        await (turned_away or self.app)(scope, receive, sending)
+        try:
+            await (turned_away or self.app)(scope, receive, sending)
+        except ClientDisconnect:
+            status = 499  # as nginx writes it: the browser left before the answer
+        except Exception as error:
+            if begun:
+                raise
+            await (await self.tell_defect(scope, error))(scope, receive, sending)
         if not scope["path"].startswith("/static/"):
             # which page, never its address: people type into addresses
             page = getattr(scope.get("endpoint"), "__name__", "-")

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trabecula.errors import Refusal
+from trabecula.errors import Defect, Refusal
 from trabecula.export.bundle import PDF, Export, Wanted, prepare
 from trabecula.flow.read import read
 from trabecula.flow.report import ASSESSMENT, PAGE, report
+from trabecula.messages import DEFAULT_LANGUAGE
 from trabecula.recipe import Recipe
 from trabecula.records import Assessment, Scan
 from trabecula.screen import screen
@@ -25,11 +27,12 @@ Progress = Callable[[str, float], None]
 
 @dataclass(frozen=True)
 class Task:
-    """One study on disk: what was given, where its results go, and whether the patient is left out of its exports."""
+    """One study on disk: what was given, where its results go, and how its exports are wanted."""
 
     folder: Path
     given: Path
     deidentify: bool
+    language: str
 
     @property
     def view(self) -> Path:
@@ -94,12 +97,30 @@ def relabelled(labels: NDArray[np.uint8], record: Record) -> NDArray[np.uint8]:
     return table[labels]
 
 
-def _export(task: Task, scan: Scan) -> tuple[Export, tuple[str, ...]]:
-    """DICOM and FHIR where the input allows them, and why not where it does not."""
+@cache
+def unprintable(language: str) -> str | None:
+    """Why no PDF can be made on this machine, or None; looked into once."""
+    from trabecula.export.pdf import pdf_of, require_fonts
+
     try:
-        return prepare(task.given, scan, Wanted(dicom=True, fhir=True, deidentify=task.deidentify)), ()
-    except Refusal as refusal:
-        return prepare(task.given, scan, Wanted(fhir=True, deidentify=task.deidentify)), (refusal.message,)
+        pdf_of("<p>Trabecula</p>")
+        if language != DEFAULT_LANGUAGE:
+            require_fonts(language)
+    except Defect as defect:
+        return defect.message
+    return None
+
+
+def _export(task: Task, scan: Scan) -> tuple[Export, tuple[str, ...]]:
+    """DICOM and FHIR where the input and the machine allow them, and why not where they do not."""
+    wanted = Wanted(dicom=True, fhir=True, deidentify=task.deidentify, language=task.language)
+    why_not = unprintable(task.language)
+    if why_not is None:
+        try:
+            return prepare(task.given, scan, wanted), ()
+        except Refusal as refusal:
+            why_not = refusal.message
+    return prepare(task.given, scan, replace(wanted, dicom=False)), (why_not,)
 
 
 def _write(public: Assessment, whole: Assessment, export: Export, folder: Path) -> str:
@@ -107,10 +128,10 @@ def _write(public: Assessment, whole: Assessment, export: Export, folder: Path) 
 
     def attach(made: Path) -> None:
         export.write(whole, made)
-        if not (made / PDF).exists():
+        if not (made / PDF).exists() and unprintable(export.wanted.language) is None:
             from trabecula.export.pdf import pdf_of
 
             (made / PDF).write_bytes(pdf_of((made / PAGE).read_text(encoding="utf-8")))
 
-    report(public, folder, attach)
+    report(public, folder, attach, export.wanted.language)
     return (folder / ASSESSMENT).read_text(encoding="utf-8")

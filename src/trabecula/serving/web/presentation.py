@@ -6,6 +6,7 @@ from typing import Any
 
 from trabecula.anatomy import MEASURED_LEVELS, Level
 from trabecula.flow.document import BANDS_MG_CM3, rounded_bmd
+from trabecula.messages import LANGUAGES, messages
 from trabecula.serving.screening import STAGES
 from trabecula.serving.web.correction import CAUSES
 from trabecula.serving.web.record import Record, record_from
@@ -51,6 +52,11 @@ class Progress:
 
     def to_dict(self) -> dict[str, Any]:
         return {"state": self.state, "words": self.words, "share": round(self.share, 3), "ahead": self.ahead}
+
+
+def language_names() -> list[tuple[str, str]]:
+    """Every language of the report by its key and its own name."""
+    return [(key, messages(key)["language-name"]) for key in LANGUAGES]
 
 
 def progress_of(study: Study, ahead: int) -> Progress:

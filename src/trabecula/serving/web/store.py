@@ -36,6 +36,7 @@ class Upload:
     label: str
     by: str
     deidentify: bool
+    language: str
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class Store:
                 received_utc=now_utc(),
                 received_by=upload.by,
                 deidentify=upload.deidentify,
+                language=upload.language,
                 state="queued",
             )
             session.add(study)

@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from trabecula.serving.web.guards import checked_form, require_csrf, visitor_of
 from trabecula.serving.web.parts import parts_of
-from trabecula.serving.web.presentation import row_of
+from trabecula.serving.web.presentation import language_names, row_of
 from trabecula.serving.web.store import ACTIVE, SORTS
 from trabecula.serving.web.uploads import receive
 
@@ -53,7 +53,7 @@ async def upload(request: Request) -> Response:
         require_csrf(request, fields.get("csrf", ""))
 
     declared = request.headers.get("content-length", "")
-    received, _ = await receive(
+    received = await receive(
         request.headers.get("content-type", ""),
         int(declared) if declared.isdigit() else 0,
         request.stream(),
@@ -85,5 +85,6 @@ def _list(request: Request, sort: str, order: str, page: int, words: str) -> Res
         "revision": parts.store.revision(),
         "active": ACTIVE,
         "limits": parts.settings.limits,
+        "languages": language_names(),
     }
     return parts.page("studies.html", visitor_of(request), **shown)

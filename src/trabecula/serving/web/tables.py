@@ -26,6 +26,7 @@ class Study(Base):
     received_utc: Mapped[str]
     received_by: Mapped[str]
     deidentify: Mapped[bool]
+    language: Mapped[str]  # of the report
     state: Mapped[str] = mapped_column(index=True)  # queued, running, done, refused or failed
     stage: Mapped[str] = mapped_column(default="")
     progress: Mapped[float] = mapped_column(default=0.0)

@@ -11,6 +11,7 @@ from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from trabecula.errors import Refusal, TrabeculaError
+from trabecula.messages import DEFAULT_LANGUAGE, LANGUAGES
 from trabecula.serving.web.settings import Folders, Limits
 from trabecula.serving.web.store import Upload
 
@@ -121,8 +122,8 @@ async def receive(
     folders: Folders,
     limits: Limits,
     admit: Callable[[dict[str, str]], None],
-) -> tuple[Upload, dict[str, str]]:
-    """Write an upload to disk and move it, once complete, into a study folder of its own; returns it and its fields.
+) -> Upload:
+    """Write an upload to disk and move it, once complete, into a study folder of its own; returns it.
 
     Raises:
         Refusal: it is too large, empty or damaged.
@@ -153,8 +154,15 @@ async def receive(
     finally:
         receiver.close()
         shutil.rmtree(folder, ignore_errors=True)
-    label = clean_label(receiver.fields.get("label", ""), limits)
-    return Upload(study_id, given, label, "", receiver.fields.get("deidentify") == "yes"), receiver.fields
+    language = receiver.fields.get("language", "")
+    return Upload(
+        id=study_id,
+        given=given,
+        label=clean_label(receiver.fields.get("label", ""), limits),
+        by="",
+        deidentify=receiver.fields.get("deidentify") == "yes",
+        language=language if language in LANGUAGES else DEFAULT_LANGUAGE,
+    )
 
 
 def clean_label(text: str, limits: Limits) -> str:

@@ -92,7 +92,7 @@ def _carry_out(job: Job, store: Store, folders: Folders, recipe: str | None) -> 
     if study is None:
         return
     folder = folders.study(study.id)
-    task = Task(folder, folder / study.given, study.deidentify)
+    task = Task(folder, folder / study.given, study.deidentify, study.language)
     if job.version == 1:
         result, scan = screen_study(task, recipe_named(recipe), _Told(store, study.id))
         said = scan.acquisition

@@ -1,0 +1,170 @@
+"""Uploads: every byte counted as it comes, no name believed, nothing half-received kept."""
+
+import io
+import socket
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from trabecula.errors import Refusal
+from trabecula.serving.web.settings import Limits
+from trabecula.serving.web.uploads import Receiver, clean_label
+
+from .conftest import Server
+
+BOUNDARY = b"xyz"
+
+
+def body(*parts: tuple[str, str | None, bytes]) -> bytes:
+    """A multipart body of (field, name of file or None, content)."""
+    made = b""
+    for field, name, content in parts:
+        named = "" if name is None else f'; filename="{name}"'
+        made += b"--xyz\r\n" + f'Content-Disposition: form-data; name="{field}"{named}'.encode() + b"\r\n\r\n"
+        made += content + b"\r\n"
+    return made + b"--xyz--\r\n"
+
+
+def received(
+    folder: Path, *parts: tuple[str, str | None, bytes], limits: Limits | None = None, step: int = 7
+) -> Receiver:
+    """The body fed in pieces of ``step`` bytes, so that every boundary is cut somewhere."""
+    receiver = Receiver(BOUNDARY, folder, limits or Limits(), lambda fields: None)
+    whole = body(*parts)
+    try:
+        for start in range(0, len(whole), step):
+            receiver.feed(whole[start : start + step])
+    finally:
+        receiver.close()
+    return receiver
+
+
+@pytest.mark.parametrize("step", [1, 7, 64, 10_000])
+def test_files_are_numbered_whatever_they_are_called(tmp_path: Path, step: int) -> None:
+    names = ["../../etc/passwd", "/abs.dcm", "C:\\x\\MEIER^ANNA.dcm", "a\x00b.dcm", "x" * 3000]
+    parts = [("files", name.replace("\\", "\\\\"), f"content {i}\r\n--xy".encode()) for i, name in enumerate(names)]
+    receiver = received(tmp_path / "in", ("label", None, "Phantom ä".encode()), *parts, step=step)
+    assert receiver.complete and receiver.fields == {"label": "Phantom ä"}
+    assert sorted(path.name for path in (tmp_path / "in").iterdir()) == [f"{i:06d}" for i in range(len(names))]
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+    assert (tmp_path / "in" / "000003").read_bytes() == b"content 3\r\n--xy"
+
+
+@pytest.mark.parametrize(
+    ("name", "ending"),
+    [
+        ("MEIER.nii.gz", ".nii.gz"),
+        ("x.NII", ".nii"),
+        ("a.zip", ".zip"),
+        ("IM0001", ""),
+        ("a.exe", ""),
+        ("..nrrd", ".nrrd"),
+    ],
+)
+def test_only_known_endings_are_kept(tmp_path: Path, name: str, ending: str) -> None:
+    assert received(tmp_path / "in", ("files", name, b"1")).ending == ending
+
+
+def test_bytes_and_files_are_counted(tmp_path: Path) -> None:
+    with pytest.raises(Refusal, match="larger than") as refused:
+        received(
+            tmp_path / "a", ("files", "x", b"1" * 600), ("files", "y", b"1" * 600), limits=Limits(upload_bytes=1000)
+        )
+    assert refused.value.code == "upload-too-large"
+    with pytest.raises(Refusal) as refused:
+        received(tmp_path / "b", *[("files", "x", b"1")] * 3, limits=Limits(upload_files=2))
+    assert refused.value.code == "too-many-files"
+    with pytest.raises(Refusal) as refused:
+        received(tmp_path / "c", ("label", None, b"1" * 5000))
+    assert refused.value.code == "upload-damaged"
+
+
+def test_who_may_not_upload_leaves_no_file(tmp_path: Path) -> None:
+    def admit(fields: dict[str, str]) -> None:
+        raise Refusal("no", "No.")
+
+    receiver = Receiver(BOUNDARY, tmp_path / "in", Limits(), admit)
+    with pytest.raises(Refusal):
+        receiver.feed(body(("files", "x", b"1")))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_labels_are_one_printable_line() -> None:
+    assert clean_label(" a\r\nb\x1b[31m  c ", Limits()) == "a b [31m c"
+    assert len(clean_label("x" * 500, Limits())) == 80
+
+
+@pytest.mark.parametrize(
+    ("content_type", "content", "code", "status"),
+    [
+        ("multipart/form-data; boundary=xyz", b"nonsense", "upload-damaged", 422),
+        ("multipart/form-data", b"nonsense", "upload-damaged", 422),
+        ("application/json", b"{}", "upload-damaged", 422),
+        ("multipart/form-data; boundary=xyz", body(("files", "x", b"1")), "form-expired", 403),
+        ("multipart/form-data; boundary=xyz", b"--xyz--\r\n", "upload-empty", 422),
+    ],
+)
+def test_damaged_uploads_are_told(server: Server, content_type: str, content: bytes, code: str, status: int) -> None:
+    answer = server.client.post("/studies", content=content, headers={"content-type": content_type})
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert list((server.data / "incoming").iterdir()) == []
+
+
+def test_a_declared_size_beyond_the_limit_is_turned_away_before_it_is_sent(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as line:
+        line.sendall(
+            b"POST /studies HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=xyz\r\n"
+            b"Content-Length: 99999999999\r\n\r\n"
+        )
+        assert line.recv(100).startswith(b"HTTP/1.1 413")
+
+
+def test_a_connection_that_breaks_leaves_nothing_behind(server: Server) -> None:
+    token = server.csrf()
+    part = body(("csrf", None, token.encode()), ("files", "x.dcm", b"1" * 200_000))
+    cookie = f"trabecula={server.client.cookies['trabecula']}".encode()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as line:
+        line.sendall(
+            b"POST /studies HTTP/1.1\r\nHost: localhost\r\nCookie: " + cookie + b"\r\n"
+            b"Content-Type: multipart/form-data; boundary=xyz\r\n"
+            + f"Content-Length: {2 * len(part)}\r\n\r\n".encode()
+            + part[:150_000]
+        )
+        _until(lambda: len(list((server.data / "incoming").iterdir())) == 1)
+    _until(lambda: not list((server.data / "incoming").iterdir()))
+    assert list((server.data / "studies").iterdir()) == []
+
+
+def test_a_zip_that_unpacks_to_too_much_is_refused(server: Server, tmp_path: Path) -> None:
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed:
+        for i in range(21_000):
+            packed.writestr(str(i), b"")
+    (tmp_path / "many.zip").write_bytes(held.getvalue())
+    study = server.upload(tmp_path / "many.zip")
+    assert server.wait(study) == "refused"
+    assert "archive-too-large" in server.client.get(f"/studies/{study}").text
+    assert list((server.data / "work").iterdir()) == []
+
+
+def test_a_study_can_be_removed_for_good(server: Server, not_hounsfield: Path) -> None:
+    study = server.upload(not_hounsfield)
+    server.wait(study)
+    assert (server.data / "studies" / study).exists()
+    unsure = server.client.post(f"/studies/{study}/removal", data={"csrf": server.csrf()})
+    assert unsure.json()["code"] == "removal-unconfirmed"
+    assert (
+        server.client.post(f"/studies/{study}/removal", data={"csrf": server.csrf(), "sure": "yes"}).status_code == 303
+    )
+    assert server.client.get(f"/studies/{study}").status_code == 404
+    assert not (server.data / "studies" / study).exists()
+
+
+def _until(holds: Callable[[], bool], seconds: float = 10) -> None:
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.05)

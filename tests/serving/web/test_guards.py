@@ -190,6 +190,16 @@ def test_behind_a_proxy_cookies_are_for_tls_alone(start: Start, tmp_path: Path) 
     assert "max-age" in answer.headers["strict-transport-security"]
 
 
+def test_tls_of_its_own(start: Start, tmp_path: Path) -> None:
+    add_user(tmp_path / "data")
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "1"]
+    subprocess.run([*made, "-out", str(certificate), "-keyout", str(key)], check=True, capture_output=True)
+    server = start("--certificate", str(certificate), "--key", str(key))
+    answer = httpx.get(f"{server.url}/login", verify=False)
+    assert answer.url.scheme == "https" and "Secure" in answer.headers["set-cookie"]
+
+
 def test_a_second_server_is_kept_out_of_the_folder(tmp_path: Path) -> None:
     with locked(tmp_path / "data"):
         with pytest.raises(WrongUsage) as refused, locked(tmp_path / "data"):

@@ -1,5 +1,6 @@
 """The application: its parts are made here once and handed to the pages."""
 
+import hashlib
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -80,8 +81,21 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals |= {"version": __version__, "research_only": RESEARCH_ONLY, "no_ruling_out": NO_RULING_OUT}
+    made.globals |= {
+        "version": __version__,
+        "assets": _hash_of(HERE / "static"),
+        "research_only": RESEARCH_ONLY,
+        "no_ruling_out": NO_RULING_OUT,
+    }
     return made
+
+
+def _hash_of(folder: Path) -> str:
+    """Another word whenever a file of the page changes, so that browsers may keep them for good."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.*")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 async def _tell_error(request: Request, error: Exception) -> Response:

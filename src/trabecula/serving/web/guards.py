@@ -42,6 +42,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=(), usb=(), payment=()",
 }
+UNCHANGING = "public, max-age=31536000, immutable"  # its address holds the hash of its content
 OPEN_PATHS = ("/login", "/static/", "/health")
 LOCAL_HOSTS = {"127.0.0.1", "localhost", "::1"}
 FORM_BYTES = 64 * 1024
@@ -86,7 +87,7 @@ class Guard:
             if message["type"] == "http.response.start":
                 status, begun = message["status"], True
                 headers = MutableHeaders(scope=message)
-                self._harden(headers)
+                self._harden(headers, scope["path"])
                 if fresh and "set-cookie" not in headers and not scope["path"].startswith("/static/"):
                     headers.append("set-cookie", self.cookie_text(token))
             await send(message)
@@ -130,11 +131,11 @@ class Guard:
             return RedirectResponse("/login", 303)
         return PlainTextResponse("Log in first.", 401)
 
-    def _harden(self, headers: MutableHeaders) -> None:
+    def _harden(self, headers: MutableHeaders, path: str) -> None:
         for name, value in HEADERS.items():
             headers[name] = value
         headers.setdefault("Content-Security-Policy", PAGE_POLICY)
-        headers.setdefault("Cache-Control", "no-store")
+        headers.setdefault("Cache-Control", UNCHANGING if path.startswith("/static/") else "no-store")
         if self.settings.secure:
             headers["Strict-Transport-Security"] = "max-age=31536000"
 

@@ -1,5 +1,7 @@
 """What the worker does with a study: screen it, or write the files of a correction. Same line, same exports."""
 
+import logging
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -9,18 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trabecula.errors import Defect, Refusal
-from trabecula.export.bundle import PDF, Export, Wanted, prepare
+from trabecula.export.bundle import DICOM_FOLDER, PDF, Export, Wanted, prepare
 from trabecula.flow.read import read
 from trabecula.flow.report import ASSESSMENT, PAGE, report
 from trabecula.messages import DEFAULT_LANGUAGE
 from trabecula.recipe import Recipe
 from trabecula.records import Assessment, Scan
 from trabecula.screen import screen
+from trabecula.serving.cli import place_of
 from trabecula.serving.screening import STAGES
 from trabecula.serving.web import viewer
 from trabecula.serving.web.record import Record, pseudonymous, record_of
 from trabecula.serving.web.store import Result
 
+LOG = logging.getLogger("trabecula.web.worker")
 KEPT_LABELS = "labels.npz"
 Progress = Callable[[str, float], None]
 
@@ -61,8 +65,8 @@ def screen_study(task: Task, recipe: Recipe, progress: Progress) -> tuple[Result
     viewer.write_spine(scan, assessment.spine, assessment.regions.labels, task.view)
     np.savez_compressed(task.folder / KEPT_LABELS, labels=assessment.regions.labels)
     public = replace(assessment, scan=pseudonymous(export.scan), run={**assessment.run, **export.run})
-    document = _write(public, replace(assessment, run=public.run), export, task.version(1))
-    return Result(record_of(public).to_json(), document, notes), public.scan
+    document, more = _write(public, replace(assessment, run=public.run), export, task.version(1))
+    return Result(record_of(public).to_json(), document, notes + more), public.scan
 
 
 def write_correction(task: Task, record: Record, number: int) -> tuple[str, tuple[str, ...]]:
@@ -79,7 +83,8 @@ def write_correction(task: Task, record: Record, number: int) -> tuple[str, tupl
     viewer.write_labels(scan.volume, labels, task.view / f"labels-{number}.nii")
     whole = record.assessment(replace(export.scan, reasons=record.scan_reasons), labels)
     public = replace(whole, scan=pseudonymous(whole.scan))
-    return _write(public, whole, export, task.version(number)), notes
+    document, more = _write(public, whole, export, task.version(number))
+    return document, notes + more
 
 
 def kept_labels(task: Task) -> NDArray[np.uint8]:
@@ -123,15 +128,24 @@ def _export(task: Task, scan: Scan) -> tuple[Export, tuple[str, ...]]:
     return prepare(task.given, scan, replace(wanted, dicom=False)), (why_not,)
 
 
-def _write(public: Assessment, whole: Assessment, export: Export, folder: Path) -> str:
-    """The result folder: pages from ``public``, objects for the archive from ``whole``; returns assessment.json."""
+def _write(public: Assessment, whole: Assessment, export: Export, folder: Path) -> tuple[str, tuple[str, ...]]:
+    """The result folder: pages from ``public``, objects for the archive from ``whole``.
+
+    Returns assessment.json, and a sentence where the objects could not be made: a result is not lost for that.
+    """
+    notes: list[str] = []
 
     def attach(made: Path) -> None:
-        export.write(whole, made)
+        try:
+            export.write(whole, made)
+        except Exception as error:
+            LOG.error("exports: %s in %s", type(error).__name__, place_of(error.__traceback__))
+            shutil.rmtree(made / DICOM_FOLDER, ignore_errors=True)
+            notes.append("DICOM and FHIR could not be made of this study; the fault is Trabecula's own.")
         if not (made / PDF).exists() and unprintable(export.wanted.language) is None:
             from trabecula.export.pdf import pdf_of
 
             (made / PDF).write_bytes(pdf_of((made / PAGE).read_text(encoding="utf-8")))
 
     report(public, folder, attach, export.wanted.language)
-    return (folder / ASSESSMENT).read_text(encoding="utf-8")
+    return (folder / ASSESSMENT).read_text(encoding="utf-8"), tuple(notes)

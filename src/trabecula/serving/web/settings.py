@@ -73,7 +73,7 @@ class Folders:
             WrongUsage: the folder cannot be written.
         """
         try:
-            for unfinished in (self.incoming, self.work):
+            for unfinished in (self.incoming, self.work, *self.studies.glob("*/.trabecula-*")):
                 shutil.rmtree(unfinished, ignore_errors=True)
             for folder in (self.data, self.studies, self.incoming, self.work):
                 folder.mkdir(parents=True, exist_ok=True)

@@ -13,8 +13,9 @@ from sqlalchemy import text
 
 from trabecula.errors import WrongUsage
 from trabecula.serving.web.login import Users
+from trabecula.serving.web.settings import Limits, Settings
 from trabecula.serving.web.store import Result, Store, Upload
-from trabecula.serving.web.supervisor import settle
+from trabecula.serving.web.supervisor import Supervisor, settle
 from trabecula.serving.web.tables import Base, open_database
 
 from .conftest import free_port
@@ -177,3 +178,15 @@ def test_a_database_that_cannot_be_opened_is_told_without_its_address(url: str) 
     with pytest.raises(WrongUsage) as refused:
         open_database(url)
     assert refused.value.code == "database-unreachable" and "secret" not in refused.value.message
+
+
+def test_a_scan_that_takes_too_long_is_stopped_and_says_so(store: Store, tmp_path: Path) -> None:
+    study = queued(store, "a")
+    store.take_job()
+    Supervisor(Settings(tmp_path, limits=Limits(job_seconds=600)), store)._stop_what_takes_too_long()
+    still = store.study(study)
+    assert still is not None and still.state == "running"
+    Supervisor(Settings(tmp_path, limits=Limits(job_seconds=-1)), store)._stop_what_takes_too_long()
+    stopped = store.study(study)
+    assert stopped is not None and (stopped.state, stopped.code) == ("failed", "took-too-long")
+    assert store.running_jobs() == []

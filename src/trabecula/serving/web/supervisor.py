@@ -8,6 +8,7 @@ import threading
 from dataclasses import asdict
 from datetime import UTC, datetime
 
+from trabecula.errors import Defect, TrabeculaError
 from trabecula.serving.web.settings import Settings
 from trabecula.serving.web.store import Store
 from trabecula.serving.web.tables import Job
@@ -17,12 +18,11 @@ LOG = logging.getLogger("trabecula.web")
 LOOK_EVERY_SECONDS = 1.0
 RESTART_AFTER_SECONDS = 1.0
 
-LOST = (
+LOST = Defect(
     "worker-lost",
     "Screening this scan brought the worker process down twice. The scan may be too large or damaged; the other"
     " studies went on.",
 )
-TOO_LONG = ("took-too-long", "Screening took longer than {minutes:.0f} minutes and was stopped. Send one series alone.")
 
 
 class Supervisor:
@@ -81,8 +81,7 @@ class Supervisor:
         limit = self.settings.limits.job_seconds
         for job in self.store.running_jobs():
             if (datetime.now(UTC) - datetime.fromisoformat(job.started_utc)).total_seconds() > limit:
-                code, message = TOO_LONG
-                end(self.store, job, code, message.format(minutes=limit / 60))
+                end(self.store, job, took_too_long(limit))
                 self._end_worker()
 
 
@@ -90,14 +89,22 @@ def settle(store: Store, attempts: int) -> None:
     """Jobs that were under way when their worker went: they wait again, or are given up after ``attempts``."""
     for job in store.running_jobs():
         if job.attempts >= attempts:
-            end(store, job, *LOST)
+            end(store, job, LOST)
         else:
             store.put_back(job.id)
 
 
-def end(store: Store, job: Job, code: str, message: str) -> None:
+def took_too_long(seconds: float) -> Defect:
+    """What is told of a scan that was stopped after so long."""
+    return Defect(
+        "took-too-long",
+        f"Screening took longer than {seconds / 60:.0f} minutes and was stopped. Send one series alone.",
+    )
+
+
+def end(store: Store, job: Job, why: TrabeculaError) -> None:
     """Give up a job; its study says why."""
     if job.version == 1:
-        store.end_without_result(job.study_id, "failed", code, message)
+        store.end_without_result(job.study_id, "failed", why.code, why.message)
     else:
-        store.files_written(job.study_id, job.version, "failed", None, (f"{message} [{code}]",))
+        store.files_written(job.study_id, job.version, "failed", None, (f"{why.message} [{why.code}]",))

@@ -29,7 +29,7 @@ IDLE_SECONDS = 0.2
 TELL_EVERY_SECONDS = 0.25
 LOG = logging.getLogger("trabecula.web.worker")
 
-OUT_OF_MEMORY = (
+OUT_OF_MEMORY = Refusal(
     "scan-too-large-for-memory",
     "The scan needs more memory than the server gives to one study. Send the part that shows T11 to L5.",
 )
@@ -74,7 +74,7 @@ def _do(job: Job, store: Store, folders: Folders, recipe: str | None) -> str:
     except TrabeculaError as error:
         state, code, message = ("refused" if isinstance(error, Refusal) else "failed"), error.code, error.message
     except MemoryError:
-        state, (code, message) = "refused", OUT_OF_MEMORY
+        state, code, message = "refused", OUT_OF_MEMORY.code, OUT_OF_MEMORY.message
     except Exception as error:
         place = place_of(error.__traceback__)
         LOG.error("job %d: %s in %s", job.id, type(error).__name__, place)

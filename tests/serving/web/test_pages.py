@@ -111,6 +111,30 @@ def test_a_jump_lands_in_the_region_of_its_vertebra(watched: Watched) -> None:
     assert shares[1] == 0  # one through L1 shows an amber one
 
 
+def crosshair(pixels: NDArray[np.int16], axis: int) -> float:
+    """Where the amber line stands that runs along the other axis: its column (axis 1) or row (axis 0)."""
+    amber = (pixels[20:-20, 20:-20, 0] - pixels[20:-20, 20:-20, 2]) > 60
+    along = amber.mean(axis=1 - axis)
+    return float(np.flatnonzero(along > 0.8 * along.max()).mean())
+
+
+def test_arrow_keys_move_the_way_they_point(watched: Watched) -> None:
+    page = watched.page
+    page.get_by_role("button", name="Coronal").click()
+    page.get_by_role("button", name="T12").click()
+    page.locator("#gl").focus()
+    page.wait_for_timeout(300)
+    places = [(crosshair(picture(page), 1), crosshair(picture(page), 0))]
+    for key in ("ArrowLeft", "ArrowUp"):
+        for _ in range(6):
+            page.keyboard.press(key)
+        page.wait_for_timeout(300)
+        places.append((crosshair(picture(page), 1), crosshair(picture(page), 0)))
+    page.get_by_role("button", name="All", exact=True).click()
+    assert places[1][0] < places[0][0] - 3 and places[1][1] == pytest.approx(places[0][1], abs=1)
+    assert places[2][1] < places[1][1] - 3 and places[2][0] == pytest.approx(places[1][0], abs=1)
+
+
 def test_windows_and_views_change_the_picture(watched: Watched) -> None:
     page = watched.page
     bone = picture(page)

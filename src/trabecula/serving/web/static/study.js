@@ -95,7 +95,8 @@
   const KEYS = {
     n: () => jump(at + 1), p: () => jump(at - 1), b: () => setWindow("bone"), s: () => setWindow("soft"), l: () => setWindow("lung"),
     o: () => setOpacity(Number(opacity.value) > 0 ? 0 : lastOpacity),
-    ArrowLeft: () => nv.moveCrosshairInVox(-1, 0, 0), ArrowRight: () => nv.moveCrosshairInVox(1, 0, 0),
+    // x grows to the patient's right, which is shown on the left
+    ArrowLeft: () => nv.moveCrosshairInVox(1, 0, 0), ArrowRight: () => nv.moveCrosshairInVox(-1, 0, 0),
     ArrowUp: () => nv.moveCrosshairInVox(0, 0, 1), ArrowDown: () => nv.moveCrosshairInVox(0, 0, -1),
     PageUp: () => nv.moveCrosshairInVox(0, 1, 0), PageDown: () => nv.moveCrosshairInVox(0, -1, 0),
   };

@@ -92,6 +92,7 @@ def test_materials_hold_the_hu_that_they_stand_for() -> None:
 
 
 def test_a_drawn_vertebra_agrees_with_physics() -> None:
-    (row,) = examine(0, Level.L2, (120,), pixel_mm=2.0).rows
+    examined = examine(0, Level.L2, (120,), pixel_mm=2.0)
+    (row,) = examined.rows
     assert abs(row.off_hu) < 10  # at 2 mm; docs/results/world.md has the slices of 1 mm
-    assert abs(row.resolved_hu - row.drawn_hu) < 4
+    assert abs(examined.resolved_hu - row.drawn_hu) < 4

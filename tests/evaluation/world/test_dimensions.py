@@ -60,7 +60,7 @@ def spines() -> list[SpineDimensions]:
 def test_drawn_spines_have_the_published_dimensions(spines: list[SpineDimensions]) -> None:
     assert {s.sex for s in spines} == {"F", "M"}
     rows = compare(spines)
-    # Two persons differ from the mean by 5% or so; forty are compared in docs/results/world.md.
+    # Two persons differ from the mean by 5% or so; thirty are compared in docs/results/world.md.
     for name in ("width_upper", "width_lower", "depth_upper", "depth_lower", "height_posterior"):
         ratios = [r.ratio for r in rows if r.name == name]
         assert len(ratios) == 8

@@ -17,7 +17,7 @@ ALUMINIUM_MM = 7.0
 
 ANODE_DEG = 8.0
 
-ANGLES = 360
+ANGLES = 270
 """Projections over half a turn."""
 
 

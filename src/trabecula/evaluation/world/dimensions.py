@@ -294,9 +294,10 @@ def figure(rows: list[Compared]) -> "Figure":
     axes.axhspan(0.95, 1.05, color="#1f6f8b", alpha=0.12, linewidth=0)
     for name in dict.fromkeys(row.name for row in rows):
         mine = [row for row in rows if row.name == name]
-        axes.plot([row.level.value for row in mine], [row.ratio for row in mine], marker="o", ms=3, label=name)
+        levels, ratios = [row.level.value for row in mine], [row.ratio for row in mine]
+        axes.plot(levels, ratios, marker="o", ms=3, label=name.replace("_", " "))
     axes.set_ylabel("measured over published mean")
     axes.set_title("Drawn vertebrae, measured on their labels", fontsize=10)
-    axes.legend(frameon=False, fontsize=7, ncols=2, labels=[n.replace("_", " ") for n in (*_NAMES, "disc_below")])
+    axes.legend(frameon=False, fontsize=7, ncols=2)
     axes.spines[["top", "right"]].set_visible(False)
     return drawn

@@ -28,7 +28,7 @@ class NoiseFigures:
     slice_correlation: float
 
 
-def ensemble(protocol: Protocol, number: int = 24, slices: int = 6, pixels: int = 192, seed: int = 0) -> Images:
+def ensemble(protocol: Protocol, number: int = 16, slices: int = 4, pixels: int = 192, seed: int = 0) -> Images:
     """Independent realisations of a protocol's noise on small images."""
     shape, spacing = (slices, pixels, pixels), (protocol.increment_mm, protocol.pixel_mm, protocol.pixel_mm)
     return np.stack(

@@ -24,9 +24,10 @@ VERTEBRA_MASK = "tptbox-l3/sub-ct_seg-vert_label-22_msk.nii.gz"
 CORPUS = (49, 50)
 """A body's border and inside in sub-region masks."""
 
-_SCALE = np.array([1.0] * 3 + [0.05] * 3 + [1.0] * 5 + [2.0, 0.03, 0.03, 0.5, 0.5])
+_SCALE = np.array([1.0] * 3 + [0.05] * 3 + [1.0] * 5 + [2.0, 0.03, 0.03, 0.5, 0.5, 0.2, 0.5])
 _BOUNDS = [(None, None)] * 6 + [(20, 70)] * 4 + [(12, 45), (-25, 25), (-0.05, 0.35), (-0.05, 0.3), (-1, 5), (0.5, 8)]
-"""Centre, turn, widths, depths, height (mm), wedge (deg), waist, concavity, rounding (mm)."""
+_BOUNDS += [(2, 5), (0, 6)]
+"""Centre, turn, widths, depths, height (mm), wedge (deg), waist, concavity, rounding (mm), back: power, hollow (mm)."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def fit_body(volume: Volume, mask: NDArray[np.bool_], name: str = "", level: str
         for (lo, hi), s in zip(_BOUNDS, _SCALE, strict=True)
     ]
     found = optimize.minimize(
-        loss, start / _SCALE, method="L-BFGS-B", bounds=bounds, options={"maxiter": 80, "eps": 0.02}
+        loss, start / _SCALE, method="L-BFGS-B", bounds=bounds, options={"maxiter": 50, "eps": 0.02}
     )
     shape = _shaped(found.x * _SCALE, level)
     drawn = _distance(shape, points) < 0
@@ -77,7 +78,7 @@ def _start(points: Float64) -> Float64:
     """An upright body of the mask's size, at its place."""
     width, depth, height = np.percentile(points, 97, axis=0) - np.percentile(points, 3, axis=0)
     return np.array(
-        [*points.mean(axis=0), 0, 0, 0, width, width, depth, depth, height, 2.0, 0.15, 0.1, 1.0, 2.0], float
+        [*points.mean(axis=0), 0, 0, 0, width, width, depth, depth, height, 2.0, 0.15, 0.1, 1.0, 2.0, 3.0, 2.0], float
     )
 
 
@@ -97,6 +98,8 @@ def _shaped(p: Float64, level: str) -> VertebraShape:
         waist=(float(p[12]), float(p[13])),
         concavity_mm=float(p[14]),
         rounding_mm=float(p[15]),
+        back_power=float(p[16]),
+        hollow_mm=float(p[17]),
     )
 
 
@@ -104,6 +107,7 @@ def _distance(shape: VertebraShape, points: Float64) -> Float64:
     x, y, z = ((points - shape.centre_lps_mm) @ np.asarray(shape.axes).T).T.astype(np.float32)
     # The stream is drawn from only where the body is fractured.
     side, end, _ = vertebra._body_distances(shape, (x, y, z), np.random.default_rng(0))
+    side = np.maximum(side, -vertebra.canal_distance((x, y, z), shape))
     return np.asarray(smooth_max(side, end, shape.rounding_mm), float)
 
 

@@ -22,7 +22,7 @@ BONE_FROM_HU = 110.0
 
 @dataclass(frozen=True)
 class SliceHu:
-    """The trabecular mean of one slice, in HU: as drawn, after physics, and after the same reconstruction alone."""
+    """The trabecular mean of one slice, in HU: as drawn and after physics."""
 
     seed: int
     level: Level
@@ -31,7 +31,6 @@ class SliceHu:
     bmd: float
     drawn_hu: float
     physics_hu: float
-    resolved_hu: float  # the drawn slice projected and reconstructed as it is, without a spectrum
 
     @property
     def off_hu(self) -> float:
@@ -41,9 +40,13 @@ class SliceHu:
 
 @dataclass(frozen=True)
 class Examined:
-    """A slice (y, x) at 120 kVp, before and after, and what came of it at every voltage."""
+    """A slice (y, x) at 120 kVp, before and after, and what came of it at every voltage.
+
+    ``resolved_hu`` is the mean after projecting and reconstructing the drawn slice as it is, without a spectrum.
+    """
 
     rows: list[SliceHu]
+    resolved_hu: float
     drawn: Float64
     physics: Float64
     region: NDArray[np.bool_]
@@ -71,14 +74,15 @@ def examine(
     sinogram = Sinogram.of([*maps.values()], pixel_mm)
     path = path_through_mm(at_120.volume, np.array(vertebra.centre_lps_mm))
     rows, images = [], {}
+    alone = Sinogram.of([np.maximum(1 + hu / 1000, 0)], pixel_mm)
+    resolved = 1000 * (alone.back_projected(alone.lines[0]) - 1)
     for kvp in voltages:
         shown = drawn[kvp].volume.hu[0].astype(float)
         images[kvp] = reconstruct(sinogram, list(maps), Beam.of(kvp))
-        alone = Sinogram.of([np.maximum(1 + shown / 1000, 0)], pixel_mm)
-        resolved = 1000 * (alone.back_projected(alone.lines[0]) - 1)
-        means = (float(image[region].mean()) for image in (shown, images[kvp], resolved))
-        rows.append(SliceHu(seed, level, kvp, path, bmd, *means))
-    return Examined(rows, hu, images[120 if 120 in images else voltages[0]], region)
+        rows.append(
+            SliceHu(seed, level, kvp, path, bmd, float(shown[region].mean()), float(images[kvp][region].mean()))
+        )
+    return Examined(rows, float(resolved[region].mean()), hu, images[120 if 120 in images else voltages[0]], region)
 
 
 def tissue_hu(kvp: int, path_mm: float = 200.0) -> dict[str, float]:

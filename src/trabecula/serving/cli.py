@@ -171,6 +171,7 @@ def simulate(
         str | None,
         typer.Option(help="Scan each once more: same (only noise and place), kernel, voltage or contrast."),
     ] = None,
+    family: Annotated[str, typer.Option(help="Of generators: a, or b, which no training ever saw.")] = "a",
     workers: Annotated[int, typer.Option(min=1, help="How many at a time.")] = 2,
     debug: Debug = False,
 ) -> None:
@@ -179,7 +180,7 @@ def simulate(
     from trabecula.serving.cohort import order_cohort
     from trabecula.virtual.order import Order
 
-    order_cohort(Order(seed, protocol, format, rescan), number, out, workers)
+    order_cohort(Order(seed, protocol, format, rescan, family), number, out, workers)
 
 
 @app.command()

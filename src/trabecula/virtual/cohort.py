@@ -10,6 +10,8 @@ from trabecula.anatomy import LEVELS, MEASURED_LEVELS, Level
 from trabecula.virtual.attenuation import REFERENCE_KVP, TABLE, BoneScale, behind, yellow_shift_hu
 from trabecula.virtual.canvas import Box, Canvas
 from trabecula.virtual.drawn import Drawn, LevelTruth, level_truth
+from trabecula.virtual.other import draw_other_skeleton
+from trabecula.virtual.other_tissue import draw_other_torso
 from trabecula.virtual.scanner import Protocol, acquire, blur, finish, scan_grid
 from trabecula.virtual.skeleton import draw_skeleton
 from trabecula.virtual.subject import Subject
@@ -51,7 +53,10 @@ def draw(
     """Draws a subject on a grid as a beam shows it: 80, 100, 120 or 140 kVp, of a maker's ``slope`` of mineral."""
     beam = behind(kvp, water_path_mm(subject), slope)
     canvas = Canvas(grid)
-    draw_torso(canvas, subject, np.random.default_rng([subject.seed, 2]), beam, with_phantom)
+    if subject.family == "b":
+        draw_other_torso(canvas, subject, beam, with_phantom)
+    else:
+        draw_torso(canvas, subject, np.random.default_rng([subject.seed, 2]), beam, with_phantom)
     lift_hu = enhancement(subject, beam).marrow
     return _with_bones(
         canvas, subject, BoneScale.to(beam, subject.yellow_marrow, yellow_shift_hu(subject.seed), lift_hu)
@@ -60,7 +65,10 @@ def draw(
 
 def _with_bones(canvas: Canvas, subject: Subject, bone: BoneScale) -> Drawn:
     canvas.scale = bone
-    draw_skeleton(canvas, subject, np.random.default_rng([subject.seed, 14]))
+    if subject.family == "b":
+        draw_other_skeleton(canvas, subject)
+    else:
+        draw_skeleton(canvas, subject, np.random.default_rng([subject.seed, 14]))
     volume = Volume(canvas.hu, canvas.grid.affine)
     return Drawn(subject, volume, canvas.body, canvas.whole, canvas.depth_mm, canvas.end_mm, bone)
 

@@ -30,7 +30,7 @@ from trabecula.virtual.cohort import VirtualCt, scan_patient
 from trabecula.virtual.rescan import Rescan, scan_again
 from trabecula.virtual.scanner import Protocol, sample_protocol
 from trabecula.virtual.study import StudyHeader, header_of, write_dicom
-from trabecula.virtual.subject import sample_subject
+from trabecula.virtual.subject import FAMILIES, sample_subject
 from trabecula.virtual.truth import truth
 from trabecula.volume import Float64, Orientation
 
@@ -63,6 +63,7 @@ class Order:
     protocol: str = "mixed"
     format: str = "dicom"
     rescan: str | None = None  # one of ``Rescan``
+    family: str = "a"  # of generators
 
 
 def simulate(order: Order, number: int, out: Path, workers: int, progress: Callable[[int], None]) -> int:
@@ -118,6 +119,8 @@ def _check(order: Order, number: int, out: Path) -> None:
         raise WrongUsage(
             "unknown-rescan", f"There is no second scan {order.rescan!r}. Choose among: {', '.join(Rescan)}."
         )
+    if order.family not in FAMILIES:
+        raise WrongUsage("unknown-family", f"There is no family {order.family!r}. Choose among: {', '.join(FAMILIES)}.")
     wanted = {"schema": "trabecula.cohort/1", "version": __version__, **asdict(order)}
     note = out / "cohort.json"
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not note.exists())):
@@ -158,7 +161,7 @@ def _make(order: Order, out: Path, index: int) -> None:
     seed = order.seed + index
     top, bottom = FIELDS[order.protocol]
     protocol = PROTOCOLS[order.protocol](np.random.default_rng([seed, 11]))
-    ct = scan_patient(sample_subject(seed), protocol, top, bottom)
+    ct = scan_patient(sample_subject(seed, family=order.family), protocol, top, bottom)
     what = None if order.rescan is None else Rescan(order.rescan)
     folder = _folder(out, order, index)
     partial_folder = out / f".{folder.name}.part"

@@ -84,6 +84,10 @@ _BMD_AGE = ((20, 170, 165), (35, 165, 157), (50, 144, 135), (60, 120, 121), (70,
 BMD_SD_MG_CM3 = 27.0
 
 
+FAMILIES = ("a", "b")
+"""Two ways of drawing people, which share no shape: networks learn from the first, the second only judges them."""
+
+
 @dataclass(frozen=True)
 class VertebraShape:
     """One vertebra's dimensions (mm) and place. ``axes`` rows are left, anterior and up in LPS."""
@@ -152,6 +156,7 @@ class Subject:
     metal_hip: bool = False
     numbering: Numbering = Numbering.REGULAR
     rib13_mm: float = 0.0
+    family: str = "a"  # of generators: "a", or "b" (``other``), which no training sees
 
     @property
     def by_name(self) -> dict[str, VertebraShape]:
@@ -170,12 +175,21 @@ def mean_bmd(age_years: float, sex: str) -> float:
     return float(np.interp(age_years, ages, women if sex == "F" else men))
 
 
-def sample_subject(seed: int, bmd_mg_cm3: float | None = None, rates: Rates = LEARNT) -> Subject:
+def sample_subject(seed: int, bmd_mg_cm3: float | None = None, rates: Rates = LEARNT, family: str = "a") -> Subject:
     """A person drawn from the priors; ``bmd_mg_cm3`` sets the density of L1 instead of drawing it.
 
     Half of a regressor's training subjects should have it set uniformly, or the network learns age, not density.
-    ``rates`` says how common variants and findings are.
+    ``rates`` says how common variants and findings are; ``family`` which of the ``FAMILIES`` of generators draws.
+
+    Raises:
+        ValueError: an unknown family.
     """
+    if family == "b":
+        from trabecula.virtual.other import sample_other  # it is built upon this module
+
+        return sample_other(seed, bmd_mg_cm3, rates)
+    if family != "a":
+        raise ValueError(f"unknown family {family!r}")
     rng = np.random.default_rng([seed, 1])
     sex = "F" if rng.random() < 0.5 else "M"
     age = float(rng.uniform(20, 90))
@@ -295,8 +309,8 @@ def _sample_spine(
         lost = shape.height_mm * (shape.findings.fracture_anterior - shape.findings.fracture_posterior)
         bend = np.degrees(np.arctan2(max(lost, 0.0), shape.depth_mean_mm)) / 2
         turns[: index + 1, 0] -= bend * np.where(np.arange(index + 1) == index, 0.5, 1.0)
-    shapes = [replace(shape, axes=_axes(*turn)) for shape, turn in zip(shapes, turns, strict=True)]
-    return _stack(_transitional(shapes, other) if numbering is Numbering.SACRALISED else shapes)
+    shapes = [replace(shape, axes=upright_axes(*turn)) for shape, turn in zip(shapes, turns, strict=True)]
+    return stack(_transitional(shapes, other) if numbering is Numbering.SACRALISED else shapes)
 
 
 def _transitional(spine: list[VertebraShape], rng: np.random.Generator) -> list[VertebraShape]:
@@ -320,7 +334,7 @@ def _transitional(spine: list[VertebraShape], rng: np.random.Generator) -> list[
     return spine
 
 
-def _axes(lean_deg: float, side_deg: float, turn_deg: float) -> Float64:
+def upright_axes(lean_deg: float, side_deg: float, turn_deg: float) -> Float64:
     """Rows: the vertebra's left, anterior and up directions in LPS."""
     lean, side, turn = np.radians([lean_deg, side_deg, turn_deg])
     up = np.array([np.sin(side), np.sin(lean) * np.cos(side), np.cos(lean) * np.cos(side)])
@@ -330,7 +344,7 @@ def _axes(lean_deg: float, side_deg: float, turn_deg: float) -> Float64:
     return np.stack([left, np.cross(left, up), up])
 
 
-def _stack(shapes: list[VertebraShape]) -> tuple[VertebraShape, ...]:
+def stack(shapes: list[VertebraShape]) -> tuple[VertebraShape, ...]:
     """Places each vertebra on its neighbour, L3 at the origin."""
     centres = [np.zeros(3)]
     for upper, lower in pairwise(shapes):

@@ -147,11 +147,12 @@ def serve(
 ) -> None:
     """Serve the web page: drop CTs, look at results, correct them."""
     _debug(debug)
-    try:
-        from trabecula.serving.web import server
-        from trabecula.serving.web.settings import Settings
-    except ModuleNotFoundError as error:
-        raise Defect("web-missing", "The web page is not installed. Run: make web") from error
+    from importlib.util import find_spec
+
+    if any(find_spec(needed) is None for needed in ("fastapi", "uvicorn", "sqlalchemy", "python_multipart")):
+        raise Defect("web-missing", "What the web page needs is not installed. Run: make web")
+    from trabecula.serving.web import server
+    from trabecula.serving.web.settings import Settings
 
     settings = Settings(data.resolve(), database, host, port, recipe, behind_proxy, certificate, key)
     if add_user is not None:

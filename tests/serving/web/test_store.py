@@ -180,6 +180,14 @@ def test_a_database_that_cannot_be_opened_is_told_without_its_address(url: str) 
     assert refused.value.code == "database-unreachable" and "secret" not in refused.value.message
 
 
+def test_tables_of_another_version_are_left_alone(store: Store) -> None:
+    with store.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE studies ADD COLUMN later TEXT"))
+    with pytest.raises(WrongUsage) as refused:
+        open_database(store.engine.url.render_as_string(hide_password=False))
+    assert refused.value.code == "database-of-another-version"
+
+
 def test_a_scan_that_takes_too_long_is_stopped_and_says_so(store: Store, tmp_path: Path) -> None:
     study = queued(store, "a")
     store.take_job()

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Engine, ForeignKey, create_engine, event
+from sqlalchemy import Engine, ForeignKey, create_engine, event, inspect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from trabecula.errors import WrongUsage
@@ -92,7 +92,8 @@ def open_database(url: str) -> Engine:
     """The database at ``url`` with all tables in place.
 
     Raises:
-        WrongUsage: it cannot be reached. Its address is not told: it may hold a password.
+        WrongUsage: it cannot be reached, or its tables are those of another version. Its address is not told: it may
+            hold a password.
     """
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
@@ -101,11 +102,22 @@ def open_database(url: str) -> Engine:
         if engine.dialect.name == "sqlite":
             event.listen(engine, "connect", _careful_sqlite)
         Base.metadata.create_all(engine)
+        known = inspect(engine)
+        strange = any(
+            {column.name for column in table.columns} != {column["name"] for column in known.get_columns(table.name)}
+            for table in Base.metadata.tables.values()
+        )
     except (SQLAlchemyError, ArgumentError, NoSuchModuleError, ImportError) as error:
         raise WrongUsage(
             "database-unreachable",
             "The database cannot be opened. Check its address, its password, and that its driver is installed.",
         ) from error
+    if strange:
+        engine.dispose()
+        raise WrongUsage(
+            "database-of-another-version",
+            "The database was made by another version of Trabecula. Name another folder, or another database.",
+        )
     return engine
 
 

@@ -2,6 +2,8 @@
 
 import io
 import json
+import re
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -270,3 +272,20 @@ def test_no_request_left_the_machine_and_nothing_was_complained_of(watched: Watc
     assert len(watched.addresses) > 20
     assert elsewhere == []
     assert watched.complaints == []
+
+
+def test_a_real_ct_dropped_as_a_folder(browser: Browser, server: Server, real_ct: Path) -> None:
+    seen = Watched(browser, server)
+    page = seen.page
+    page.goto(server.url)
+    page.locator("#folder").set_input_files(real_ct)
+    page.wait_for_selector("#viewer[data-drawn]", timeout=WAIT_MS)
+    assert coloured(picture(page)) > 0.002
+    expect(page.locator("h1")).to_have_text(re.compile(r"Study \d+"))
+    expect(page.locator(".reasons")).to_contain_text("contrast-medium")
+    with page.expect_download() as caught:
+        page.get_by_role("link", name="DICOM: SEG, SR, PDF, picture").click()
+    with zipfile.ZipFile(caught.value.path()) as packed:
+        assert set(packed.namelist()) == {"seg.dcm", "sr.dcm", "report.dcm", "capture.dcm"}
+    assert seen.complaints == []
+    seen.context.close()

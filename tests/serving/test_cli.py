@@ -218,3 +218,32 @@ cli.main()
     if not debug:
         assert "LookupError in trabecula.serving.screening, line" in ran.stderr
         assert "Doe" not in ran.stderr and ran.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code", "names"),
+    [
+        (["-n", 0], "nothing-ordered", "order at least one"),
+        (["-n", -3], "nothing-ordered", "-3"),
+        (["--protocol", "brain"], "unknown-protocol", "abdomen-thick"),
+        (["--format", "png"], "unknown-format", "nifti"),
+        (["--rescan", "dose"], "unknown-rescan", "kernel"),
+    ],
+)
+def test_a_wrong_order_is_told_in_one_line(
+    wrong: list[object], code: str, names: str, trabecula: Program, tmp_path: Path
+) -> None:
+    ran = trabecula("simulate", "--out", tmp_path / "cohort", *wrong)
+    assert ran.code == 2
+    assert f"[{code}]" in ran.err and names in ran.err
+    assert "Traceback" not in ran.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cohort_does_not_go_where_something_else_lies(trabecula: Program, tmp_path: Path) -> None:
+    (tmp_path / "holiday.txt").write_text("sun")
+    ran = trabecula("simulate", "-n", 1, "--out", tmp_path)
+    assert (ran.code, "[output-not-empty]" in ran.err) == (2, True)
+    ran = trabecula("simulate", "-n", 1, "--out", tmp_path / "holiday.txt" / "cohort")
+    assert (ran.code, "[output-unwritable]" in ran.err) == (2, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["holiday.txt"]

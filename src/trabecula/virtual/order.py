@@ -15,6 +15,7 @@ import shutil
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -137,7 +138,8 @@ def _check(order: Order, number: int, out: Path) -> None:
         written.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
         written.rename(note)
     except OSError as error:
-        written.unlink(missing_ok=True)
+        with suppress(OSError):
+            written.unlink()
         raise _unwritable(out, error) from error
 
 

@@ -152,7 +152,8 @@ def scan_patient(
     whole[part], trabecular[part], regions[part] = _labels(spine, protocol.thickness_mm, inner)
     # The maker's slope is in the materials already.
     volume = finish(hu, replace(protocol, slope=1.0), grid, rng)
-    return VirtualCt(subject, protocol, volume, whole, trabecular, regions, truth or true_levels(subject))
+    truth = true_levels(subject) if truth is None else truth
+    return VirtualCt(subject, protocol, volume, whole, trabecular, regions, truth)
 
 
 def _labels(spine: Drawn, thickness_mm: float, grid: Grid) -> tuple[NDArray[np.uint8], ...]:

@@ -29,6 +29,7 @@ def truth(ct: VirtualCt, again: VirtualCt | None = None, what: Rescan | None = N
         "schema": "trabecula.truth/1",
         "simulated": True,
         "seed": subject.seed,
+        "family": subject.family,
         "sex": subject.sex,
         "age_years": round(subject.age_years, 1),
         "yellow_marrow_fraction": round(subject.yellow_marrow, 3),

@@ -163,7 +163,7 @@ def serve(
 
 @app.command()
 def simulate(
-    out: Annotated[Path, typer.Option("--out", help="Folder for the cohort.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the cohort; with --gallery, the PNG.")],
     number: Annotated[int, typer.Option("-n", "--number", help="How many virtual patients.")] = 10,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first; each next one counts up.")] = 0,
     protocol: Annotated[str, typer.Option(help="mixed, chest-low-dose, abdomen or abdomen-thick.")] = "mixed",
@@ -173,14 +173,18 @@ def simulate(
         typer.Option(help="Scan each once more: same (only noise and place), kernel, voltage or contrast."),
     ] = None,
     family: Annotated[str, typer.Option(help="Of generators: a, or b, which no training ever saw.")] = "a",
+    gallery: Annotated[bool, typer.Option("--gallery", help="Only a contact sheet, to judge them by eye.")] = False,
     workers: Annotated[int, typer.Option(min=1, help="How many at a time.")] = 2,
     debug: Debug = False,
 ) -> None:
     """Make a cohort of virtual patients with exact truth; run again to go on."""
     _debug(debug)
-    from trabecula.serving.cohort import order_cohort
+    from trabecula.serving.cohort import draw_gallery, order_cohort
     from trabecula.virtual.order import Order
 
+    if gallery:
+        draw_gallery(out, number, seed, family)
+        return
     order_cohort(Order(seed, protocol, format, rescan, family), number, out, workers)
 
 

@@ -304,13 +304,16 @@ def _sample_spine(
         drawn[name] = shape, np.array([lean, side, rotation + float(stream.normal(0, 1.5))])
     shapes = [replace(drawn[name][0], findings=found) for name, found in findings.items()]
     turns = np.array([drawn[name][1] for name in names])
-    for index, shape in enumerate(shapes):
-        # A wedge bends the spine above it forward; discs make up for about half of it.
-        lost = shape.height_mm * (shape.findings.fracture_anterior - shape.findings.fracture_posterior)
-        bend = np.degrees(np.arctan2(max(lost, 0.0), shape.depth_mean_mm)) / 2
-        turns[: index + 1, 0] -= bend * np.where(np.arange(index + 1) == index, 0.5, 1.0)
+    turns[:, 0] -= _bends(shapes)
     shapes = [replace(shape, axes=upright_axes(*turn)) for shape, turn in zip(shapes, turns, strict=True)]
     return stack(_transitional(shapes, other) if numbering is Numbering.SACRALISED else shapes)
+
+
+def _bends(shapes: list[VertebraShape]) -> Float64:
+    """How far each vertebra leans forward for the wedges below it, degrees; discs make up for about half of it."""
+    lost = [s.height_mm * (s.findings.fracture_anterior - s.findings.fracture_posterior) for s in shapes]
+    wedges = [np.degrees(np.arctan2(max(mm, 0.0), s.depth_mean_mm)) / 2 for mm, s in zip(lost, shapes, strict=True)]
+    return np.cumsum(wedges[::-1])[::-1] - np.array(wedges) / 2
 
 
 def _transitional(spine: list[VertebraShape], rng: np.random.Generator) -> list[VertebraShape]:

@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, Page, expect
 from .conftest import RESULT_SECONDS, Server
 
 WAIT_MS = 1000 * RESULT_SECONDS
+expect.set_options(timeout=60_000)
 
 
 class Watched:
@@ -24,6 +25,7 @@ class Watched:
     def __init__(self, browser: Browser, server: Server, **context: object) -> None:
         self.context = browser.new_context(viewport={"width": 1400, "height": 950}, **context)  # type: ignore[arg-type]
         self.page = self.context.new_page()
+        self.page.set_default_timeout(WAIT_MS)  # a busy machine is slow, and no test is to fail for that
         self.server = server
         self.addresses: list[str] = []
         self.complaints: list[str] = []

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from trabecula.anatomy import Level
-from trabecula.virtual.cohort import Drawn, draw, true_bmd, vertebra_grid
+from trabecula.virtual.cohort import Drawn, draw, true_levels
 from trabecula.virtual.findings import NOTHING, Findings
 from trabecula.virtual.subject import Numbering, Subject, sample_subject
 from trabecula.volume import Grid
@@ -172,13 +172,13 @@ def test_a_bridge_runs_along_the_front_right_of_the_chest() -> None:
 def test_the_truth_of_the_broken_and_cemented_can_be_told(seed: int) -> None:
     person = sample_subject(seed)
     assert any(v.findings.fracture_anterior or v.findings.cement_mm for v in person.spine)
-    assert all(np.isfinite(bmd) and bmd > 0 for bmd in true_bmd(person).values())
+    assert all(np.isfinite(true.bmd_k2hpo4) and true.bmd_k2hpo4 > 0 for true in true_levels(person).values())
 
 
 def test_the_worst_crush_still_has_a_region() -> None:
     worst = Findings(fracture_anterior=0.6, fracture_middle=0.18, fracture_posterior=0.54)
     subject = having(Level.L1, worst)
-    drawn = draw(subject, vertebra_grid(subject, Level.L1))
+    drawn = draw(subject, Grid.axial(subject.vertebra(Level.L1).centre_lps_mm, (50, 60, 66), (1.0,) * 3))
     assert (drawn.trabecular() == Level.L1.verse_id).sum() > 100
 
 

@@ -199,5 +199,7 @@ def test_a_region_of_less_than_half_its_neighbour_is_withheld() -> None:
     t12, l1, l2 = region(Level.T12, 9000.0), region(Level.L1, 11000.0), region(Level.L2, 13000.0)
     whole = without_halves([t12, l1, l2])
     assert [v.reasons for v in whole] == [(), (), ()]
+    long = [region(Level.T11, 8400.0), t12, l1, l2, region(Level.L3, 14000.0), region(Level.L4, 18000.0)]
+    assert [v.reasons for v in without_halves(long)] == [()] * 6
     torn = without_halves([t12, l1, region(Level.L2, 5000.0)])
     assert [[r.code for r in v.reasons] for v in torn] == [[], [], ["region-incomplete"]]

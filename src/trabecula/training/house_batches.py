@@ -182,9 +182,13 @@ def _band(truth: NDArray[np.uint8], rng: np.random.Generator) -> Float32:
         return np.zeros(truth.shape, np.float32)
     normal = rng.normal(0, [1.0, 0.25, 0.25])
     normal /= np.linalg.norm(normal)
-    z, y, x = np.indices(truth.shape, sparse=True, dtype=np.float32)
+    z, y, x = (np.arange(n, dtype=np.float32) for n in truth.shape)
     centre = inside[rng.integers(len(inside))]
-    along = (z - centre[0]) * normal[0] + (y - centre[1]) * normal[1] + (x - centre[2]) * normal[2]
+    along = (
+        ((z - centre[0]) * normal[0])[:, None, None]
+        + ((y - centre[1]) * normal[1])[:, None]
+        + (x - centre[2]) * normal[2]
+    )
     width = rng.uniform(0.8, 3.5)
     strength = rng.uniform(40, 220) if rng.random() < 0.75 else rng.uniform(-80, -30)
     body = ndimage.gaussian_filter((truth > 0).astype(np.float32), 0.7)

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from trabecula.anatomy import Level
+from trabecula.anatomy import LEVELS, Level
 from trabecula.errors import TrabeculaError
 from trabecula.evaluation.agreement import agreement
 from trabecula.evaluation.diagnosis import auc, confusion
@@ -75,7 +75,8 @@ def one_patient(number: int, recipe: str, family: str = "a") -> Json:
         assessment = screen(scan, made)
     except TrabeculaError as error:
         return {**about, "refused": error.code, "levels": [], "invented": []}
-    wanted = [level for level in made.settings["levels"] if _whole(level, ct)]
+    whole = LEVELS[LEVELS.index(top) : LEVELS.index(bottom) + 1]
+    wanted = [level for level in whole if level in made.settings["levels"] and (ct.trabecular == level.verse_id).any()]
     return {
         **about,
         "seconds": round(time.perf_counter() - started, 2),
@@ -86,13 +87,6 @@ def one_patient(number: int, recipe: str, family: str = "a") -> Json:
         "mean_bmd": assessment.diagnosis.bmd_mg_cm3,
         "true_mean_bmd": float(np.mean([ct.bmd[Level.L1], ct.bmd[Level.L2]])),
     }
-
-
-def _whole(level: Level, ct: VirtualCt) -> bool:
-    """Whether a vertebra is in view with both end plates, about 6 mm beyond its trabecular region."""
-    z = np.flatnonzero((ct.trabecular == level.verse_id).any(axis=(1, 2)))
-    room = 6.0 / ct.volume.spacing_mm[0]
-    return bool(z.size and z[0] > room and z[-1] < len(ct.trabecular) - 1 - room)
 
 
 def _level(level: Level, assessment: Assessment, ct: VirtualCt) -> Json:
@@ -218,8 +212,8 @@ def page(records: list[Json], recipe: str, command: str) -> str:
         "**Simulated accuracy**: virtual patients, not people; the truth is exact, the anatomy is ours. "
         f"Made by `{command}`.\n\n"
         + beside(published, summary(records), ("figure", "Niu 2023, 100 patients", "ours, simulated"))
-        + f"\n\nA vertebra counts as found within {SAME_PLACE_MM:.0f} mm along the spine; those cut by the view do not "
-        "count. The mean BMD is that of L1 and L2 or their substitute, mg/cm3 K2HPO4-equivalent. "
+        + f"\n\nA vertebra counts as found within {SAME_PLACE_MM:.0f} mm along the spine; those from the first to the "
+        "last level in view count, whole as they are. The mean BMD is that of L1 and L2 or their substitute, mg/cm3 K2HPO4-equivalent. "
         f"Refused: {', '.join(refused) or 'none'}.\n\n" + groups(records) + "\n\n" + markdown(heads, rows) + "\n"
     )
 

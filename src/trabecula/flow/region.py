@@ -84,13 +84,10 @@ def _touches_end(volume: Volume, grid: Grid, mine: NDArray[np.bool_]) -> bool:
 
 
 def without_halves(vertebrae: list[VertebraRegion]) -> tuple[VertebraRegion, ...]:
-    """Withholds a region under half of the largest sound one among the next two above and below it.
-
-    Neighbours differ by a third at most, T12 from L2; T11 may well have half of L4.
-    """
+    """Withholds a region under half of a sound one next to it: neighbours differ by a third at most."""
     checked = []
     for index, v in enumerate(vertebrae):
-        beside = vertebrae[max(0, index - 2) : index + 3]
+        beside = vertebrae[max(0, index - 1) : index + 2]
         largest = max((other.volume_mm3 for other in beside if other is v or not other.reasons), default=0.0)
         if v.volume_mm3 < 0.5 * largest:
             v = replace(v, reasons=(*v.reasons, reason("region-incomplete", level=v.level)))

@@ -213,7 +213,7 @@ def page(records: list[Json], recipe: str, command: str) -> str:
         f"Made by `{command}`.\n\n"
         + beside(published, summary(records), ("figure", "Niu 2023, 100 patients", "ours, simulated"))
         + f"\n\nA vertebra counts as found within {SAME_PLACE_MM:.0f} mm along the spine; those from the first to the "
-        "last level in view count, whole as they are. The mean BMD is that of L1 and L2 or their substitute, mg/cm3 K2HPO4-equivalent. "
+        "last level in view count. The mean BMD is that of L1 and L2 or their substitute, mg/cm3 K2HPO4-equivalent. "
         f"Refused: {', '.join(refused) or 'none'}.\n\n" + groups(records) + "\n\n" + markdown(heads, rows) + "\n"
     )
 

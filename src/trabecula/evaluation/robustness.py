@@ -12,7 +12,6 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from scipy import ndimage
 
 from trabecula.anatomy import Level
 from trabecula.errors import TrabeculaError
@@ -59,26 +58,19 @@ def changes(volume: Volume, middles: dict[Level, Float64]) -> list[Change]:
 
 
 def _resliced(volume: Volume, thickness_mm: float) -> Volume:
-    """Slices of another thickness: averaged where thicker, interpolated where thinner."""
-    spacing = volume.spacing_mm[0]
-    step = thickness_mm / spacing
-    hu = volume.hu
-    if step > 1:  # the mean over the new slice, in tenths of an old one
-        fine = ndimage.zoom(hu, (10, 1, 1), order=0, grid_mode=True, mode="nearest")
-        centres = (np.arange(int(len(hu) / step)) + 0.5) * step
-        wide = max(1, round(10 * step))
-        sums = np.concatenate([np.zeros((1, *hu.shape[1:]), np.float64), np.cumsum(fine, axis=0, dtype=np.float64)])
-        first = np.clip(np.rint(10 * centres - wide / 2).astype(int), 0, len(fine) - wide)
-        hu = ((sums[first + wide] - sums[first]) / wide).astype(np.float32)
-        at = centres - 0.5
+    """Slices of another thickness: means over the old ones where thicker, interpolated where thinner."""
+    step = thickness_mm / volume.spacing_mm[0]
+    old = np.arange(volume.shape[0])
+    if step > 1:
+        at = (np.arange(int(volume.shape[0] / step)) + 0.5) * step - 0.5
+        reach = np.minimum(old + 0.5, at[:, None] + step / 2) - np.maximum(old - 0.5, at[:, None] - step / 2)
+        share = np.maximum(reach, 0) / step
     else:
-        at = np.arange(0, len(hu) - 1 + 1e-6, step)
-        below = np.minimum(at.astype(int), len(hu) - 2)
-        part = (at - below).astype(np.float32)[:, None, None]
-        hu = hu[below] * (1 - part) + hu[below + 1] * part
+        at = np.arange(0, volume.shape[0] - 1 + 1e-6, step)
+        share = np.maximum(1 - np.abs(at[:, None] - old), 0)
     index = np.eye(4)
     index[0, 0], index[0, 3] = step, at[0]
-    return Volume(hu, volume.affine @ index)
+    return Volume(np.tensordot(share.astype(np.float32), volume.hu, 1), volume.affine @ index)
 
 
 def _cropped(volume: Volume, upper: Float64, lower: Float64, keep_above: bool) -> Volume:

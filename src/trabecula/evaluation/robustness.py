@@ -120,6 +120,7 @@ def compare(base: Assessment, changed: Assessment, change: Change) -> Finding:
     kept = withheld = outside = 0
     broken, differences = [], [0.0]
     found = changed.densities.vertebrae
+    doubt = ", and said to be uncertain" if changed.spine.reasons else ""
     for one in base.densities.vertebrae:
         if not one.measurable:
             continue
@@ -135,7 +136,7 @@ def compare(base: Assessment, changed: Assessment, change: Change) -> Finding:
         elif not near[0].measurable or not near[0].level.is_named:
             withheld += 1
         elif near[0].level != one.level:
-            broken.append(f"{one.level} called {near[0].level}")
+            broken.append(f"{one.level} called {near[0].level}{doubt}")
         else:
             difference = near[0].mean_hu - one.mean_hu
             differences.append(abs(difference))

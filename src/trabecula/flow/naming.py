@@ -93,7 +93,9 @@ def heard(candidates: list[Candidate], witness: list[Candidate]) -> list[Candida
             other = min(near, key=lambda w: abs(w.z - one.z))
             scores = np.sqrt((one.scores + FOREIGN) * (other.scores + FOREIGN)) - FOREIGN
             above = float(np.sqrt((one.above + FOREIGN) * (other.above + FOREIGN)) - FOREIGN)
-            one = replace(one, scores=scores, above=above)
+            # That the names differ makes it no less a vertebra.
+            same = (one.scores.sum() + one.above) / max(scores.sum() + above, 1e-6)
+            one = replace(one, scores=scores * same, above=above * same)
         told.append(one)
     return told
 

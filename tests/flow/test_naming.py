@@ -7,7 +7,7 @@ import pytest
 
 from trabecula.anatomy import LEVELS, UNKNOWN_LEVELS, Level
 from trabecula.errors import Refusal
-from trabecula.flow.naming import PITCH_MM, Candidate, best_chain, heard, name_spine
+from trabecula.flow.naming import PITCH_MM, Candidate, best_chain, disputed, heard, name_spine
 
 SPACING_MM = (1.0, 1.0, 1.0)
 
@@ -98,3 +98,13 @@ def test_the_surer_of_two_witnesses_is_believed() -> None:
 def test_a_witness_who_saw_another_place_is_not_heard() -> None:
     elsewhere = [replace(c, z_range=(c.z - 300, c.z - 290)) for c in chain(WHOLE, 0.95)]
     assert heard(chain(WHOLE, 0.6), elsewhere)[0].scores.tolist() == chain(WHOLE, 0.6)[0].scores.tolist()
+
+
+def test_a_dispute_is_seen_however_sure_one_side_is() -> None:
+    shifted = [replace(c, scores=np.append(c.scores[1:], 0.0)) for c in chain(WHOLE, 0.6)]
+    assert disputed(chain(WHOLE, 0.99), shifted)
+    assert not disputed(chain(WHOLE, 0.99), chain(WHOLE, 0.6))
+    assert not disputed(chain(WHOLE, 0.99), [])
+    boxes, reasons = name_spine(chain(WHOLE, 0.99), SPACING_MM, most=0.5)
+    assert [box.level for box in boxes] == list(WHOLE)
+    assert [reason.code for reason in reasons] == ["level-uncertain"]

@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from trabecula.anatomy import LEVELS
 from trabecula.flow.body import body_mask, pool
-from trabecula.flow.naming import PITCH_MM, Candidate, heard, name_spine
+from trabecula.flow.naming import PITCH_MM, Candidate, disputed, heard, name_spine
 from trabecula.inference import network
 from trabecula.records import Scan, Spine
 from trabecula.volume import Float32, Float64, Grid, Volume
@@ -62,8 +62,9 @@ def find(
         _candidate(middle, score, named, from_half, volume.spacing_mm)
         for middle, score, named in bodies(near, names, minimum_score, 2 * settings.spacing_mm)
     ]
-    candidates = heard(candidates, witness(scan))
-    vertebrae, reasons = name_spine(candidates, volume.spacing_mm, certain)
+    seen = witness(scan)
+    most = 0.5 if disputed(candidates, seen) else 1.0
+    vertebrae, reasons = name_spine(heard(candidates, seen), volume.spacing_mm, certain, most=most)
     rows = [box.y for box in vertebrae if box.y is not None]
     return Spine(vertebrae, float(np.median(rows)), reasons)
 

@@ -54,12 +54,16 @@ class Candidate:
 
 
 def name_spine(
-    candidates: list[Candidate], spacing_mm: tuple[float, float, float], certain: float = 0.8, guess: float = 0.5
+    candidates: list[Candidate],
+    spacing_mm: tuple[float, float, float],
+    certain: float = 0.8,
+    guess: float = 0.5,
+    most: float = 1.0,
 ) -> tuple[tuple[VertebraBox, ...], tuple[Reason, ...]]:
     """The vertebrae of the most credible chain, cranial first, and the reasons to doubt their names.
 
     Below the probability ``certain`` the names carry ``level-uncertain``; below ``guess`` none is given, and the
-    vertebrae are the first, second ... unknown one.
+    vertebrae are the first, second ... unknown one. ``most`` is how probable any naming can be at best.
 
     Raises:
         Refusal: ``no-vertebrae-found``.
@@ -67,7 +71,7 @@ def name_spine(
     chain = best_chain(candidates, spacing_mm)
     if len(chain) < 2 or sum(c.total for c, _ in chain) < EVIDENCE:
         raise refusal("no-vertebrae-found")
-    probability = naming_probability(chain)
+    probability = min(most, naming_probability(chain))
     vertebrae = _boxes(chain, probability)
     if probability >= certain:
         return vertebrae, ()
@@ -87,10 +91,8 @@ def heard(candidates: list[Candidate], witness: list[Candidate]) -> list[Candida
     """
     told = []
     for one in candidates:
-        height = one.z_range[1] - one.z_range[0]
-        near = [w for w in witness if abs(w.z - one.z) < 0.4 * height and w.x_range[0] < one.x < w.x_range[1]]
-        if near:
-            other = min(near, key=lambda w: abs(w.z - one.z))
+        other = _beside(one, witness)
+        if other is not None:
             scores = np.sqrt((one.scores + FOREIGN) * (other.scores + FOREIGN)) - FOREIGN
             above = float(np.sqrt((one.above + FOREIGN) * (other.above + FOREIGN)) - FOREIGN)
             # That the names differ makes it no less a vertebra.
@@ -98,6 +100,20 @@ def heard(candidates: list[Candidate], witness: list[Candidate]) -> list[Candida
             one = replace(one, scores=scores * same, above=above * same)
         told.append(one)
     return told
+
+
+def disputed(candidates: list[Candidate], witness: list[Candidate]) -> bool:
+    """Whether the witness names most of the vertebrae that both saw otherwise; then no name is better than even."""
+    pairs = [(one, other) for one in candidates if (other := _beside(one, witness)) is not None]
+    differ = sum(int(one.scores.argmax()) != int(other.scores.argmax()) for one, other in pairs)
+    return 2 * differ > len(pairs)
+
+
+def _beside(one: Candidate, witness: list[Candidate]) -> Candidate | None:
+    """What the witness saw at the same place."""
+    height = one.z_range[1] - one.z_range[0]
+    near = [w for w in witness if abs(w.z - one.z) < 0.4 * height and w.x_range[0] < one.x < w.x_range[1]]
+    return min(near, key=lambda w: abs(w.z - one.z), default=None)
 
 
 def best_chain(candidates: list[Candidate], spacing_mm: tuple[float, float, float]) -> list[tuple[Candidate, int]]:

@@ -79,6 +79,17 @@ def test_a_vertebra_keeps_its_shape_and_findings_where_the_view_cuts_it() -> Non
     np.testing.assert_allclose(front.volume.hu[inside], whole.volume.hu[:, :26][inside], atol=0.5)
 
 
+@pytest.mark.parametrize("level", [Level.L2, Level.S1])
+def test_an_arch_keeps_its_shape_where_the_body_is_out_of_view(level: Level) -> None:
+    x, y, z = PERSON.vertebra(level).centre_lps_mm
+    whole = draw(PERSON, Grid.axial((x, y + 12, z), (40, 56, 48), (1.5, 1.5, 1.5)))
+    back = draw(PERSON, Grid.axial((x, y + 12 + 31.5, z), (40, 14, 48), (1.5, 1.5, 1.5)))
+    assert (back.whole == level.verse_id).sum() > 100
+    np.testing.assert_array_equal(back.whole, whole.whole[:, -14:])
+    bone = back.whole == level.verse_id
+    np.testing.assert_allclose(back.volume.hu[bone], whole.volume.hu[:, -14:][bone], atol=0.5)
+
+
 def test_a_torso_and_a_spine_crop_hold_the_same_vertebra(spine: Drawn) -> None:
     z = PERSON.vertebra(Level.L1).centre_lps_mm[2]
     torso = draw(PERSON, torso_grid(PERSON, (z - 30, z + 30), 2.0))

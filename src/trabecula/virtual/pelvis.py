@@ -21,8 +21,9 @@ def draw_sacrum(canvas: Canvas, v: VertebraShape, bone: VertebraBone, seed: tupl
     if frame is None:
         return
     box, local = frame
-    body = draw_body(canvas, v, bone, box, local, rng, seed)
-    wings = _wings(local, v, k, rng) + 0.6 * canvas.smooth_noise(box, rng, 12)
+    behind_rng = rng.spawn(1)[0]
+    body = draw_body(canvas, v, bone, frame, rng, seed)
+    wings = _wings(local, v, k, behind_rng) + 0.6 * canvas.smooth_noise(box, behind_rng, 12)
     whole = smooth_min(body.distance, wings, 5.0)
     whole = np.maximum(whole, -np.maximum(canal_distance(local, v), local[2] + 45 * k))
     for side in (-1, 1):

@@ -14,6 +14,10 @@ Capsule = tuple[Float64, Float64, float, float, tuple[float, float, float]]
 """From, to, radius at each end, stretch along the vertebra's axes."""
 
 
+NEAR_MM, FAR_MM = 9.0, 99.0
+"""Distances are worked out as far from a shape as the first; beyond it the second stands for them."""
+
+
 @dataclass(frozen=True)
 class VertebraBone:
     """HU at 120 kVp: trabecular bone with its marrow, the mineral's share of it, compact bone."""
@@ -47,29 +51,54 @@ def draw_vertebra(canvas: Canvas, v: VertebraShape, bone: VertebraBone, seed: tu
     if frame is None:
         return
     box, local = frame
-    body = draw_body(canvas, v, bone, box, local, rng, seed)
-    solid = union(local, parts.facets)
-    arch = smooth_min(union(local, parts.arch), solid, 2.0) + 0.5 * canvas.smooth_noise(box, rng, 14)
+    # A stream of its own: whether the body is in view must not change the arch.
+    behind_rng = rng.spawn(1)[0]
+    body = draw_body(canvas, v, bone, frame, rng, seed)
+    solid = union(canvas, v, frame, parts.facets)
+    arch = smooth_min(union(canvas, v, frame, parts.arch), solid, 2.0) + 0.5 * canvas.smooth_noise(box, behind_rng, 14)
     whole = smooth_min(body.distance, arch, 3.0)
     whole = np.maximum(whole, -canal_distance(local, v))
     for lip in lesions.osteophytes(v, lesions.stream(seed, "osteophyte")):
         whole = smooth_min(whole, segment_distance(local, *lip), 2.0)
     # Behind the body bone is denser and its cortex thicker; joints are solid.
     behind = np.clip(body.distance / 4, 0, 1)
-    spongy = bone.spongy + 60 + np.float32(rng.uniform(200, 500)) * np.clip(0.5 - solid / 2, 0, 1)
+    spongy = bone.spongy + 60 + np.float32(behind_rng.uniform(200, 500)) * np.clip(0.5 - solid / 2, 0, 1)
     hu = body.hu + behind * (spongy - body.hu)
-    shell_mm = v.cortex_mm + np.float32(rng.uniform(0.4, 0.9)) * behind
+    shell_mm = v.cortex_mm + np.float32(behind_rng.uniform(0.4, 0.9)) * behind
     canvas.paint(box, whole, np.asarray(hu, np.float32), np.asarray(shell_mm, np.float32), bone.compact)
     canvas.whole[box][whole < 0] = v.verse_id
     body.label(canvas, v, box)
 
 
-def union(local: Local, capsules: list[Capsule]) -> Float32:
-    """Signed distance to capsules that run into one another."""
-    distance = segment_distance(local, *capsules[0])
-    for capsule in capsules[1:]:
-        distance = smooth_min(distance, segment_distance(local, *capsule), 2.5)
+def union(canvas: Canvas, v: VertebraShape, frame: tuple[Box, Local], capsules: list[Capsule]) -> Float32:
+    """Signed distance to capsules that run into one another; right as far as ``NEAR_MM`` from each."""
+    box, local = frame
+    distance = np.full(local[0].shape, FAR_MM, np.float32)
+    for a, b, radius_a, radius_b, flatten in capsules:
+        ends = np.stack([a, b]) @ v.axes + v.centre_lps_mm
+        reach = max(radius_a, radius_b) * max(flatten) + NEAR_MM
+        part = _within(box, canvas.box(ends.min(axis=0) - reach, ends.max(axis=0) + reach))
+        if part is not None:
+            piece = segment_distance(_cut(local, part), a, b, radius_a, radius_b, flatten)
+            distance[part] = smooth_min(distance[part], piece, 2.5)
     return distance
+
+
+def _within(box: Box, other: Box | None) -> Box | None:
+    """Where a box lies within another, counted from the corner of the first."""
+    if other is None:
+        return None
+    starts = [max(a.start, b.start) - a.start for a, b in zip(box, other, strict=True)]
+    stops = [min(a.stop, b.stop) - a.start for a, b in zip(box, other, strict=True)]
+    if any(start >= stop for start, stop in zip(starts, stops, strict=True)):
+        return None
+    z, y, x = (slice(start, stop) for start, stop in zip(starts, stops, strict=True))
+    return z, y, x
+
+
+def _cut(local: Local, part: Box) -> Local:
+    x, y, z = (p[part] for p in local)
+    return x, y, z
 
 
 def local_frame(
@@ -103,12 +132,36 @@ def draw_body(
     canvas: Canvas,
     v: VertebraShape,
     bone: VertebraBone,
+    frame: tuple[Box, Local],
+    rng: np.random.Generator,
+    seed: tuple[int, int],
+) -> Body:
+    """The body of a vertebra with the findings in it, not yet painted; beyond ``NEAR_MM`` of it, far off."""
+    whole, everywhere = frame
+    width, depth = max(v.width_mm) / 2 + NEAR_MM, max(v.depth_mm) / 2 + NEAR_MM
+    height = v.height_mm / 2 + NEAR_MM
+    inner = local_frame(canvas, v, (-width, -depth, -height), (width, depth, height))
+    part = None if inner is None else _within(whole, inner[0])
+    shape = everywhere[0].shape
+    far = [np.full(shape, FAR_MM, np.float32) for _ in range(3)]
+    body = Body(far[0], far[1], far[2], np.full(shape, bone.spongy, np.float32))
+    if part is not None:
+        z, y, x = (slice(w.start + p.start, w.start + p.stop) for w, p in zip(whole, part, strict=True))
+        near = _near_body(canvas, v, bone, (z, y, x), _cut(everywhere, part), rng, seed)
+        body.distance[part], body.depth[part], body.end[part] = near.distance, near.depth, near.end
+        body.hu[part] = near.hu
+    return body
+
+
+def _near_body(
+    canvas: Canvas,
+    v: VertebraShape,
+    bone: VertebraBone,
     box: Box,
     local: Local,
     rng: np.random.Generator,
     seed: tuple[int, int],
 ) -> Body:
-    """The body of a vertebra with the findings in it, not yet painted."""
     side, end, relative_z = _body_distances(v, local, lesions.stream(seed, "fracture"))
     warp = np.float32(rng.uniform(0.3, 0.9)) * canvas.smooth_noise(box, rng, 14)
     depth = np.maximum(side + warp, -canal_distance(local, v))

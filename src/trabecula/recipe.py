@@ -1,21 +1,80 @@
-"""A recipe: which function does each stage, with which settings. Recipes are instances, never subclasses."""
+"""A recipe: which stages make up a screening, each holding its settings. Recipes are instances, never subclasses.
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+What a run records of them, which weights they need and which levels they measure is read off the stages.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
-from trabecula.records import Densities, Diagnosis, Regions, Scan, Spine
+from trabecula.anatomy import Level
+from trabecula.records import Calibration, Diagnosis, Readings, Regions, Scan, Spine
+from trabecula.records.codec import plain
+
+Localise = Callable[[Scan], Spine]
+Segment = Callable[[Scan, Spine], Regions]
+Calibrate = Callable[[Scan, Spine, Regions | None], Calibration]
+Measure = Callable[[Scan, Spine, Regions | None, Calibration], Readings]
+Exclude = Callable[[Scan, Spine, Regions | None, Calibration, Readings], Readings]
+Diagnose = Callable[[Readings], Diagnosis]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """The four stages of a screening between reading and reporting, each already holding its settings."""
+    """The stages of a screening between reading and reporting: frozen dataclasses that are called.
+
+    ``segment`` is None where a system looks at whole images. ``notes`` are the publication's own settings and what
+    else a run should record beside those of the stages.
+    """
 
     name: str
     source: str  # the publication it follows
-    localise: Callable[[Scan], Spine]
-    segment: Callable[[Scan, Spine], Regions]
-    measure: Callable[[Scan, Regions], Densities]
-    diagnose: Callable[[Densities], Diagnosis]
-    weights: tuple[str, ...] = ()  # names in the weights manifest
-    settings: dict[str, Any] = field(default_factory=dict)  # for the run record
+    localise: Localise
+    segment: Segment | None
+    calibrate: Calibrate
+    measure: Measure
+    exclude: Exclude
+    diagnose: Diagnose
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def stages(self) -> dict[str, Any]:
+        """Every stage there is, in order, by its name."""
+        names = ("localise", "segment", "calibrate", "measure", "exclude", "diagnose")
+        return {name: stage for name in names if (stage := getattr(self, name)) is not None}
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """The names in the weights manifest of every network that a stage runs, in order."""
+        found = [name for stage in self.stages.values() for name in _weights_of(stage)]
+        return tuple(dict.fromkeys(found))
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """The vertebrae it measures by name."""
+        levels: tuple[Level, ...] = (self.segment or self.measure).levels  # type: ignore[union-attr]
+        return levels
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The stages with all their settings, for the run record."""
+        return {name: _settings_of(stage) for name, stage in self.stages.items()} | dict(self.notes)
+
+
+def _weights_of(stage: Any) -> Iterator[str]:
+    if not is_dataclass(stage):
+        return
+    for one in fields(stage):
+        value = getattr(stage, one.name)
+        if one.name == "weights":
+            yield value
+        for inner in value if isinstance(value, tuple) else (value,):
+            yield from _weights_of(inner)
+
+
+def _settings_of(value: Any) -> Any:
+    """A stage as its kind and its settings; what it holds in turn, the same way."""
+    if is_dataclass(value) and not isinstance(value, type):
+        inner = {one.name: _settings_of(getattr(value, one.name)) for one in fields(value)}
+        return {"kind": type(value).__name__, **inner}
+    return [_settings_of(one) for one in value] if isinstance(value, tuple) else plain(value)

@@ -6,16 +6,16 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from trabecula import __version__
-from trabecula.inference import weight_hashes
 from trabecula.recipe import Recipe
 from trabecula.records import Assessment, Scan
+from trabecula.weights import weights_named
 
 Progress = Callable[[str], None]
 T = TypeVar("T")
 
 
 def screen(scan: Scan, recipe: Recipe, progress: Progress = lambda stage: None) -> Assessment:
-    """Localise, segment, measure and diagnose. ``progress`` is called with each stage's name as it begins.
+    """Every stage of the recipe in turn. ``progress`` is called with each stage's name as it begins.
 
     Raises:
         Refusal: no vertebra is in view.
@@ -23,20 +23,23 @@ def screen(scan: Scan, recipe: Recipe, progress: Progress = lambda stage: None) 
     """
     clock = _Clock(progress)
     spine = clock("localise", lambda: recipe.localise(scan))
-    regions = clock("segment", lambda: recipe.segment(scan, spine))
-    densities = clock("measure", lambda: recipe.measure(scan, regions))
-    diagnosis = clock("diagnose", lambda: recipe.diagnose(densities))
+    segment = recipe.segment
+    regions = None if segment is None else clock("segment", lambda: segment(scan, spine))
+    calibration = clock("calibrate", lambda: recipe.calibrate(scan, spine, regions))
+    measured = clock("measure", lambda: recipe.measure(scan, spine, regions, calibration))
+    readings = clock("exclude", lambda: recipe.exclude(scan, spine, regions, calibration, measured))
+    diagnosis = clock("diagnose", lambda: recipe.diagnose(readings))
     run = {
         "version": __version__,
         "recipe": recipe.name,
         "source": recipe.source,
         "settings": recipe.settings,
-        "weights_sha256": weight_hashes(recipe.weights),
+        "weights_sha256": {name: weights_named(name).sha256 for name in recipe.weights},
         "device": f"CPU, {platform.machine()}",
         "python": platform.python_version(),
         "seconds": clock.seconds,
     }
-    return Assessment(recipe.name, scan, spine, regions, densities, diagnosis, run)
+    return Assessment(recipe.name, scan, spine, regions, calibration, readings, diagnosis, run)
 
 
 class _Clock:

@@ -15,11 +15,10 @@ from trabecula.export.deidentify import Pseudonyms, deidentified_headers, deiden
 from trabecula.export.fhir import fhir_bundle
 from trabecula.export.regions import segmented_levels
 from trabecula.export.source import series_headers, source_instances
-from trabecula.flow.document import rounded_bmd
-from trabecula.flow.report import PAGE
 from trabecula.formats.damage import muted
 from trabecula.messages import DEFAULT_LANGUAGE
 from trabecula.records import Assessment, Scan
+from trabecula.report.folder import PAGE
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -57,7 +56,7 @@ class Export:
 
     def write(self, assessment: Assessment, folder: Path) -> None:
         """Write the exports into ``folder``, which holds report.html and the overlays already."""
-        levels = {*segmented_levels(assessment), *(one.level for one in assessment.densities.vertebrae)}
+        levels = {*segmented_levels(assessment), *(one.level for one in assessment.readings.vertebrae)}
         tracking: dict[Level | None, str] = {level: generate_uid() for level in (None, *sorted(levels))}
         made: dict[str, Dataset] = {}
         if self.wanted.dicom:
@@ -120,5 +119,6 @@ def prepare(given: Path, scan: Scan, wanted: Wanted) -> Export:
 
 def _heading(assessment: Assessment) -> str:
     diagnosis = assessment.diagnosis
-    bmd = "" if diagnosis.bmd_mg_cm3 is None else f" {rounded_bmd(diagnosis.bmd_mg_cm3, 1)} mg/cm3"
+    density = diagnosis.density
+    bmd = "" if density is None else f" {density.shown} {density.quantity.unit}"
     return f"{diagnosis.category.capitalize()}{bmd} - Trabecula, research use only, unverified"

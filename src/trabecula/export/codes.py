@@ -10,11 +10,17 @@ from pydicom import Dataset
 from pydicom.sr.coding import Code
 
 from trabecula.anatomy import SNOMED_CODES, Level
+from trabecula.quantity import AREAL_BMD, VBMD_HA, VBMD_K2HPO4, Category, Quantity
 
 SCHEME = "99TRABECULA"
 SCHEME_UID = f"2.25.{uuid.uuid5(uuid.NAMESPACE_URL, 'urn:trabecula:codes').int}"
 
 VOLUMETRIC_BMD = Code("vbmd", SCHEME, "Volumetric bone mineral density, K2HPO4-equivalent")
+QUANTITY_CODES = {
+    VBMD_K2HPO4.key: VOLUMETRIC_BMD,
+    VBMD_HA.key: Code("vbmd-ha", SCHEME, "Volumetric bone mineral density, HA-equivalent"),
+    AREAL_BMD.key: Code("abmd", SCHEME, "Areal bone mineral density, estimated from CT"),
+}
 BMD_CATEGORY = Code("bmd-category", SCHEME, "Bone mineral density category")
 WITHHELD_BECAUSE = Code("withheld-because", SCHEME, "Bone mineral density withheld because")
 DOUBTED_BECAUSE = Code("doubted-because", SCHEME, "Result doubted because")
@@ -29,17 +35,32 @@ LOWER_UNCERTAINTY = Code("371885007", "SCT", "-, range of lower measurement unce
 
 LUMBAR_SPINE = Code("122496007", "SCT", "Lumbar spine")
 CATEGORIES = {
-    "normal": Code("17621005", "SCT", "Normal"),
-    "osteopenia": Code("312894000", "SCT", "Osteopenia"),
-    "osteoporosis": Code("64859006", "SCT", "Osteoporosis"),
-    "undetermined": Code("82334004", "SCT", "Indeterminate"),
+    Category.NORMAL: Code("17621005", "SCT", "Normal"),
+    Category.OSTEOPENIA: Code("312894000", "SCT", "Osteopenia"),
+    Category.OSTEOPOROSIS: Code("64859006", "SCT", "Osteoporosis"),
+    Category.UNDETERMINED: Code("82334004", "SCT", "Indeterminate"),
 }
 """SNOMED CT concept of each category."""
 
 
+def quantity_code(quantity: Quantity) -> Code:
+    """What was measured."""
+    return QUANTITY_CODES[quantity.key]
+
+
+def unit_code(quantity: Quantity) -> Code:
+    """Its unit; ours are written as UCUM writes them."""
+    return Code(quantity.unit, "UCUM", quantity.unit)
+
+
+def decimals(quantity: Quantity) -> int:
+    """One more than a reader is shown, so that a program that rounds again rounds right."""
+    return quantity.digits + 1
+
+
 def vertebra_code(level: Level) -> Code:
-    """The vertebra as a body structure of SNOMED CT."""
-    if not level.is_named:
+    """The vertebra as a body structure of SNOMED CT; just a vertebra where no code of its own is known to us."""
+    if level not in SNOMED_CODES:
         return Code("51282000", "SCT", "Vertebra")
     region = "lumbar" if level.is_lumbar else "thoracic"
     return Code(SNOMED_CODES[level], "SCT", f"{level} {region} vertebra")

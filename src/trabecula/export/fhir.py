@@ -4,6 +4,7 @@ A Bundle of type collection: DiagnosticReport, an Observation for the category a
 and, where the input had DICOM headers, Patient and ImagingStudy. It is made as R4; ``_as_r5`` holds every difference.
 """
 
+import math
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,9 +16,9 @@ from pydicom.valuerep import PersonName
 from trabecula import __version__
 from trabecula.anatomy import Level
 from trabecula.export import codes as ours
-from trabecula.flow.document import AssessmentDocument, VertebraEntry, document, rounded_bmd
-from trabecula.flow.page import NO_RULING_OUT, RESEARCH_ONLY
-from trabecula.records import Assessment
+from trabecula.quantity import Measurement, rounded
+from trabecula.records import Assessment, VertebraReading
+from trabecula.report.page import NO_RULING_OUT, RESEARCH_ONLY
 
 Json = dict[str, Any]
 
@@ -52,7 +53,6 @@ def fhir_bundle(
 
     ``instances`` are the headers of the CT (none without DICOM), ``made`` the DICOM objects of ours.
     """
-    told = document(assessment, {})
     links = {name: f"urn:uuid:{uuid.uuid4()}" for name in ("Patient", "ImagingStudy", "Device", "DiagnosticReport")}
     about: Json = {"status": "preliminary", "category": [_concept_of(_category())], "device": _link(links["Device"])}
     resources: list[tuple[str, Json]] = [(links["Device"], _device())]
@@ -62,11 +62,11 @@ def fhir_bundle(
         about |= {"subject": _link(links["Patient"]), "derivedFrom": [_link(links["ImagingStudy"])]}
         day = _day(instances[0].get("AcquisitionDate") or instances[0].get("StudyDate"))
         about |= {"effectiveDateTime": day} if day else {}
-    vertebrae = [(f"urn:uuid:{uuid.uuid4()}", _vertebra(one, about, tracking)) for one in told.vertebrae]
+    vertebrae = [(f"urn:uuid:{uuid.uuid4()}", _vertebra(one, about, tracking)) for one in assessment.readings.vertebrae]
     category_link = f"urn:uuid:{uuid.uuid4()}"
-    category = _category_observation(assessment, told, about, tracking, [link for link, _ in vertebrae])
+    category = _category_observation(assessment, about, tracking, [link for link, _ in vertebrae])
     results = [category_link, *(link for link, _ in vertebrae)]
-    report = _report(assessment, told, about, results, links["ImagingStudy"] if instances else None)
+    report = _report(assessment, about, results, links["ImagingStudy"] if instances else None)
     entries = [(links["DiagnosticReport"], report), (category_link, category), *vertebrae, *resources]
     meta: Json = {}
     if deidentified:
@@ -95,12 +95,12 @@ def _as_r5(resource: Json) -> Json:
     return made
 
 
-def _report(
-    assessment: Assessment, told: AssessmentDocument, about: Json, results: list[str], study: str | None
-) -> Json:
-    category = told.diagnosis.category
-    bmd = told.diagnosis.bmd_mg_cm3
-    number = "" if bmd is None else f" {bmd:g} mg/cm3, mean of {' and '.join(told.diagnosis.levels_used)}."
+def _report(assessment: Assessment, about: Json, results: list[str], study: str | None) -> Json:
+    diagnosis, density = assessment.diagnosis, assessment.diagnosis.density
+    number = ""
+    if density is not None:
+        levels = " and ".join(diagnosis.levels_used)
+        number = f" {_value(density):g} {density.quantity.unit}, mean of {levels}."
     carried: Json = {key: about[key] for key in ("status", "category", "subject", "effectiveDateTime") if key in about}
     return {
         "resourceType": "DiagnosticReport",
@@ -108,25 +108,20 @@ def _report(
         "code": _concept(IMAGING_STUDY_CODE),
         "result": [_link(link) for link in results],
         **({"imagingStudy": [_link(study)]} if study else {}),
-        "conclusion": f"{category.capitalize()}.{number} {RESEARCH_ONLY} {NO_RULING_OUT}",
-        "conclusionCode": [_concept(ours.CATEGORIES[assessment.diagnosis.category])],
+        "conclusion": f"{diagnosis.category.capitalize()}.{number} {RESEARCH_ONLY} {NO_RULING_OUT}",
+        "conclusionCode": [_concept(ours.CATEGORIES[diagnosis.category])],
     }
 
 
 def _category_observation(
-    assessment: Assessment,
-    told: AssessmentDocument,
-    about: Json,
-    tracking: Mapping[Level | None, str],
-    members: list[str],
+    assessment: Assessment, about: Json, tracking: Mapping[Level | None, str], members: list[str]
 ) -> Json:
-    diagnosis = assessment.diagnosis
-    interval = diagnosis.bmd_interval_mg_cm3
+    diagnosis, density = assessment.diagnosis, assessment.diagnosis.density
     mean: Json = {"code": _concept(ours.VOLUMETRIC_BMD)}
-    if diagnosis.bmd_mg_cm3 is None:
+    if density is None:
         mean |= {"dataAbsentReason": _absent([reason.message for reason in assessment.reasons])}
     else:
-        mean |= {"valueQuantity": _quantity(rounded_bmd(float(diagnosis.bmd_mg_cm3), 2), ours.MG_PER_CM3)}
+        mean = {"code": _concept(ours.quantity_code(density.quantity)), "valueQuantity": _density(density)}
     made: Json = {
         "resourceType": "Observation",
         **about,
@@ -134,42 +129,50 @@ def _category_observation(
         "code": _concept(ours.BMD_CATEGORY),
         "bodySite": _concept(ours.LUMBAR_SPINE),
         "valueCodeableConcept": _concept(ours.CATEGORIES[diagnosis.category]),
-        "component": [mean, *_interval(None if interval is None else (round(interval[0], 2), round(interval[1], 2)))],
+        "component": [mean, *_interval(density)],
         "note": [{"text": f"{RESEARCH_ONLY} {NO_RULING_OUT}"}]
-        + [{"text": f"{reason.message} [{reason.code}]"} for reason in told.reasons],
+        + [{"text": f"{reason.message} [{reason.code}]"} for reason in assessment.reasons],
     }
     return made | ({"hasMember": [_link(member) for member in members]} if members else {})
 
 
-def _vertebra(vertebra: VertebraEntry, about: Json, tracking: Mapping[Level | None, str]) -> Json:
-    level = Level(vertebra.level)
+def _vertebra(vertebra: VertebraReading, about: Json, tracking: Mapping[Level | None, str]) -> Json:
+    level, density = vertebra.level, vertebra.density
     made: Json = {
         "resourceType": "Observation",
         **about,
         **({"identifier": [_identifier(tracking[level])]} if level in tracking else {}),
-        "code": _concept(ours.VOLUMETRIC_BMD),
+        "code": _concept(ours.VOLUMETRIC_BMD if density is None else ours.quantity_code(density.quantity)),
         "bodySite": _concept(ours.vertebra_code(level)),
     }
-    if vertebra.bmd_mg_cm3 is None:
+    if density is None:
         made["dataAbsentReason"] = _absent([reason.message for reason in vertebra.reasons])
     else:
-        made["valueQuantity"] = _quantity(vertebra.bmd_mg_cm3, ours.MG_PER_CM3)
-    components = _interval(vertebra.bmd_interval_mg_cm3)
-    if vertebra.mean_hu is not None:
-        components.append({"code": _concept(MEAN_HU), "valueQuantity": _quantity(vertebra.mean_hu, ours.HOUNSFIELD)})
-    if vertebra.sd_hu is not None:
-        quantity = _quantity(vertebra.sd_hu, ours.HOUNSFIELD)
-        components.append({"code": _concept(STANDARD_DEVIATION), "valueQuantity": quantity})
+        made["valueQuantity"] = _density(density)
+    components = _interval(density)
+    for code, hu in ((MEAN_HU, vertebra.mean_hu), (STANDARD_DEVIATION, vertebra.sd_hu)):
+        if math.isfinite(hu):
+            quantity = _quantity(round(float(hu), 2), ours.HOUNSFIELD)
+            components.append({"code": _concept(code), "valueQuantity": quantity})
     cm3 = round(vertebra.volume_mm3 / 1000, 3)
     components.append({"code": _concept(VOLUME), "valueQuantity": _quantity(cm3, ours.CM3)})
     notes = [{"text": f"{reason.message} [{reason.code}]"} for reason in vertebra.reasons]
     return made | {"component": components} | ({"note": notes} if notes else {})
 
 
-def _interval(interval: tuple[float, float] | None) -> list[Json]:
-    if interval is None:
+def _value(density: Measurement) -> float:
+    return rounded(density.quantity, float(density.value), ours.decimals(density.quantity))
+
+
+def _density(density: Measurement) -> Json:
+    return _quantity(_value(density), ours.unit_code(density.quantity))
+
+
+def _interval(density: Measurement | None) -> list[Json]:
+    if density is None:
         return []
-    low, high = (_quantity(value, ours.MG_PER_CM3) for value in interval)
+    digits, unit = ours.decimals(density.quantity), ours.unit_code(density.quantity)
+    low, high = (_quantity(round(float(end), digits), unit) for end in density.interval)
     return [{"code": _concept(INTERVAL), "valueRange": {"low": low, "high": high}}]
 
 

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from trabecula.anatomy import MEASURED_LEVELS, UNKNOWN_LEVELS, Level
+from trabecula.anatomy import Level
 from trabecula.records import Assessment
 
 
 def segmented_levels(assessment: Assessment) -> tuple[Level, ...]:
     """The vertebrae that have a region, cranial first: segment n is the nth of them."""
-    found = set(np.unique(assessment.regions.labels).tolist())
-    return tuple(level for level in (*MEASURED_LEVELS, *UNKNOWN_LEVELS) if level.verse_id in found)
+    found = set(np.unique(assessment.labels).tolist())
+    return tuple(level for level in Level if level.verse_id in found)
 
 
 def tracking_identifier(level: Level) -> str:

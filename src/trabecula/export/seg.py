@@ -25,7 +25,7 @@ def segmentation(
     them in any order; ``tracking`` has a UID for each level.
     """
     levels = segmented_levels(assessment)
-    given: NDArray[np.uint8] = assessment.scan.orientation.undo(assessment.regions.labels)
+    given: NDArray[np.uint8] = assessment.scan.orientation.undo(assessment.labels)
     numbered = np.zeros(given.shape, np.uint8)
     for number, level in enumerate(levels, start=1):
         numbered[given == level.verse_id] = number

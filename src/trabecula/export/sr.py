@@ -15,15 +15,14 @@ from trabecula.anatomy import Level
 from trabecula.export import codes as ours
 from trabecula.export.regions import segmented_levels, tracking_identifier
 from trabecula.export.series import MANUFACTURER, MODEL, SERIAL_NUMBER, TRANSFER_SYNTAX, NewSeries, finished, nameless
-from trabecula.flow.document import rounded_bmd
-from trabecula.flow.page import NO_RULING_OUT, RESEARCH_ONLY
-from trabecula.records import Assessment, Reason, VertebraDensity
+from trabecula.quantity import Measurement, rounded
+from trabecula.records import Assessment, Reason, VertebraReading
+from trabecula.report.page import NO_RULING_OUT, RESEARCH_ONLY
 
 SERIES = NewSeries(9002, "bone density")
 SPINE_IDENTIFIER = "Trabecula category"
 MAX_PARAMETER = 64
 
-Interval = tuple[float, float]
 Group = sr.MeasurementsAndQualitativeEvaluations | sr.VolumetricROIMeasurementsAndQualitativeEvaluations
 
 
@@ -36,7 +35,7 @@ def structured_report(
     """The report, preliminary and unverified. ``tracking`` has a UID for each level, and for None that of the spine."""
     levels = segmented_levels(assessment)
     groups: list[Group] = [_spine(assessment, tracking[None])]
-    for vertebra in assessment.densities.vertebrae:
+    for vertebra in assessment.readings.vertebrae:
         segment = None
         if regions is not None and vertebra.level in levels:
             segment = _segment(regions, levels.index(vertebra.level) + 1)
@@ -92,20 +91,16 @@ def _observer() -> sr.ObservationContext:
 
 
 def _algorithm(assessment: Assessment) -> sr.AlgorithmIdentification:
-    calibration = assessment.densities.calibration
-    facts = {"recipe": assessment.recipe} | {
-        key: calibration[key] for key in ("rung", "material") if key in calibration
-    }
+    calibration = assessment.calibration
+    facts = {"recipe": assessment.recipe, "rung": calibration.rung, "material": calibration.quantity.material}
     parameters = [f"{name}: {value}"[:MAX_PARAMETER] for name, value in facts.items()]
     return sr.AlgorithmIdentification(name="Trabecula", version=__version__, parameters=parameters)
 
 
 def _vertebra(
-    vertebra: VertebraDensity, assessment: Assessment, segment: sr.ReferencedSegment | None, uid: str
+    vertebra: VertebraReading, assessment: Assessment, segment: sr.ReferencedSegment | None, uid: str
 ) -> Group:
     """One vertebra: what was measured, or why its density is withheld; one without a region has no ``segment``."""
-    diagnosis = assessment.diagnosis
-    decides = diagnosis.bmd_mg_cm3 is not None and vertebra.level in diagnosis.levels_used
     measurements = [
         sr.Measurement(name=codes.SCT.Volume, value=round(vertebra.volume_mm3 / 1000, 3), unit=ours.CM3),
     ]
@@ -114,10 +109,10 @@ def _vertebra(
             name = codes.DCM.AttenuationCoefficient
             hu = round(float(value), 2)
             measurements.append(sr.Measurement(name=name, value=hu, unit=ours.HOUNSFIELD, derivation=derivation))
-    if vertebra.bmd_mg_cm3 is not None:
-        measurements.append(_bmd(vertebra.bmd_mg_cm3, vertebra.bmd_interval_mg_cm3, codes.SCT.Mean))
-    because = ours.DOUBTED_BECAUSE if vertebra.measurable else ours.WITHHELD_BECAUSE
-    yes_or_no = codes.SCT.Yes if decides else codes.SCT.No
+    if vertebra.density is not None:
+        measurements.append(_density(vertebra.density))
+    because = ours.WITHHELD_BECAUSE if vertebra.withheld else ours.DOUBTED_BECAUSE
+    yes_or_no = codes.SCT.Yes if assessment.diagnosis.decided_by(vertebra.level) else codes.SCT.No
     facts: dict[str, Any] = {
         "tracking_identifier": sr.TrackingIdentifier(uid=uid, identifier=tracking_identifier(vertebra.level)),
         "finding_type": codes.SCT.BoneTissue,
@@ -141,13 +136,12 @@ def _vertebra(
 def _spine(assessment: Assessment, uid: str) -> sr.MeasurementsAndQualitativeEvaluations:
     """The category, what it rests on, and the doubts that concern the whole of it."""
     diagnosis = assessment.diagnosis
-    bmd = diagnosis.bmd_mg_cm3
     made = sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(uid=uid, identifier=SPINE_IDENTIFIER),
         finding_type=ours.BMD_CATEGORY,
         algorithm_id=_algorithm(assessment),
         finding_sites=[sr.FindingSite(ours.LUMBAR_SPINE)],
-        measurements=[] if bmd is None else [_bmd(bmd, diagnosis.bmd_interval_mg_cm3, codes.SCT.Mean)],
+        measurements=[] if diagnosis.density is None else [_density(diagnosis.density)],
         qualitative_evaluations=[
             sr.QualitativeEvaluation(ours.BMD_CATEGORY, ours.CATEGORIES[diagnosis.category]),
             *_coded(ours.DOUBTED_BECAUSE, assessment.reasons),
@@ -159,24 +153,23 @@ def _spine(assessment: Assessment, uid: str) -> sr.MeasurementsAndQualitativeEva
     return made
 
 
-def _bmd(bmd_mg_cm3: float, interval: Interval | None, derivation: Code) -> sr.Measurement:
+def _density(density: Measurement) -> sr.Measurement:
     """The density, and how far its interval reaches to either side."""
-    value = rounded_bmd(float(bmd_mg_cm3), 2)
-    made = sr.Measurement(name=ours.VOLUMETRIC_BMD, value=value, unit=ours.MG_PER_CM3, derivation=derivation)
-    if interval is not None:
-        reaches = (
-            (ours.UPPER_UNCERTAINTY, interval[1] - value),
-            (ours.LOWER_UNCERTAINTY, value - interval[0]),
-        )
-        for name, reach in reaches:
-            made[0].ContentSequence.append(
-                sr.NumContentItem(
-                    name=name,
-                    value=round(max(float(reach), 0.0), 2),
-                    unit=ours.MG_PER_CM3,
-                    relationship_type=sr.RelationshipTypeValues.HAS_PROPERTIES,
-                )
+    name, unit = ours.quantity_code(density.quantity), ours.unit_code(density.quantity)
+    value, (low, high) = (
+        rounded(density.quantity, float(density.value), ours.decimals(density.quantity)),
+        density.interval,
+    )
+    made = sr.Measurement(name=name, value=value, unit=unit, derivation=codes.SCT.Mean)
+    for beyond, reach in ((ours.UPPER_UNCERTAINTY, high - value), (ours.LOWER_UNCERTAINTY, value - low)):
+        made[0].ContentSequence.append(
+            sr.NumContentItem(
+                name=beyond,
+                value=round(max(float(reach), 0.0), ours.decimals(density.quantity)),
+                unit=unit,
+                relationship_type=sr.RelationshipTypeValues.HAS_PROPERTIES,
             )
+        )
     return made
 
 

@@ -123,7 +123,7 @@ def recipes() -> None:
     from trabecula.recipes import DEFAULT, RECIPES
 
     for name, made in sorted(RECIPES.items()):
-        print(f"{name:<12} {made().source}{' (default)' if name == DEFAULT else ''}")
+        print(f"{name:<20} {made.source}{' (default)' if name == DEFAULT else ''}")
 
 
 @app.command()

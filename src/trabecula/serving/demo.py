@@ -29,12 +29,13 @@ def demonstrate(out: Path, seed: int) -> None:
     write_dicom(ct.volume, out / "ct", seed=seed, header=header_of(ct.subject, ct.protocol))
     assessment, written = screen_to_folder(out / "ct", out / "result", None, True)
     print(f"{'':6}{'measured':>10}{'true':>8}   mg/cm3, simulated")
-    for vertebra in assessment.densities.vertebrae:
-        measured = "withheld" if vertebra.bmd_mg_cm3 is None else f"{vertebra.bmd_mg_cm3:.0f}"
+    for vertebra in assessment.readings.vertebrae:
+        measured = "withheld" if vertebra.density is None else f"{vertebra.density.value:.0f}"
         true = ct.bmd.get(vertebra.level)
         print(f"{vertebra.level:6}{measured:>10}{_number(true):>8}")
     diagnosis = assessment.diagnosis
-    print(f"{'mean':6}{_number(diagnosis.bmd_mg_cm3):>10}{_true_mean(ct):8.0f}   {diagnosis.category}")
+    found = None if diagnosis.density is None else diagnosis.density.value
+    print(f"{'mean':6}{_number(found):>10}{_true_mean(ct):8.0f}   {diagnosis.category}")
     print(f"The CT: {out / 'ct'}\nThe report: {written}")
 
 

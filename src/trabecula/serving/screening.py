@@ -12,20 +12,18 @@ from typing import TYPE_CHECKING
 from trabecula.errors import WrongUsage
 from trabecula.export.bundle import REPORT_ALONE, Wanted, prepare
 from trabecula.export.fhir import RELEASES
-from trabecula.flow.document import rounded_bmd
-from trabecula.flow.page import NO_RULING_OUT, RESEARCH_ONLY
 from trabecula.flow.read import read
-from trabecula.flow.report import report, require_writable
 from trabecula.messages import LANGUAGES
-from trabecula.recipe import Recipe
-from trabecula.recipes import DEFAULT, RECIPES
-from trabecula.records import Assessment, VertebraDensity
+from trabecula.recipes import recipe_named
+from trabecula.records import Assessment, VertebraReading
+from trabecula.report.folder import report, require_writable
+from trabecula.report.page import NO_RULING_OUT, RESEARCH_ONLY
 from trabecula.screen import screen
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-STAGES = ("read", "localise", "segment", "measure", "diagnose", "report")
+STAGES = ("read", "localise", "segment", "calibrate", "measure", "exclude", "diagnose", "report")
 
 
 def screen_to_folder(
@@ -53,18 +51,6 @@ def screen_to_folder(
         written = report(assessment, out, partial(export.write, assessment), wanted.language)
         bar.finish()
     return assessment, written
-
-
-def recipe_named(name: str | None) -> Recipe:
-    """The recipe of this name, or the default one.
-
-    Raises:
-        WrongUsage: there is none.
-    """
-    name = name or DEFAULT
-    if name not in RECIPES:
-        raise WrongUsage("unknown-recipe", f"There is no recipe {name!r}. Choose among: {', '.join(sorted(RECIPES))}.")
-    return RECIPES[name]()
 
 
 def _require_known(wanted: Wanted) -> None:
@@ -120,11 +106,10 @@ def stages_shown(shown: bool) -> Iterator[StageBar]:
 def summary(assessment: Assessment) -> str:
     """The result in a few lines of plain text, safe to print whatever a header held."""
     lines = [headline(assessment), "", _row(("level", "BMD mg/cm3", "95% interval", "mean HU", "SD HU", "cm3"))]
-    for vertebra in assessment.densities.vertebrae:
-        used = assessment.diagnosis.bmd_mg_cm3 is not None and vertebra.level in assessment.diagnosis.levels_used
-        lines.append(_vertebra(vertebra, used))
+    for vertebra in assessment.readings.vertebrae:
+        lines.append(_vertebra(vertebra, assessment.diagnosis.decided_by(vertebra.level)))
         lines += [f"         {reason.message} [{reason.code}]" for reason in vertebra.reasons]
-    if not assessment.densities.vertebrae:
+    if not assessment.readings.vertebrae:
         lines.append("  none could be measured")
     if assessment.reasons:
         lines += ["", "Reasons for doubt", *(f"  {reason.message} [{reason.code}]" for reason in assessment.reasons)]
@@ -134,15 +119,17 @@ def summary(assessment: Assessment) -> str:
 
 def headline(assessment: Assessment) -> str:
     """The category, its number and its interval in one line."""
-    diagnosis = assessment.diagnosis
-    if diagnosis.bmd_mg_cm3 is None:
-        return f"{diagnosis.category.capitalize()}: see the reasons for doubt"
-    interval = diagnosis.bmd_interval_mg_cm3
-    within = "" if interval is None else f" (95% interval {interval[0]:.0f} to {interval[1]:.0f})"
-    levels = " and ".join(diagnosis.levels_used)
+    diagnosis, density = assessment.diagnosis, assessment.diagnosis.density
+    category, levels = diagnosis.category.capitalize(), " and ".join(diagnosis.levels_used)
+    if not diagnosis.determined:
+        return f"{category}: see the reasons for doubt"
+    if density is None:
+        return f"{category}: from {levels}"
+    low, high = density.interval
+    material = density.quantity.material
     return (
-        f"{diagnosis.category.capitalize()}: {rounded_bmd(diagnosis.bmd_mg_cm3, 1)} mg/cm3{within}, mean of {levels},"
-        " K2HPO4-equivalent"
+        f"{category}: {density.shown} {density.quantity.unit} (95% interval {low:.0f} to {high:.0f}), mean of {levels}"
+        + ("" if material is None else f", {material}-equivalent")
     )
 
 
@@ -151,13 +138,13 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
-def _vertebra(vertebra: VertebraDensity, used: bool) -> str:
-    bmd, interval = vertebra.bmd_mg_cm3, vertebra.bmd_interval_mg_cm3
-    standing = "" if used else "  not used" if vertebra.measurable else "  withheld"
+def _vertebra(vertebra: VertebraReading, used: bool) -> str:
+    density = vertebra.density
+    standing = "" if used else "  withheld" if vertebra.withheld else "  not used"
     cells = (
         str(vertebra.level),
-        "-" if bmd is None else f"{rounded_bmd(bmd, 1)}",
-        "-" if interval is None else f"{interval[0]:.0f} to {interval[1]:.0f}",
+        "-" if density is None else density.shown,
+        "-" if density is None else f"{density.interval[0]:.0f} to {density.interval[1]:.0f}",
         f"{vertebra.mean_hu:.0f}" if math.isfinite(vertebra.mean_hu) else "-",
         f"{vertebra.sd_hu:.0f}" if math.isfinite(vertebra.sd_hu) else "-",
         f"{vertebra.volume_mm3 / 1000:.1f}",

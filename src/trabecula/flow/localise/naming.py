@@ -83,13 +83,13 @@ def name_spine(
     return unnamed, (reason("level-unknown", number=len(seen), first=first, last=last, probability=probability),)
 
 
-def heard(candidates: list[Candidate], witness: list[Candidate]) -> list[Candidate]:
+def combine_scores(candidates: list[Candidate], witness: list[Candidate]) -> list[Candidate]:
     """The candidates with their names weighed by those that a second localiser gives at the same places.
 
     The two look at different pictures of the same ribs and sacrum. Where they agree, nothing changes; where they do
     not, the geometric mean leaves neither name likely, and ``name_spine`` says so. Each counts as one vote.
     """
-    told = []
+    combined = []
     for one in candidates:
         other = _beside(one, witness)
         if other is not None:
@@ -98,11 +98,11 @@ def heard(candidates: list[Candidate], witness: list[Candidate]) -> list[Candida
             # That the names differ makes it no less a vertebra.
             same = (one.scores.sum() + one.above) / max(scores.sum() + above, 1e-6)
             one = replace(one, scores=scores * same, above=above * same)
-        told.append(one)
-    return told
+        combined.append(one)
+    return combined
 
 
-def disputed(candidates: list[Candidate], witness: list[Candidate]) -> bool:
+def localisers_disagree(candidates: list[Candidate], witness: list[Candidate]) -> bool:
     """Whether the witness names most of the vertebrae that both saw otherwise; then no name is better than even."""
     pairs = [(one, other) for one in candidates if (other := _beside(one, witness)) is not None]
     differ = sum(int(one.scores.argmax()) != int(other.scores.argmax()) for one, other in pairs)

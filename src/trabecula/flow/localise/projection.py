@@ -1,66 +1,67 @@
-"""Localise in the projection: which vertebrae are in view, and where. A Scan goes in, a Spine comes out.
+"""Localise in the projection: Faster R-CNN looks at the coronal maximum intensity projection, as in Niu 2023.
 
-As in Niu 2023, Faster R-CNN looks at the coronal maximum intensity projection. It scores every level for every box;
-the names are then given to the whole chain at once, because neighbours vouch for one another.
+It scores every level for every box; the names are then given to the whole chain at once, because neighbours vouch for
+one another.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
 from trabecula.anatomy import LEVELS
-from trabecula.flow.body import body_mask, pool
-from trabecula.flow.naming import Candidate, name_spine
+from trabecula.flow.localise.naming import Candidate, name_spine
+from trabecula.flow.localise.torso import body_mask, pool
 from trabecula.inference import network
 from trabecula.records import Scan, Spine, VertebraBox
+from trabecula.view import View
 from trabecula.volume import PADDING_HU, Float32, Float64, Volume
-
-PIXEL_MM = 1.5
-"""Of the projection that the detector sees."""
-
-WINDOW_HU = 900.0
-"""The projection's white; its black is water."""
-
-CANVAS = (448, 352)
-"""Rows and columns of the detector's input: 672 x 528 mm. Longer scans are seen in overlapping windows."""
+from trabecula.weights import weights_named
 
 
-def localise(scan: Scan, weights: str, minimum_score: float = 0.15, certain: float = 0.8) -> Spine:
+@dataclass(frozen=True)
+class ProjectionLocaliser:
     """The chain of vertebrae from T8 to the sacrum as far as it is in view.
 
     ``minimum_score``: what a box needs, over all levels, to count as a vertebra. ``certain``: see ``name_spine``.
-
-    Raises:
-        Refusal: ``no-vertebrae-found``.
     """
-    pooled, factors = pool(scan.volume)
-    found = _candidates(scan.volume, pooled, factors, weights, minimum_score)
-    vertebrae, reasons = name_spine(found, scan.volume.spacing_mm, certain)
-    return Spine(vertebrae, _body_row(pooled, vertebrae, factors), reasons)
 
+    weights: str
+    minimum_score: float = 0.15
+    certain: float = 0.8
 
-def projected(scan: Scan, weights: str, minimum_score: float = 0.15) -> list[Candidate]:
-    """The vertebrae that the projection shows, each with the scores of its names: a second opinion for ``find``."""
-    pooled, factors = pool(scan.volume)
-    return _candidates(scan.volume, pooled, factors, weights, minimum_score)
+    def __call__(self, scan: Scan) -> Spine:
+        """The spine of a scan.
 
+        Raises:
+            Refusal: ``no-vertebrae-found``.
+        """
+        pooled, factors = pool(scan.volume)
+        found = self._candidates(scan.volume, pooled, factors)
+        vertebrae, reasons = name_spine(found, scan.volume.spacing_mm, self.certain)
+        return Spine(vertebrae, _body_row(pooled, vertebrae, factors), reasons)
 
-def _candidates(
-    volume: Volume, pooled: Float32, factors: tuple[int, int, int], weights: str, minimum_score: float
-) -> list[Candidate]:
-    projection = np.where(body_mask(pooled), pooled, PADDING_HU).max(axis=1)  # (z, x)
-    return [c for c in _detect(projection, volume, factors, weights) if c.total >= minimum_score]
+    def candidates(self, scan: Scan) -> list[Candidate]:
+        """The vertebrae that the projection shows, each with the scores of its names: a second opinion."""
+        return self._candidates(scan.volume, *pool(scan.volume))
+
+    def _candidates(self, volume: Volume, pooled: Float32, factors: tuple[int, int, int]) -> list[Candidate]:
+        projection = np.where(body_mask(pooled), pooled, PADDING_HU).max(axis=1)  # (z, x)
+        found = _detect(projection, volume, factors, self.weights)
+        return [one for one in found if one.total >= self.minimum_score]
 
 
 def _detect(projection: Float32, volume: Volume, factors: tuple[int, int, int], weights: str) -> list[Candidate]:
     """The detector's boxes over the whole projection, the levels' scores of one place gathered."""
-    fine = (volume.spacing_mm[0] * factors[0] / PIXEL_MM, volume.spacing_mm[2] * factors[2] / PIXEL_MM)
-    image = ndimage.zoom(projection, fine, order=1)
-    image = np.clip(image / WINDOW_HU, 0, 1).astype(np.float32)[::-1]  # cranial on top
+    view = weights_named(weights).view
+    canvas_rows, _, canvas_columns = view.shape
+    fine = tuple(volume.spacing_mm[axis] * factors[axis] / view.spacing_mm[axis] for axis in (0, 2))
+    image = view.window(ndimage.zoom(projection, fine, order=1))[::-1]  # cranial on top
     found = []
-    for top in _window_tops(image.shape[0]):
-        left = max(0, (image.shape[1] - CANVAS[1]) // 2)
-        part = image[top : top + CANVAS[0], left : left + CANVAS[1]]
-        canvas = np.zeros((1, *CANVAS), np.float32)
+    for top in _window_tops(image.shape[0], view):
+        left = max(0, (image.shape[1] - canvas_columns) // 2)
+        part = image[top : top + canvas_rows, left : left + canvas_columns]
+        canvas = np.zeros((1, canvas_rows, canvas_columns), np.float32)
         canvas[0, : part.shape[0], : part.shape[1]] = part
         boxes, labels, scores = network(weights, canvas.shape)(canvas)
         within = (boxes[:, 1] + boxes[:, 3]) / 2 < part.shape[0]  # below lies the canvas's padding
@@ -78,11 +79,12 @@ def _detect(projection: Float32, volume: Volume, factors: tuple[int, int, int], 
     ]
 
 
-def _window_tops(rows: int) -> list[int]:
-    """Where windows of the canvas's height start: half overlapping, from the caudal end up."""
-    if rows <= CANVAS[0]:
+def _window_tops(rows: int, view: View) -> list[int]:
+    """Where windows of the view's height start: half overlapping, from the caudal end up."""
+    height = view.shape[0]
+    if rows <= height:
         return [0]
-    return sorted({max(0, top) for top in range(rows - CANVAS[0], -CANVAS[0] // 2, -CANVAS[0] // 2)})
+    return sorted({max(0, top) for top in range(rows - height, -height // 2, -height // 2)})
 
 
 def gather(found: Float64) -> list[tuple[Float64, Float64]]:

@@ -91,14 +91,13 @@ def overlays(assessment: Assessment) -> dict[str, bytes]:
 def marked(assessment: Assessment) -> list[Mark]:
     """Every vertebra measured, withheld or merely seen, cranial first."""
     volume, diagnosis = assessment.scan.volume, assessment.diagnosis
-    used = () if diagnosis.bmd_mg_cm3 is None else diagnosis.levels_used
     marks = []
-    for vertebra in assessment.densities.vertebrae:
-        if not (assessment.regions.labels == vertebra.level.verse_id).any():
+    for vertebra in assessment.readings.vertebrae:
+        if assessment.regions is not None and assessment.regions.part(vertebra.level)[0].stop == 0:
             continue
         z, y, x = volume.to_index(np.asarray(vertebra.centroid_lps_mm))
-        standing = "measured" if vertebra.measurable else "withheld"
-        marks.append(Mark(vertebra.level, (z, y, x), "used" if vertebra.level in used else standing))
+        standing = "withheld" if vertebra.withheld else "measured"
+        marks.append(Mark(vertebra.level, (z, y, x), "used" if diagnosis.decided_by(vertebra.level) else standing))
     named = {mark.level for mark in marks}
     for box in assessment.spine.vertebrae:
         if box.level not in named:
@@ -124,7 +123,7 @@ def _sagittal(assessment: Assessment, marks: list[Mark]) -> Image.Image:
         volume.shape[1],
     )
     hu = _along(volume.hu, z, y, curve[:, 1], 2, SLAB_MM / volume.spacing_mm[2])
-    labels = _nearest(assessment.regions.labels, z, y, curve[:, 1], 2)
+    labels = _nearest(assessment.labels, z, y, curve[:, 1], 2)
     plane = Plane(hu, labels, (volume.spacing_mm[0], volume.spacing_mm[1]), ("A", "P"))
     picture = _drawn(plane, marks)
     for mark in marks:
@@ -141,7 +140,7 @@ def _coronal(assessment: Assessment, marks: list[Mark]) -> Image.Image:
     beside = MARGIN_MM["beside"] / volume.spacing_mm[2]
     x = _span(min(middle_x) - beside, max(middle_x) + beside, volume.shape[2])
     hu = _along(volume.hu, z, x, curve[:, 0], 1, SLAB_MM / volume.spacing_mm[1])
-    labels = _nearest(assessment.regions.labels, z, x, curve[:, 0], 1)
+    labels = _nearest(assessment.labels, z, x, curve[:, 0], 1)
     plane = Plane(hu, labels, (volume.spacing_mm[0], volume.spacing_mm[2]), ("R", "L"))
     picture = _drawn(plane, marks)
     for mark in marks:
@@ -160,7 +159,7 @@ def _axial(assessment: Assessment, mark: Mark) -> Image.Image:
     y = _span(middle_y - 0.8 * around / step_y, middle_y + 1.2 * around / step_y, volume.shape[1])
     x = _span(middle_x - around / step_x, middle_x + around / step_x, volume.shape[2])
     part = np.ix_(y, x)
-    labels = assessment.regions.labels[slice_z][part]
+    labels = assessment.labels[slice_z][part]
     plane = Plane(volume.hu[slice_z][part], labels, (step_y, step_x), ("R", "L"), text_scale=1.6)
     picture = _drawn(plane, [mark])
     _write(
@@ -173,7 +172,7 @@ def _rows(assessment: Assessment, marks: list[Mark]) -> tuple[NDArray[np.intp], 
     """The slices to show, superior first, and the spine's (y, x) in each of them."""
     volume = assessment.scan.volume
     ends = [z for box in assessment.spine.vertebrae for z in box.z_range]
-    labelled = np.flatnonzero(assessment.regions.labels.any(axis=(1, 2)))
+    labelled = np.flatnonzero(assessment.labels.any(axis=(1, 2)))
     ends += [float(z) for z in labelled[[0, -1]]] if labelled.size else []
     ends = ends or [0.0, volume.shape[0] - 1.0]
     above = MARGIN_MM["above"] / volume.spacing_mm[0]

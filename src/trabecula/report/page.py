@@ -10,9 +10,10 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from trabecula.flow.document import BANDS_MG_CM3, plain, rounded_bmd
 from trabecula.messages import DEFAULT_LANGUAGE, Fact, Phrase, messages
-from trabecula.records import Assessment, Diagnosis, Reason, VertebraDensity
+from trabecula.quantity import BANDS, QCT_BANDS, Bands, Category, Interval, Measurement
+from trabecula.records import Assessment, Basis, Diagnosis, Reason, VertebraReading
+from trabecula.records.codec import plain
 
 RESEARCH_ONLY = messages(DEFAULT_LANGUAGE)["research-only"]
 NO_RULING_OUT = messages(DEFAULT_LANGUAGE)["no-ruling-out"]
@@ -24,7 +25,7 @@ CALIBRATION_UNITS = {
     "slope_hu_cm3_mg": " HU/(mg/cm³)",
     "offset_hu": " HU",
     "tube_voltage_kvp": " kVp",
-    "simulated_sd_mg_cm3": " mg/cm³",
+    "contrast_rise": " mg/cm³",
     "blood_hu": " HU",
 }
 
@@ -45,7 +46,8 @@ def page(
         say=made.say,
         result=made.result(),
         bands=made.bands(),
-        vertebrae=[made.vertebra(v) for v in assessment.densities.vertebrae],
+        unit=made.unit(),
+        vertebrae=[made.vertebra(v) for v in assessment.readings.vertebrae],
         reasons=made.reasons(assessment.reasons),
         views=[made.picture(name, pictures[name]) for name in ("sagittal.png", "coronal.png")],
         axial=[made.picture(name, data) for name, data in pictures.items() if name.startswith("axial-")],
@@ -83,95 +85,122 @@ class _Page:
     def _diagnosis(self) -> Diagnosis:
         return self.assessment.diagnosis
 
+    @property
+    def _bands(self) -> Bands | None:
+        """The bands that the densities are held against; None where their quantity has none."""
+        density = self._diagnosis.density
+        measured = [one.density for one in self.assessment.readings.vertebrae if one.density is not None]
+        first = density or next(iter(measured), None)
+        if first is not None:
+            return BANDS.get(first.quantity.key)
+        return QCT_BANDS if self._diagnosis.basis is Basis.BANDS else None
+
     def result(self) -> dict[str, Any]:
-        """The answer in words; ``number`` is None where there is no category."""
-        diagnosis = self._diagnosis
-        bmd, interval = diagnosis.bmd_mg_cm3, diagnosis.bmd_interval_mg_cm3
+        """The answer in words; ``number`` is None where no density led to the category."""
+        diagnosis, density = self._diagnosis, self._diagnosis.density
         levels = self._joined(diagnosis.levels_used)
-        low, high = BANDS_MG_CM3
-        likely = sorted(plain(diagnosis.probabilities).items(), key=lambda item: -item[1])
+        likely = sorted(diagnosis.probabilities.items(), key=lambda item: -item[1])
         shares = [self.say("probability", category=self._category(key), share=self._share(p)) for key, p in likely]
         return {
             "category": self._category(diagnosis.category),
-            "number": None if bmd is None else f"{rounded_bmd(bmd, 1)}",
-            "interval": None if interval is None else self._range(interval),
-            "levels": self.say("levels-measured" if bmd is None else "levels-used", levels=levels),
-            "sentence": self.say(
-                f"lies-{diagnosis.category if bmd is not None else 'undetermined'}", levels=levels, low=low, high=high
-            ),
+            "number": None if density is None else density.shown,
+            "unit": None if density is None else unit_shown(density),
+            "interval": None if density is None else self._interval(density),
+            "levels": self.say("levels-used" if diagnosis.determined else "levels-measured", levels=levels),
+            "sentence": self._sentence(levels),
             "probabilities": self.say("probabilities", shares=self.several(shares)) if shares else "",
         }
 
-    def _category(self, category: str) -> str:
+    def _sentence(self, levels: str) -> str:
+        """Why it is this category."""
+        diagnosis, bands = self._diagnosis, self._bands
+        if not diagnosis.determined:
+            return self.say("lies-undetermined")
+        if diagnosis.basis is Basis.BANDS and bands is not None:
+            low, high = bands.edges
+            return self.say(f"lies-{diagnosis.category}", levels=levels, low=low, high=high)
+        return self.say(f"by-{diagnosis.basis}", levels=levels, category=self._category(diagnosis.category))
+
+    def _category(self, category: Category) -> str:
         return self.say(f"category-{category}")
 
     def _share(self, share: float) -> str:
         return self.say("percent-least") if share < 0.005 else self.say("percent", share=share)
 
-    def _range(self, interval: tuple[float, float]) -> str:
-        return self.say("range", low=interval[0], high=interval[1])
+    def _interval(self, density: Measurement) -> str:
+        """The interval with its unit; a quantity of more digits has more of them here too."""
+        return self.say("interval", range=self._range(density), unit=unit_shown(density))
 
-    def _ends(self) -> tuple[float, float]:
+    def _range(self, density: Measurement) -> str:
+        digits = max(0, density.quantity.digits - 1)
+        low, high = (f"{end:.{digits}f}" for end in density.interval)
+        return self.say("range", low=low, high=high)
+
+    def _ends(self) -> Interval:
         """First and last value of the scale that the band figure and the bars of the vertebrae share."""
-        shown: list[Diagnosis | VertebraDensity] = [self._diagnosis, *self.assessment.densities.vertebrae]
-        reach = [x for one in shown for x in (one.bmd_mg_cm3, *(one.bmd_interval_mg_cm3 or ())) if x is not None]
+        shown = [self._diagnosis.density, *(one.density for one in self.assessment.readings.vertebrae)]
+        reach = [x for one in shown if one is not None for x in (one.value, *one.interval)]
         step = BAND_STEP_MG_CM3
         first = min(0.0, math.floor(min(reach, default=0.0) / step) * step)
         return first, max(200.0, math.ceil(max(reach, default=0.0) / step) * step)
 
-    def _place(self, one: Diagnosis | VertebraDensity) -> dict[str, float | None]:
+    def _place(self, density: Measurement | None) -> dict[str, float | None]:
         """Where a density and its interval lie on the scale, in percent of its width."""
-        share, interval = self._percent(), one.bmd_interval_mg_cm3
-        return {
-            "at": None if one.bmd_mg_cm3 is None else share(one.bmd_mg_cm3),
-            "from": None if interval is None else share(interval[0]),
-            "width": None if interval is None else share(interval[1]) - share(interval[0]),
-        }
+        if density is None or self._bands is None:
+            return {"at": None, "from": None, "width": None}
+        share, (low, high) = self._percent(), density.interval
+        return {"at": share(density.value), "from": share(low), "width": share(high) - share(low)}
 
     def _percent(self) -> Callable[[float], float]:
         first, last = self._ends()
         return lambda value: round(100 * (value - first) / (last - first), 2)
 
-    def bands(self) -> dict[str, Any]:
+    def bands(self) -> dict[str, Any] | None:
         """The band figure: each band's share of the width, and where the value and its interval lie, in percent."""
-        share, (first, last), (low, high) = self._percent(), self._ends(), BANDS_MG_CM3
+        if self._bands is None:
+            return None
+        share, (first, last), (low, high) = self._percent(), self._ends(), self._bands.edges
         zones = (
-            ("osteoporosis", self.say("band-below", value=low), first, low),
-            ("osteopenia", self.say("band-between", low=low, high=high), low, high),
-            ("normal", self.say("band-above", value=high), high, last),
+            (Category.OSTEOPOROSIS, self.say("band-below", value=low), first, low),
+            (Category.OSTEOPENIA, self.say("band-between", low=low, high=high), low, high),
+            (Category.NORMAL, self.say("band-above", value=high), high, last),
         )
         return {
             "zones": [
                 {
-                    "key": key,
+                    "key": key.value,
                     "name": self._category(key),
                     "range": text,
                     "from": share(start),
                     "width": round(share(end) - share(start), 2),
-                    "here": self._diagnosis.category == key,
+                    "here": self._diagnosis.category is key,
                 }
                 for key, text, start, end in zones
             ],
             "ticks": [{"at": share(value), "text": f"{value:g}"} for value in (first, low, high, last)],
             "low": low,
             "high": high,
-            **self._place(self._diagnosis),
+            **self._place(self._diagnosis.density),
         }
 
-    def vertebra(self, vertebra: VertebraDensity) -> dict[str, Any]:
+    def unit(self) -> str:
+        """That of the densities in the table."""
+        measured = [one.density for one in self.assessment.readings.vertebrae if one.density is not None]
+        return unit_shown(measured[0]) if measured else "mg/cm³"
+
+    def vertebra(self, vertebra: VertebraReading) -> dict[str, Any]:
         """One row of the table, and what is to be said of it below."""
-        bmd, interval = vertebra.bmd_mg_cm3, vertebra.bmd_interval_mg_cm3
-        used = self._diagnosis.bmd_mg_cm3 is not None and vertebra.level in self._diagnosis.levels_used
+        density, used = vertebra.density, self._diagnosis.decided_by(vertebra.level)
         return {
             "level": self.several([vertebra.level]),
-            "standing": "used" if used else "not-used" if vertebra.measurable else "withheld",
-            "bmd": "-" if bmd is None else f"{rounded_bmd(bmd, 1)}",
-            "interval": None if interval is None else self._range(interval),
+            "standing": "used" if used else "withheld" if vertebra.withheld else "not-used",
+            "density": "-" if density is None else density.shown,
+            "interval": None if density is None else self._range(density),
             "mean_hu": _number(vertebra.mean_hu, 0),
             "sd_hu": _number(vertebra.sd_hu, 0),
             "volume_cm3": _number(vertebra.volume_mm3 / 1000, 1),
             "reasons": self.reasons(vertebra.reasons),
-            **self._place(vertebra),
+            **self._place(density),
         }
 
     def reasons(self, reasons: Sequence[Reason]) -> list[tuple[str, str]]:
@@ -193,8 +222,9 @@ class _Page:
 
     def calibrated(self) -> str:
         """What the numbers rest on, in one line."""
-        rung = self.assessment.densities.calibration.get("rung")
-        return " · ".join([*([self._words(rung)] if rung else []), self.say("k2hpo4-equivalent")])
+        said = [self._words(self.assessment.readings.method), self._words(self.assessment.calibration.rung)]
+        material = self.assessment.calibration.quantity.material
+        return " · ".join([*said, *([] if material is None else [self.say("equivalent", material=material)])])
 
     def acquisition(self) -> list[tuple[str, str]]:
         """What the headers say, and the grid. A silent header is said to be silent."""
@@ -225,10 +255,20 @@ class _Page:
 
     def calibration(self) -> list[tuple[str, str]]:
         """Every fact of the calibration; one that no message names is named by its key."""
-        known = messages(self.language)
+        known, line = messages(self.language), self.assessment.calibration
+        facts: dict[str, Any] = {
+            "method": self.assessment.readings.method,
+            "rung": line.rung,
+            "material": line.quantity.material,
+            "slope_hu_cm3_mg": line.slope_hu_cm3_mg,
+            "offset_hu": line.offset_hu,
+            "systematic_sd_fraction": line.systematic_sd_fraction,
+            "contrast_rise": line.contrast_rise,
+            **line.facts,
+        }
         return [
             (known.get(f"calibration-{key}", key.replace("_", " ").capitalize()), self._calibration_value(key, value))
-            for key, value in self.assessment.densities.calibration.items()
+            for key, value in facts.items()
         ]
 
     def _calibration_value(self, key: str, value: Any) -> str:
@@ -280,6 +320,11 @@ class _Page:
             "height": height,
             "shows": self.say(f"view-{plane}", level=level),
         }
+
+
+def unit_shown(density: Measurement) -> str:
+    """The unit with its exponent raised."""
+    return density.quantity.unit.replace("cm3", "cm³").replace("cm2", "cm²")
 
 
 def _number(value: float, digits: int) -> str:

@@ -130,9 +130,9 @@ def _swap_in(made: Path, out: Path, old: Path) -> None:
 
 def _write_all(assessment: Assessment, folder: Path, attach: Callable[[Path], None], language: str) -> None:
     # Loaded here: together they take longer to import than a refusal takes to be found.
-    from trabecula.flow.document import document
-    from trabecula.flow.figures import overlays
-    from trabecula.flow.page import page
+    from trabecula.records.codec import to_json
+    from trabecula.report.figures import overlays
+    from trabecula.report.page import page
 
     started = time.perf_counter()
     pictures = overlays(assessment)
@@ -145,7 +145,7 @@ def _write_all(assessment: Assessment, folder: Path, attach: Callable[[Path], No
     attach(folder)
     run["files"] = sorted([ASSESSMENT, *_files_in(folder)])
     run["seconds"] = {**run.get("seconds", {}), "report": round(time.perf_counter() - started, 3)}
-    (folder / ASSESSMENT).write_text(document(assessment, run).to_json() + "\n", encoding="utf-8")
+    (folder / ASSESSMENT).write_text(to_json(assessment, run) + "\n", encoding="utf-8")
 
 
 def _write_regions(assessment: Assessment, path: Path) -> None:
@@ -156,7 +156,7 @@ def _write_regions(assessment: Assessment, path: Path) -> None:
     from trabecula.formats.given import on_given_grid
 
     scan: Scan = assessment.scan
-    labels, affine_ras = on_given_grid(assessment.regions.labels, scan.volume, scan.orientation)
+    labels, affine_ras = on_given_grid(assessment.labels, scan.volume, scan.orientation)
     if scan.acquisition.source == "dicom":
         labels, affine_ras = labels.transpose(2, 1, 0), affine_ras[:, [2, 1, 0, 3]]
     image = nib.Nifti1Image(np.asarray(labels, np.uint8), affine_ras)

@@ -1,10 +1,8 @@
-"""Localise in the volume: which vertebrae are in view, and where. A Scan goes in, a Spine comes out.
+"""Localise in the volume: a small U-Net sees the whole torso at 3 mm.
 
-A small U-Net sees the whole torso at 3 mm: the lowest ribs and the sacrum, which say how to count, are in view at once
-with every body that is to be named.
+The lowest ribs and the sacrum, which say how to count, are in view at once with every body that is to be named.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,14 +10,14 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from trabecula.anatomy import LEVELS
-from trabecula.flow.body import body_mask, pool
-from trabecula.flow.naming import PITCH_MM, Candidate, disputed, heard, name_spine
+from trabecula.flow.localise.naming import PITCH_MM, Candidate, combine_scores, localisers_disagree, name_spine
+from trabecula.flow.localise.projection import ProjectionLocaliser
+from trabecula.flow.localise.torso import body_mask, pool
 from trabecula.inference import network
 from trabecula.records import Scan, Spine
+from trabecula.view import Classes, View
 from trabecula.volume import Float32, Float64, Grid, Volume
-
-WINDOW_SLICES = 256
-"""Of the network's input at most: 768 mm. Longer scans are seen in windows that overlap by half."""
+from trabecula.weights import Weights, weights_named
 
 APART_MM = 13.0
 """Two bodies' middles are further apart than this, crushed ones too."""
@@ -29,48 +27,46 @@ HALF_WIDTH_MM = 24.0
 
 
 @dataclass(frozen=True)
-class FinderSettings:
-    """What the network sees: the side of its voxels, the columns and rows about the patient, level and width in HU."""
-
-    spacing_mm: float
-    columns: int
-    window_hu: tuple[float, float]
-    precision: str = "f32"
-
-
-def find(
-    scan: Scan,
-    weights: str,
-    settings: FinderSettings,
-    witness: Callable[[Scan], list[Candidate]] = lambda scan: [],
-    minimum_score: float = 0.3,
-    certain: float = 0.8,
-) -> Spine:
+class VolumeLocaliser:
     """The chain of vertebrae from T8 to L5 as far as it is in view, each with its middle in three dimensions.
 
     ``witness``: a second opinion on the names. ``minimum_score``: how sure the network must be that a place is a
     body's middle. ``certain``: see ``name_spine``.
-
-    Raises:
-        Refusal: ``no-vertebrae-found``.
     """
-    volume = scan.volume
-    grid, image = _coarse(volume, settings)
-    near, names = _look(image, weights, settings.precision)
-    from_half = np.linalg.inv(volume.affine) @ grid.affine @ np.diag([2.0, 2.0, 2.0, 1.0])
-    candidates = [
-        _candidate(middle, score, named, from_half, volume.spacing_mm)
-        for middle, score, named in bodies(near, names, minimum_score, 2 * settings.spacing_mm)
-    ]
-    seen = witness(scan)
-    most = 0.5 if disputed(candidates, seen) else 1.0
-    vertebrae, reasons = name_spine(heard(candidates, seen), volume.spacing_mm, certain, most=most)
-    rows = [box.y for box in vertebrae if box.y is not None]
-    return Spine(vertebrae, float(np.median(rows)), reasons)
+
+    weights: str
+    witness: ProjectionLocaliser | None = None
+    minimum_score: float = 0.3
+    certain: float = 0.8
+    precision: str = "f32"
+
+    def __call__(self, scan: Scan) -> Spine:
+        """The spine of a scan.
+
+        Raises:
+            Refusal: ``no-vertebrae-found``.
+        """
+        volume, weights = scan.volume, weights_named(self.weights)
+        grid, image = torso_view(volume, weights.view)
+        near, names = _look(image, weights, self.precision)
+        from_half = np.linalg.inv(volume.affine) @ grid.affine @ np.diag([2.0, 2.0, 2.0, 1.0])
+        candidates = [
+            _candidate(middle, score, named, from_half, volume.spacing_mm)
+            for middle, score, named in bodies(near, names, self.minimum_score, 2 * weights.view.spacing_mm[0])
+        ]
+        seen = [] if self.witness is None else self.witness.candidates(scan)
+        most = 0.5 if localisers_disagree(candidates, seen) else 1.0
+        combined = combine_scores(candidates, seen)
+        vertebrae, reasons = name_spine(combined, volume.spacing_mm, self.certain, most=most)
+        rows = [box.y for box in vertebrae if box.y is not None]
+        return Spine(vertebrae, float(np.median(rows)), reasons)
 
 
-def _coarse(volume: Volume, settings: FinderSettings) -> tuple[Grid, Float32]:
-    """The torso at the network's voxels, windowed, as wide as it likes to see it and as long as the scan."""
+def torso_view(volume: Volume, view: View) -> tuple[Grid, Float32]:
+    """The torso at the view's voxels, windowed: as wide as the view, as long as the scan.
+
+    The back of the body lies a few voxels before the last row, the patient's middle in the middle column.
+    """
     pooled, factors = pool(volume)
     small = np.eye(4)
     small[:3, :3] = np.diag(factors)
@@ -79,29 +75,29 @@ def _coarse(volume: Volume, settings: FinderSettings) -> tuple[Grid, Float32]:
     body = body_mask(pooled)
     rows, columns = (np.flatnonzero(body.any(axis=axes)) for axes in ((0, 2), (0, 1)))
     weight = body.sum(axis=(0, 1))
-    scale = settings.spacing_mm / np.asarray(thin.spacing_mm)
-    side = settings.columns
+    scale = np.asarray(view.spacing_mm) / np.asarray(thin.spacing_mm)
+    _, high, wide = view.shape
     slices = 32 * int(np.ceil(len(pooled) / scale[0] / 32))
-    # The back of the body a few voxels before the last row; the patient's middle in the middle column.
     back = rows[-1] if rows.size else pooled.shape[1] - 1
     middle = np.average(np.arange(weight.size), weights=weight) if columns.size else pooled.shape[2] / 2
     step = np.eye(4)
     step[:3, :3] = np.diag(scale)
-    step[:3, 3] = [0.0, back - scale[1] * (side - 4), middle - scale[2] * (side - 1) / 2]
-    grid = Grid((slices, side, side), thin.affine @ step)
-    level_hu, width_hu = settings.window_hu
-    image = np.clip((thin.sample(grid) - (level_hu - width_hu / 2)) / width_hu, 0, 1)
-    return grid, np.asarray(image, np.float32)
+    step[:3, 3] = [0.0, back - scale[1] * (high - 4), middle - scale[2] * (wide - 1) / 2]
+    grid = Grid((slices, high, wide), thin.affine @ step)
+    return grid, view.window(thin.sample(grid))
 
 
-def _look(image: Float32, weights: str, precision: str) -> tuple[Float32, Float32]:
-    """How near each place is to a body's middle (0 to 1), and the names' probabilities (names, ...), half as fine."""
-    slices = len(image)
-    long = min(slices, WINDOW_SLICES)
+def _look(image: Float32, weights: Weights, precision: str) -> tuple[Float32, Float32]:
+    """How near each place is to a body's middle (0 to 1), and the names' probabilities (names, ...), half as fine.
+
+    A scan longer than the view is seen in windows that overlap by half.
+    """
+    slices, most = len(image), weights.view.shape[0]
+    long = min(slices, most)
     total = trust = None
-    for start in sorted({*range(0, slices - long, WINDOW_SLICES // 2), slices - long}):
+    for start in sorted({*range(0, slices - long, most // 2), slices - long}):
         part = image[start : start + long]
-        (scores,) = network(weights, (1, 1, *part.shape), precision)(part[None, None])
+        (scores,) = network(weights.name, (1, 1, *part.shape), precision)(part[None, None])
         # The ends of a window know less of what lies beyond; there, the next window counts for more.
         ramp = np.minimum(np.arange(1, long // 2 + 1), np.arange(long // 2, 0, -1)).astype(np.float32)[:, None, None]
         if total is None or trust is None:
@@ -112,8 +108,8 @@ def _look(image: Float32, weights: str, precision: str) -> tuple[Float32, Float3
     assert total is not None
     assert trust is not None
     total /= trust
-    exponent = np.exp(total[1:] - total[1:].max(axis=0))
-    return 1 / (1 + np.exp(-total[0])), exponent / exponent.sum(axis=0)
+    assert isinstance(weights.head, Classes)
+    return 1 / (1 + np.exp(-total[0])), weights.head.probabilities(total[1:])
 
 
 def bodies(

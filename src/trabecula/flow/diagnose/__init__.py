@@ -1,0 +1,1 @@
+"""Diagnose: Readings go in, a Diagnosis comes out."""

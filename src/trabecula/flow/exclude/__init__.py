@@ -1,0 +1,57 @@
+"""Exclude: what may not be read. Readings go in, and come out with reasons; one list of checks for every recipe."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from trabecula.anatomy import Level
+from trabecula.records import Calibration, Readings, Reason, Regions, Scan, Spine, VertebraReading, VertebraRegion
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that a check may look at beside the readings."""
+
+    scan: Scan
+    spine: Spine
+    regions: Regions | None
+    calibration: Calibration
+
+    def region(self, level: Level) -> VertebraRegion | None:
+        return None if self.regions is None else self.regions.find(level)
+
+
+Check = Callable[[Evidence, VertebraReading, Readings], Reason | None]
+"""Looks at one vertebra, which may be compared with all; the reason to doubt or withhold it, or None."""
+
+
+@dataclass(frozen=True)
+class Exclusions:
+    """Every check in turn, each told what the earlier ones found. A withheld vertebra loses its number."""
+
+    checks: tuple[Check, ...]
+
+    def __call__(
+        self, scan: Scan, spine: Spine, regions: Regions | None, calibration: Calibration, readings: Readings
+    ) -> Readings:
+        """The readings with the reasons of the segmenter and of the checks."""
+        evidence = Evidence(scan, spine, regions, calibration)
+        vertebrae = tuple(
+            _with(one, () if (r := evidence.region(one.level)) is None else r.reasons) for one in readings.vertebrae
+        )
+        readings = replace(readings, vertebrae=vertebrae)
+        for check in self.checks:
+            found = [check(evidence, one, readings) for one in readings.vertebrae]
+            vertebrae = tuple(
+                _with(one, () if said is None else (said,)) for one, said in zip(readings.vertebrae, found, strict=True)
+            )
+            readings = replace(readings, vertebrae=vertebrae)
+        return replace(readings, vertebrae=tuple(without_number(one) for one in readings.vertebrae))
+
+
+def without_number(reading: VertebraReading) -> VertebraReading:
+    """A withheld vertebra without what was measured; any other as it is."""
+    return replace(reading, density=None, probabilities=None) if reading.withheld else reading
+
+
+def _with(reading: VertebraReading, reasons: tuple[Reason, ...]) -> VertebraReading:
+    return replace(reading, reasons=(*reading.reasons, *reasons)) if reasons else reading

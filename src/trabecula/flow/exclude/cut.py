@@ -1,0 +1,22 @@
+"""A vertebra that the scan does not show whole."""
+
+from dataclasses import dataclass
+
+from trabecula.flow.exclude import Evidence
+from trabecula.records import Effect, Readings, Reason, VertebraReading, reason
+
+
+@dataclass(frozen=True)
+class CutByView:
+    """Withholds a body that reaches the first or last slice of the scan."""
+
+    end_plate_mm: float = 3.0  # the end plates lie about this far beyond the trabecular region
+
+    def __call__(self, evidence: Evidence, reading: VertebraReading, readings: Readings) -> Reason | None:
+        if evidence.regions is None:
+            return None
+        volume, slices = evidence.scan.volume, evidence.regions.part(reading.level)[0]
+        reach = self.end_plate_mm / volume.spacing_mm[0]
+        if slices.start - reach < -0.5 or slices.stop - 1 + reach > volume.shape[0] - 0.5:
+            return reason("cut-by-view", Effect.WITHHOLD, level=reading.level)
+        return None

@@ -1,0 +1,11 @@
+"""The checks that every recipe shares: a fracture, metal or half a body is none of a system's own business."""
+
+from trabecula.flow.exclude import Exclusions
+from trabecula.flow.exclude.cut import CutByView
+from trabecula.flow.exclude.doubtful import MethodsDisagree, Uneven
+from trabecula.flow.exclude.height import HeightLoss
+from trabecula.flow.exclude.metal import Metal
+from trabecula.flow.exclude.size import Incomplete, TooSmall
+
+EXCLUSIONS = Exclusions((CutByView(), TooSmall(), Metal(), HeightLoss(), Incomplete(), MethodsDisagree(), Uneven()))
+"""In this order: a later check does not compare with what an earlier one withheld."""

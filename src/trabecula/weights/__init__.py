@@ -1,0 +1,95 @@
+"""The networks that are shipped: each an ONNX file and its manifest entry, which carries all that using it takes.
+
+``manifest.json`` names each network's file, sha256, view, head, error and how it was trained. Nothing is unpickled.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from trabecula.errors import Defect
+from trabecula.view import Head, View, head_from, view_from
+
+FOLDER = Path(__file__).parent
+MANIFEST = "manifest.json"
+INSTALL_AGAIN = "Install Trabecula again."
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One network as the manifest has it. ``error_sd`` is its simulated error's SD, in its quantity's unit."""
+
+    name: str
+    file: str
+    sha256: str
+    view: View
+    head: Head
+    error_sd: float | None = None
+    training: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def content(self) -> bytes:
+        """The ONNX file's bytes, held against the manifest's hash.
+
+        Raises:
+            Defect: the file is missing, or its hash is not the manifest's.
+        """
+        path = FOLDER / self.file
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise Defect("weights-missing", f"The weights file {path.name} cannot be read. {INSTALL_AGAIN}") from error
+        if hashlib.sha256(content).hexdigest() != self.sha256:
+            raise Defect(
+                "weights-corrupted", f"The weights file {path.name} is not the one that was tested. {INSTALL_AGAIN}"
+            )
+        return content
+
+
+@cache
+def catalogue() -> dict[str, Weights]:
+    """Every network that is shipped, by name.
+
+    Raises:
+        Defect: the manifest is missing, is no JSON, or an entry lacks what using its network takes.
+    """
+    try:
+        entries = json.loads((FOLDER / MANIFEST).read_text(encoding="utf-8"))
+        return {name: weights_from(name, entry) for name, entry in entries.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Defect(
+            "weights-missing", f"The weights manifest cannot be read ({type(error).__name__}). {INSTALL_AGAIN}"
+        ) from error
+
+
+def weights_from(name: str, entry: Mapping[str, Any]) -> Weights:
+    """A network from its manifest entry.
+
+    Raises:
+        KeyError, TypeError, ValueError: it lacks a file, hash, view or head, or has another than there are.
+    """
+    known = {"file", "sha256", "view", "head", "error_sd"}
+    return Weights(
+        name,
+        str(entry["file"]),
+        str(entry["sha256"]),
+        view_from(entry["view"]),
+        head_from(entry["head"]),
+        None if entry.get("error_sd") is None else float(entry["error_sd"]),
+        {key: value for key, value in entry.items() if key not in known},
+    )
+
+
+def weights_named(name: str) -> Weights:
+    """A network by its name.
+
+    Raises:
+        Defect: there is none.
+    """
+    found = catalogue().get(name)
+    if found is None:
+        raise Defect("weights-missing", f"No weights named {name} are in the manifest. {INSTALL_AGAIN}")
+    return found

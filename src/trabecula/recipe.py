@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 from trabecula.anatomy import Level
+from trabecula.quantity import Quantity
 from trabecula.records import Calibration, Diagnosis, Readings, Regions, Scan, Spine
 from trabecula.records.codec import plain
 
@@ -74,7 +75,7 @@ def _weights_of(stage: Any) -> Iterator[str]:
 
 def _settings_of(value: Any) -> Any:
     """A stage as its kind and its settings; what it holds in turn, the same way."""
-    if is_dataclass(value) and not isinstance(value, type):
+    if is_dataclass(value) and not isinstance(value, Quantity):
         inner = {one.name: _settings_of(getattr(value, one.name)) for one in fields(value)}
         return {"kind": type(value).__name__, **inner}
     return [_settings_of(one) for one in value] if isinstance(value, tuple) else plain(value)

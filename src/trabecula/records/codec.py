@@ -138,7 +138,9 @@ def _scan(assessment: Assessment) -> Json:
 
 
 def _vertebra(one: VertebraReading) -> Json:
-    return {**plain(one), **_bmd(one.density), "measurable": not one.withheld, "withheld": one.withheld}
+    told = plain(one)
+    first = {name: told[name] for name in ("level", "centroid_lps_mm")}
+    return {**first, **_bmd(one.density), **told, "measurable": not one.withheld, "withheld": one.withheld}
 
 
 def _diagnosis(diagnosis: Diagnosis) -> Json:

@@ -4,7 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from trabecula.anatomy import Level
-from trabecula.records import Calibration, Readings, Reason, Regions, Scan, Spine, VertebraReading, VertebraRegion
+from trabecula.records import (
+    Calibration,
+    Effect,
+    Readings,
+    Reason,
+    Regions,
+    Scan,
+    Spine,
+    VertebraReading,
+    VertebraRegion,
+)
 
 
 @dataclass(frozen=True)
@@ -18,6 +28,13 @@ class Evidence:
 
     def region(self, level: Level) -> VertebraRegion | None:
         return None if self.regions is None else self.regions.find(level)
+
+    def before(self, level: Level) -> tuple[Reason, ...]:
+        """What the earlier stages say of a vertebra: of its region, and what withholds everything in the scan."""
+        region = self.region(level)
+        stages = (self.scan, self.spine, self.calibration, *([] if self.regions is None else [self.regions]))
+        whole = (one for stage in stages for one in stage.reasons if one.effect is Effect.WITHHOLD)
+        return (*whole, *(() if region is None else region.reasons))
 
 
 Check = Callable[[Evidence, VertebraReading, Readings], Reason | None]
@@ -33,12 +50,11 @@ class Exclusions:
     def __call__(
         self, scan: Scan, spine: Spine, regions: Regions | None, calibration: Calibration, readings: Readings
     ) -> Readings:
-        """The readings with the reasons of the segmenter and of the checks."""
+        """The readings with the reasons of the earlier stages and of the checks."""
         evidence = Evidence(scan, spine, regions, calibration)
-        vertebrae = tuple(
-            _with(one, () if (r := evidence.region(one.level)) is None else r.reasons) for one in readings.vertebrae
+        readings = replace(
+            readings, vertebrae=tuple(_with(one, evidence.before(one.level)) for one in readings.vertebrae)
         )
-        readings = replace(readings, vertebrae=vertebrae)
         for check in self.checks:
             found = [check(evidence, one, readings) for one in readings.vertebrae]
             vertebrae = tuple(

@@ -32,8 +32,9 @@ class Evidence:
     def before(self, level: Level) -> tuple[Reason, ...]:
         """What the earlier stages say of a vertebra: of its region, and what withholds everything in the scan."""
         region = self.region(level)
-        stages = (self.scan, self.spine, self.calibration, *([] if self.regions is None else [self.regions]))
-        whole = (one for stage in stages for one in stage.reasons if one.effect is Effect.WITHHOLD)
+        outlined = () if self.regions is None else self.regions.reasons
+        said = (*self.scan.reasons, *self.spine.reasons, *outlined, *self.calibration.reasons)
+        whole = (one for one in said if one.effect is Effect.WITHHOLD)
         return (*whole, *(() if region is None else region.reasons))
 
 

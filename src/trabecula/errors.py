@@ -1,12 +1,15 @@
 """What can go wrong, as exceptions a person can read.
 
-TrabeculaError        carries a stable ``code`` and a sentence; ``exit_code`` 1
+TrabeculaError        the machine cannot (a full disk, say): a stable ``code`` and a sentence; exit code 1
   +-- WrongUsage      the command was given wrongly; exit code 2
   +-- Refusal         the input cannot be used; exit code 3
   +-- Defect          ours: weights missing or corrupted; exit code 1
 """
 
-from trabecula.messages import Fact, Phrase
+from types import TracebackType
+from typing import ClassVar
+
+from trabecula.messages import DEFAULT_LANGUAGE, LANGUAGES, Fact, Phrase, messages
 
 
 class TrabeculaError(Exception):
@@ -15,7 +18,9 @@ class TrabeculaError(Exception):
     ``phrase`` is the message by its facts, for other languages; what only a command line can cause has none.
     """
 
-    exit_code = 1
+    exit_code: ClassVar[int] = 1
+    kind: ClassVar[str] = "failed"
+    """The key of what the message files call this kind of failure."""
 
     def __init__(self, code: str, message: str, phrase: Phrase | None = None) -> None:
         super().__init__(message)
@@ -27,21 +32,30 @@ class TrabeculaError(Exception):
         """The sentence in a language of ``messages.LANGUAGES``, in English where there is no other."""
         return self.message if self.phrase is None else self.phrase.told(language)
 
-    def __reduce__(self) -> tuple[type["TrabeculaError"], tuple[str, str]]:
+    def line(self, language: str = DEFAULT_LANGUAGE) -> str:
+        """Kind, code and sentence as one printable line; in English where the language, or the sentence in it, is
+        not known."""
+        spoken = DEFAULT_LANGUAGE if self.phrase is None or language not in LANGUAGES else language
+        sentence = "".join(letter if letter.isprintable() else "?" for letter in self.told(spoken))
+        return f"{messages(spoken)[self.kind]} [{self.code}]: {sentence}"
+
+    def __reduce__(self) -> tuple[type["TrabeculaError"], tuple[str, str, Phrase | None]]:
         # Errors come back from worker processes; an exception is else rebuilt from its message alone.
-        return type(self), (self.code, self.message)
+        return type(self), (self.code, self.message, self.phrase)
 
 
 class WrongUsage(TrabeculaError):
     """The program was called in a way it cannot follow."""
 
     exit_code = 2
+    kind = "wrong-usage"
 
 
 class Refusal(TrabeculaError):
     """The input is unfit: no number may come from it."""
 
     exit_code = 3
+    kind = "refused"
 
 
 def refusal(key: str, **facts: Fact) -> Refusal:
@@ -52,3 +66,20 @@ def refusal(key: str, **facts: Fact) -> Refusal:
 
 class Defect(TrabeculaError):
     """The installation is at fault, not the input."""
+
+    kind = "defect"
+
+
+def fault_of(error: BaseException) -> str:
+    """What is told of a failure that nobody foresaw. Its own words are left out: they may quote a patient's header."""
+    return f"Trabecula failed and the fault is its own: {type(error).__name__} in {place_of(error.__traceback__)}."
+
+
+def place_of(trace: TracebackType | None) -> str:
+    """Where in our own code an exception came from: module and line, and nothing of what was in them."""
+    place = "unknown place"
+    while trace is not None:
+        if trace.tb_frame.f_globals.get("__name__", "").startswith("trabecula."):
+            place = f"{trace.tb_frame.f_globals['__name__']}, line {trace.tb_lineno}"
+        trace = trace.tb_next
+    return place

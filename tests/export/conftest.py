@@ -20,6 +20,7 @@ from trabecula.export.bundle import Wanted, prepare
 from trabecula.flow.read import read
 from trabecula.flow.report import report
 from trabecula.formats.given import on_given_grid
+from trabecula.formats.opened import opened
 from trabecula.records import (
     Assessment,
     Densities,
@@ -115,7 +116,8 @@ def exported(tmp_path: Path) -> Callable[..., Path]:
     """Reads ``given``, assesses it without a network and writes the result with the wanted exports."""
 
     def make(given: Path, wanted: Wanted, made: Assessment | None = None) -> Path:
-        export = prepare(given, read(given) if made is None else made.scan, wanted)
+        with opened(given) as held:
+            export = prepare(held, read(given) if made is None else made.scan, wanted)
         result = assessed(export.scan) if made is None else replace(made, scan=export.scan)
         result = replace(result, run={**result.run, **export.run})
         return report(result, tmp_path / "out", partial(export.write, result)).parent

@@ -25,6 +25,7 @@ from trabecula.export import codes
 from trabecula.export.bundle import Wanted, prepare
 from trabecula.export.pdf import pdf_of
 from trabecula.flow.read import read
+from trabecula.formats.opened import opened
 from trabecula.records import Assessment, Diagnosis
 
 OBJECTS = ("seg.dcm", "sr.dcm", "report.dcm", "capture.dcm")
@@ -203,8 +204,8 @@ def test_a_nifti_is_refused_before_anything_is_computed(study: Study, tmp_path: 
     scan = read(study())
     path = tmp_path / "ct.nii.gz"
     nib.save(nib.Nifti1Image(scan.volume.hu.T, np.diag([-1.5, -1.2, 3.0, 1.0])), path)
-    with pytest.raises(Refusal) as refused:
-        prepare(path, read(path), Wanted(dicom=True))
+    with opened(path) as held, pytest.raises(Refusal) as refused:
+        prepare(held, read(path), Wanted(dicom=True))
     assert refused.value.code == "no-dicom-headers"
 
 
@@ -230,8 +231,8 @@ def test_a_study_that_says_no_more_than_it_must(study: Study, exported: Exported
 @pytest.mark.parametrize("keyword", ["SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID"])
 def test_images_that_cannot_be_referred_to_are_refused(study: Study, exported: Exported, keyword: str) -> None:
     given = study(lambda dataset: delattr(dataset, keyword))
-    with pytest.raises(Refusal, match=keyword) as refused:
-        prepare(given, read(given), Wanted(dicom=True))
+    with opened(given) as held, pytest.raises(Refusal, match=keyword) as refused:
+        prepare(held, read(given), Wanted(dicom=True))
     assert refused.value.code == "dicom-headers-incomplete"
     exported(given, Wanted(fhir=True))
 
@@ -240,8 +241,8 @@ def test_slices_that_are_gone_since_they_were_read_are_missed(study: Study) -> N
     given = study()
     scan = read(given)
     next(given.iterdir()).unlink()
-    with pytest.raises(Refusal) as refused:
-        prepare(given, scan, Wanted(dicom=True))
+    with opened(given) as held, pytest.raises(Refusal) as refused:
+        prepare(held, scan, Wanted(dicom=True))
     assert refused.value.code == "dicom-source-unclear"
 
 
@@ -252,8 +253,8 @@ def test_a_mended_grid_is_refused(study: Study) -> None:
             dataset.ImagePositionPatient = [x, y, z + 1.0]
 
     given = study(uneven)
-    with pytest.raises(Refusal, match="spacing-uneven") as refused:
-        prepare(given, read(given), Wanted(dicom=True))
+    with opened(given) as held, pytest.raises(Refusal, match="spacing-uneven") as refused:
+        prepare(held, read(given), Wanted(dicom=True))
     assert refused.value.code == "dicom-grid-mended"
 
 

@@ -16,6 +16,7 @@ from trabecula.errors import Refusal
 from trabecula.export import codes
 from trabecula.export.bundle import Wanted, prepare
 from trabecula.flow.read import read
+from trabecula.formats.opened import opened
 
 Study = Callable[..., Path]
 Exported = Callable[..., Path]
@@ -147,6 +148,6 @@ def test_frames_that_were_not_all_screened_are_refused(study: Study, tmp_path: P
     given = folder(whole, tmp_path)
     scan = read(given)
     assert scan.volume.shape[0] == len(ends) - 1
-    with pytest.raises(Refusal) as refused:
-        prepare(given, scan, Wanted(dicom=True))
+    with opened(given) as held, pytest.raises(Refusal) as refused:
+        prepare(held, scan, Wanted(dicom=True))
     assert refused.value.code == "dicom-source-unclear"

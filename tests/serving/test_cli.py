@@ -216,7 +216,7 @@ cli.main()
     assert ("Traceback" in ran.stderr) == debug
     assert list(tmp_path.iterdir()) == []
     if not debug:
-        assert "LookupError in trabecula.serving.screening, line" in ran.stderr
+        assert "LookupError in trabecula.screening, line" in ran.stderr
         assert "Doe" not in ran.stderr and ran.stderr.count("\n") == 1
 
 

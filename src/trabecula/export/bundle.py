@@ -16,6 +16,7 @@ from trabecula.export.fhir import fhir_bundle
 from trabecula.export.regions import segmented_levels
 from trabecula.export.source import series_headers, source_instances
 from trabecula.formats.damage import muted
+from trabecula.formats.opened import Opened
 from trabecula.messages import DEFAULT_LANGUAGE
 from trabecula.records import Assessment, Scan
 from trabecula.report.folder import PAGE
@@ -95,7 +96,7 @@ class Export:
         return {name: without_dates(one) for name, one in made.items()} if self.wanted.deidentify else made
 
 
-def prepare(given: Path, scan: Scan, wanted: Wanted) -> Export:
+def prepare(given: Opened, scan: Scan, wanted: Wanted) -> Export:
     """Find out before computing whether the exports can be made of ``given``, from which ``scan`` was read.
 
     Raises:
@@ -108,9 +109,9 @@ def prepare(given: Path, scan: Scan, wanted: Wanted) -> Export:
             from trabecula.export.pdf import require_fonts
 
             require_fonts(wanted.language)
-        instances = source_instances(given, scan)
+        instances = source_instances(given.files, scan)
     elif wanted.fhir and scan.acquisition.source == "dicom":
-        instances = series_headers(given, scan)
+        instances = series_headers(given.files, scan)
     if not wanted.deidentify:
         return Export(wanted, scan, instances)
     pseudonyms = Pseudonyms()

@@ -3,9 +3,8 @@
 They are one file for each slice, or one enhanced multi-frame file that holds them all.
 """
 
-import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,6 @@ from trabecula.dicom.pixels import hounsfield
 from trabecula.dicom.planes import LeftOut, Plane, planes_of
 from trabecula.dicom.series import Series, group
 from trabecula.errors import Refusal, refusal
-from trabecula.formats.archive import unpacked
 from trabecula.formats.damage import muted
 from trabecula.records import Scan
 
@@ -30,9 +28,10 @@ MENDED = ("slices-interpolated", "spacing-uneven", "gantry-tilt", "slices-realig
 """Reasons of reading that say: the grid that was screened is not that of the images."""
 
 
-def source_instances(given: Path, scan: Scan) -> tuple[Dataset, ...]:
+def source_instances(files: Sequence[Path], scan: Scan) -> tuple[Dataset, ...]:
     """The headers of the slices that ``scan`` was read from, in the order of its grid as given, without pixels.
 
+    ``files`` are all that were given.
     Of an enhanced CT it is the header of the one instance, its frames in their own order, as ``of_frames`` leaves it.
 
     Raises:
@@ -45,16 +44,16 @@ def source_instances(given: Path, scan: Scan) -> tuple[Dataset, ...]:
     mended = [reason.code for reason in scan.reasons if reason.code in MENDED]
     if mended:
         raise refusal("dicom-grid-mended", codes=tuple(mended))
-    with _files(given) as files, muted("pydicom"):
+    with muted("pydicom"):
         for series in _series(files, scan):
             if _same_place(series, scan) and _same_pixels(series, scan):
                 return _complete(_headers_of(series))
     raise refusal("dicom-source-unclear")
 
 
-def series_headers(given: Path, scan: Scan) -> tuple[Dataset, ...]:
+def series_headers(files: Sequence[Path], scan: Scan) -> tuple[Dataset, ...]:
     """The headers of every instance of the scan's series that says which it is, in no order."""
-    with _files(given) as files, muted("pydicom"):
+    with muted("pydicom"):
         found = [headers(dataset) for dataset in _instances(files, scan)]
     return tuple(one for one in found if all(one.get(name) for name in (*NEEDED, "Modality")))
 
@@ -114,17 +113,6 @@ def _complete(instances: tuple[Dataset, ...]) -> tuple[Dataset, ...]:
 
 def _incomplete(wanting: set[str]) -> Refusal:
     return refusal("dicom-headers-incomplete", wanting=tuple(sorted(wanting)))
-
-
-@contextmanager
-def _files(given: Path) -> Iterator[Sequence[Path]]:
-    if given.is_dir():
-        yield sorted(path for path in given.rglob("*") if path.is_file())
-    elif zipfile.is_zipfile(given):
-        with unpacked(given) as files:
-            yield files
-    else:
-        yield [given]
 
 
 def _series(files: Sequence[Path], scan: Scan) -> list[Series]:

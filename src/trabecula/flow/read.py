@@ -1,6 +1,5 @@
 """Stage 1: whatever a CT was given as, as a scan in Hounsfield units on a known grid, or a refusal."""
 
-import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,15 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from trabecula.dicom.reader import read_dicom
-from trabecula.errors import WrongUsage, refusal
+from trabecula.errors import refusal
 from trabecula.formats import nifti, nrrd
-from trabecula.formats.archive import unpacked
+from trabecula.formats.opened import Opened, opened, told_as_missing
 from trabecula.records import Reason, Scan, reason
 from trabecula.volume import Volume
 
 FileProgress = Callable[[int, int], None]
 
-MAX_FILES = 50_000
 SHORT_COVERAGE_MM = 30.0
 WIDE_STEP_MM = 6.0
 THICK_STEP_MM = 5.0
@@ -34,46 +32,24 @@ def read(path: Path, progress: FileProgress = lambda done, total: None) -> Scan:
         WrongUsage: there is nothing at ``path``, or it may not be read.
         Refusal: it is no CT, or none that can be read without guessing.
     """
-    try:
-        scan = _read(path, progress)
-    except FileNotFoundError as error:
-        raise WrongUsage("input-missing", f"There is no file or folder {path}.") from error
-    except PermissionError as error:
-        raise WrongUsage("input-unreadable", f"You may not read {path}: ask for access.") from error
+    with opened(path) as given:
+        return read_opened(given, progress)
+
+
+def read_opened(given: Opened, progress: FileProgress = lambda done, total: None) -> Scan:
+    """As ``read``, from what is open already."""
+    with told_as_missing(given.path):
+        scan = _read(given, progress)
     require_hounsfield(scan.volume)
     return replace(scan, reasons=(*scan.reasons, *_reasons(scan)))
 
 
-def _read(path: Path, progress: FileProgress) -> Scan:
-    if path.is_dir():
-        return read_dicom(_files_in(path), progress)
-    with path.open("rb") as file:
-        head = file.read(132)
-    if path.name.lower().endswith(nifti.SUFFIXES):
-        scan = nifti.read_nifti(path)
-    elif head.startswith(nrrd.MAGIC):
-        scan = nrrd.read_nrrd(path)
-    elif zipfile.is_zipfile(path):
-        with unpacked(path) as files:
-            return read_dicom(files, progress)
-    elif head[128:] == b"DICM" or path.suffix.lower() in (".dcm", ".dicom", ".ima"):
-        return read_dicom([path], progress)
-    else:
-        raise refusal("unknown-format")
+def _read(given: Opened, progress: FileProgress) -> Scan:
+    if given.kind == "dicom":
+        return read_dicom(list(given.files), progress)
+    scan = nifti.read_nifti(given.path) if given.kind == "nifti" else nrrd.read_nrrd(given.path)
     progress(1, 1)
     return scan
-
-
-def _files_in(folder: Path) -> list[Path]:
-    files: list[Path] = []
-    for path in folder.rglob("*"):
-        if path.is_file():
-            files.append(path)
-        if len(files) > MAX_FILES:
-            raise refusal("too-many-files", most=MAX_FILES)
-    if not files:
-        raise refusal("empty-folder")
-    return sorted(files)
 
 
 def require_hounsfield(volume: Volume) -> None:

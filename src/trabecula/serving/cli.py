@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from trabecula.errors import Defect, Refusal, TrabeculaError, WrongUsage
-from trabecula.messages import DEFAULT_LANGUAGE, LANGUAGES, messages
+from trabecula.errors import Defect, TrabeculaError, fault_of
+from trabecula.messages import DEFAULT_LANGUAGE
 
 app = typer.Typer(
     name="trabecula",
@@ -32,35 +32,13 @@ def main() -> None:
     try:
         typer.main.get_command(app)()
     except TrabeculaError as error:
-        print(told(error), file=sys.stderr)
+        print(error.line(), file=sys.stderr)
         sys.exit(error.exit_code)
 
 
-def told(error: TrabeculaError, language: str = DEFAULT_LANGUAGE) -> str:
-    """An expected failure in one line: what kind it is, its code, its sentence."""
-    spoken = DEFAULT_LANGUAGE if error.phrase is None or language not in LANGUAGES else language
-    kinds = {Refusal: messages(spoken)["refused"], Defect: "Defect", WrongUsage: "Wrong usage"}
-    message = "".join(letter if letter.isprintable() else "?" for letter in error.told(spoken))
-    return f"{kinds[type(error)]} [{error.code}]: {message}"
-
-
 def tell_defect(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """An unexpected failure in one line. The exception's own words are left out: they may quote a patient's header."""
-    print(
-        f"Trabecula failed and the fault is its own: {kind.__name__} in {place_of(trace)}."
-        " The same command with --debug shows all of it.",
-        file=sys.stderr,
-    )
-
-
-def place_of(trace: TracebackType | None) -> str:
-    """Where in our own code an exception came from: module and line, and nothing of what was in them."""
-    place = "unknown place"
-    while trace is not None:
-        if trace.tb_frame.f_globals.get("__name__", "").startswith("trabecula."):
-            place = f"{trace.tb_frame.f_globals['__name__']}, line {trace.tb_lineno}"
-        trace = trace.tb_next
-    return place
+    """An unexpected failure in one line."""
+    print(f"{fault_of(error)} The same command with --debug shows all of it.", file=sys.stderr)
 
 
 def _version(asked: bool) -> None:
@@ -102,13 +80,16 @@ def screen(
     """Screen one CT: density and category, pictures, and every reason for doubt."""
     _debug(debug)
     from trabecula.export.bundle import Wanted
-    from trabecula.serving.screening import screen_to_folder, summary
+    from trabecula.recipes import recipe_named
+    from trabecula.screening import screen_to_folder
+    from trabecula.serving.terminal import progress_shown, summary
 
     wanted = Wanted(dicom, fhir or fhir_version != "R4", deidentify, fhir_version, language)
     try:
-        assessment, written = screen_to_folder(given, out, recipe, show_progress=not quiet, wanted=wanted)
+        with progress_shown(not quiet) as progress:
+            assessment, written = screen_to_folder(given, out, recipe_named(recipe), wanted, progress)
     except TrabeculaError as error:
-        print(told(error, language), file=sys.stderr)
+        print(error.line(language), file=sys.stderr)
         raise typer.Exit(error.exit_code) from error
     if quiet:
         print(written)

@@ -6,7 +6,9 @@ import numpy as np
 
 from trabecula.anatomy import Level
 from trabecula.errors import WrongUsage
-from trabecula.serving.screening import screen_to_folder
+from trabecula.recipes import recipe_named
+from trabecula.screening import screen_to_folder
+from trabecula.serving.terminal import progress_shown
 from trabecula.virtual.cohort import VirtualCt, scan_patient
 from trabecula.virtual.scanner import Protocol
 from trabecula.virtual.study import header_of, write_dicom
@@ -27,7 +29,8 @@ def demonstrate(out: Path, seed: int) -> None:
     print(f"Simulating virtual patient {seed} ...", flush=True)
     ct = scan_patient(sample_subject(seed), PROTOCOL, Level.T9, Level.L5, seed)
     write_dicom(ct.volume, out / "ct", seed=seed, header=header_of(ct.subject, ct.protocol))
-    assessment, written = screen_to_folder(out / "ct", out / "result", None, True)
+    with progress_shown(True) as progress:
+        assessment, written = screen_to_folder(out / "ct", out / "result", recipe_named(None), progress=progress)
     print(f"{'':6}{'measured':>10}{'true':>8}   mg/cm3, simulated")
     for vertebra in assessment.readings.vertebrae:
         measured = "withheld" if vertebra.density is None else f"{vertebra.density.value:.0f}"

@@ -14,7 +14,7 @@ from trabecula.serving.web import cohort, entry, studies, study
 from trabecula.serving.web.login import Failures, Users, hashed, matches
 from trabecula.serving.web.server import locked, require_protection
 from trabecula.serving.web.settings import Settings
-from trabecula.serving.web.tables import open_database
+from trabecula.studies.tables import open_database
 
 from .conftest import PROGRAM, Server, Start
 

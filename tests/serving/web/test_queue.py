@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from trabecula.serving.web.settings import GIB
+from trabecula.studies.orders import GIB
 
 from .conftest import RESULT_SECONDS, Server, Start
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from trabecula.errors import Refusal
-from trabecula.serving.web.settings import Limits
 from trabecula.serving.web.uploads import Receiver, clean_label
+from trabecula.studies.orders import Limits
 
 from .conftest import Server
 

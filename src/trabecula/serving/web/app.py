@@ -15,19 +15,19 @@ from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from trabecula import __version__
-from trabecula.errors import Defect, TrabeculaError
+from trabecula.errors import Defect, TrabeculaError, fault_of, place_of
 from trabecula.flow.page import NO_RULING_OUT, RESEARCH_ONLY
-from trabecula.serving.cli import place_of
 from trabecula.serving.web import cohort, entry, studies, study
 from trabecula.serving.web.guards import Guard, status_of, visitor_of
 from trabecula.serving.web.login import Failures, Users
 from trabecula.serving.web.parts import Parts
-from trabecula.serving.web.settings import Folders, Settings, secret_of
-from trabecula.serving.web.store import Store
-from trabecula.serving.web.supervisor import Supervisor
-from trabecula.serving.web.tables import open_database
+from trabecula.serving.web.settings import Settings, secret_of
+from trabecula.studies.folders import Folders
+from trabecula.studies.store import Store
+from trabecula.studies.supervisor import Supervisor
+from trabecula.studies.tables import open_database
 
-LOG = logging.getLogger("trabecula.web")
+LOG = logging.getLogger(__name__)
 HERE = Path(__file__).parent
 VIEWER = HERE / "static" / "vendor" / "niivue.js"
 SENTENCES = {
@@ -52,7 +52,7 @@ def create_app(settings: Settings) -> FastAPI:
     folders.prepare()
     engine = open_database(settings.database)
     store, users, secret = Store(engine), Users(engine), secret_of(settings.data)
-    supervisor = Supervisor(settings, store)
+    supervisor = Supervisor(settings.orders, store)
 
     @asynccontextmanager
     async def running(app: FastAPI) -> AsyncIterator[None]:
@@ -110,10 +110,8 @@ async def _tell_status(request: Request, error: Exception) -> Response:
 
 async def _tell_defect(scope: Scope, error: Exception) -> Response:
     """What was not foreseen. The exception's own words are told to nobody: they may quote a header."""
-    place = place_of(error.__traceback__)
-    LOG.error("%s in %s", type(error).__name__, place)
-    message = f"Trabecula failed and the fault is its own: {type(error).__name__} in {place}."
-    return told(Request(scope), 500, "defect", message)
+    LOG.error("%s in %s", type(error).__name__, place_of(error.__traceback__))
+    return told(Request(scope), 500, "defect", fault_of(error))
 
 
 def told(request: Request, status: int, code: str, message: str) -> Response:

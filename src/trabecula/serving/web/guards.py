@@ -20,7 +20,7 @@ from trabecula.serving.web.settings import Settings
 
 TellDefect = Callable[[Scope, Exception], Awaitable[Response]]
 
-LOG = logging.getLogger("trabecula.web")
+LOG = logging.getLogger(__name__)
 
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self' data:;"

@@ -14,8 +14,8 @@ from sqlalchemy import Engine, delete, func, select
 from sqlalchemy.orm import Session
 
 from trabecula.errors import WrongUsage
-from trabecula.serving.web.store import now_utc
-from trabecula.serving.web.tables import Login, User
+from trabecula.studies.store import now_utc
+from trabecula.studies.tables import Login, User
 
 SCRYPT_N, SCRYPT_R, SCRYPT_P = 2**15, 8, 3  # OWASP Password Storage Cheat Sheet; 32 MiB and about 0.2 s a guess
 SHORTEST_PASSWORD = 12

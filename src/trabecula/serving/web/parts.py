@@ -9,9 +9,10 @@ from jinja2 import Environment
 
 from trabecula.serving.web.guards import Visitor
 from trabecula.serving.web.login import Failures, Users
-from trabecula.serving.web.settings import Folders, Settings
-from trabecula.serving.web.store import Store
-from trabecula.serving.web.tables import Study
+from trabecula.serving.web.settings import Settings
+from trabecula.studies.folders import Folders
+from trabecula.studies.store import Store
+from trabecula.studies.tables import Study
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from typing import Any
 from trabecula.anatomy import MEASURED_LEVELS, Level
 from trabecula.flow.document import BANDS_MG_CM3, rounded_bmd
 from trabecula.messages import LANGUAGES, messages
-from trabecula.serving.screening import STAGES
-from trabecula.serving.web.correction import CAUSES
-from trabecula.serving.web.record import Record, record_from
-from trabecula.serving.web.tables import Study, Version
+from trabecula.screening import STAGES
+from trabecula.studies.correction import CAUSES
+from trabecula.studies.record import Record, record_from
+from trabecula.studies.tables import Study, Version
 
 STAGE_WORDS = {
     "read": "Reading the images",

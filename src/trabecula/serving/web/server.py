@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from trabecula.errors import WrongUsage
-from trabecula.serving.screening import recipe_named
-from trabecula.serving.web.logs import log_nothing_but_ours
-from trabecula.serving.web.settings import Folders, Settings
+from trabecula.recipes import recipe_named
+from trabecula.serving.web.settings import Settings
+from trabecula.studies.folders import Folders
+from trabecula.studies.logs import log_nothing_but_ours
 
 
 def serve(settings: Settings) -> None:
@@ -25,7 +26,7 @@ def serve(settings: Settings) -> None:
 
     from trabecula.serving.web.app import create_app
     from trabecula.serving.web.login import Users
-    from trabecula.serving.web.tables import open_database
+    from trabecula.studies.tables import open_database
 
     recipe_named(settings.recipe)
     log_nothing_but_ours("server")
@@ -79,7 +80,7 @@ def add_user(settings: Settings, name: str) -> None:
         WrongUsage: the password is too short, or was not typed twice alike.
     """
     from trabecula.serving.web.login import Users
-    from trabecula.serving.web.tables import open_database
+    from trabecula.studies.tables import open_database
 
     settings.data.mkdir(parents=True, exist_ok=True)
     settings.data.chmod(0o700)

@@ -1,26 +1,11 @@
-"""What ``trabecula serve`` was asked for, and where its files lie."""
+"""What ``trabecula serve`` was asked for."""
 
 import ipaddress
 import os
-import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from trabecula.errors import WrongUsage
-
-GIB = 2**30
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What one upload, and the one worker, may take."""
-
-    upload_bytes: int = 2 * GIB
-    upload_files: int = 20_000
-    label_letters: int = 80
-    worker_bytes: int = 7 * GIB // 2  # of private memory; a larger scan is refused, the machine is not swamped
-    job_seconds: int = 900
-    attempts: int = 2  # a scan that brings the worker down twice is not tried again
+from trabecula.studies.orders import Limits, Orders
 
 
 @dataclass(frozen=True)
@@ -35,7 +20,7 @@ class Settings:
     behind_proxy: bool = False  # one that ends TLS; its X-Forwarded headers are then believed
     certificate: Path | None = None
     key: Path | None = None
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
 
     @property
     def database(self) -> str:
@@ -56,43 +41,10 @@ class Settings:
         """Whether browsers reach it by TLS, so that cookies are for TLS alone."""
         return self.behind_proxy or self.certificate is not None
 
-
-class Folders:
-    """The private folder: nobody else may read it, and no name in it comes from an upload."""
-
-    def __init__(self, data: Path) -> None:
-        self.data = data
-        self.studies = data / "studies"
-        self.incoming = data / "incoming"  # uploads under way
-        self.work = data / "work"  # temporary files of the worker
-
-    def prepare(self) -> None:
-        """Make the folders, for the owner alone, and clear away what an earlier run left unfinished.
-
-        Raises:
-            WrongUsage: the folder cannot be written.
-        """
-        try:
-            for unfinished in (self.incoming, self.work, *self.studies.glob("*/.trabecula-*")):
-                shutil.rmtree(unfinished, ignore_errors=True)
-            for folder in (self.data, self.studies, self.incoming, self.work):
-                folder.mkdir(parents=True, exist_ok=True)
-                folder.chmod(0o700)
-        except OSError as error:
-            raise WrongUsage(
-                "output-unwritable",
-                f"{self.data} cannot be written: {(error.strerror or 'unknown cause').lower()}."
-                " Name a folder where you may write, on a disk with room.",
-            ) from error
-
-    def study(self, study_id: str) -> Path:
-        """The folder of a study; the name is one of ours."""
-        if not (len(study_id) == 32 and study_id.isalnum() and study_id.isascii()):
-            raise ValueError("not a study of ours")
-        return self.studies / study_id
-
-    def version(self, study_id: str, number: int) -> Path:
-        return self.study(study_id) / f"version-{number}"
+    @property
+    def orders(self) -> Orders:
+        """What the worker is told."""
+        return Orders(self.data, self.database, self.recipe, self.limits)
 
 
 def secret_of(data: Path) -> bytes:

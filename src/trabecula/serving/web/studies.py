@@ -10,8 +10,8 @@ from starlette.concurrency import run_in_threadpool
 from trabecula.serving.web.guards import checked_form, require_csrf, visitor_of
 from trabecula.serving.web.parts import parts_of
 from trabecula.serving.web.presentation import language_names, row_of
-from trabecula.serving.web.store import ACTIVE, SORTS
 from trabecula.serving.web.uploads import receive
+from trabecula.studies.store import ACTIVE, SORTS
 
 router = APIRouter()
 PAGE_LENGTH = 50

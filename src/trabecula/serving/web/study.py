@@ -14,9 +14,7 @@ from trabecula.anatomy import Level
 from trabecula.errors import WrongUsage
 from trabecula.export.bundle import DICOM_FOLDER, FHIR, PDF
 from trabecula.flow.report import ASSESSMENT, PAGE, REGIONS
-from trabecula.serving.screening import recipe_named
-from trabecula.serving.web import viewer
-from trabecula.serving.web.correction import CAUSES, Correction, corrected
+from trabecula.recipes import recipe_named
 from trabecula.serving.web.guards import REPORT_POLICY, checked_form, visitor_of
 from trabecula.serving.web.parts import Parts, parts_of
 from trabecula.serving.web.presentation import (
@@ -28,10 +26,12 @@ from trabecula.serving.web.presentation import (
     stages_of,
     when,
 )
-from trabecula.serving.web.record import record_from
-from trabecula.serving.web.store import Result
-from trabecula.serving.web.tables import Study, Version
 from trabecula.serving.web.uploads import clean_label
+from trabecula.studies import viewer
+from trabecula.studies.correction import CAUSES, Correction, corrected
+from trabecula.studies.record import record_from
+from trabecula.studies.store import Result
+from trabecula.studies.tables import Study, Version
 
 router = APIRouter(prefix="/studies/{study_id}")
 

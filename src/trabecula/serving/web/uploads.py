@@ -12,8 +12,9 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from trabecula.errors import Refusal, TrabeculaError
 from trabecula.messages import DEFAULT_LANGUAGE, LANGUAGES
-from trabecula.serving.web.settings import Folders, Limits
-from trabecula.serving.web.store import Upload
+from trabecula.studies.folders import Folders
+from trabecula.studies.orders import Limits
+from trabecula.studies.store import Upload
 
 KNOWN_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".zip", ".dcm", ".dicom", ".ima")
 """Of a single file, what reading it needs to know of its name; everything else of any name is thrown away."""

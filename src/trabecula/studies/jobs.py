@@ -2,7 +2,6 @@
 
 import logging
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -10,23 +9,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trabecula.errors import Defect, Refusal
-from trabecula.export.bundle import DICOM_FOLDER, PDF, Export, Wanted, prepare
-from trabecula.flow.read import read
+from trabecula.errors import Defect, Refusal, place_of
+from trabecula.export.bundle import DICOM_FOLDER, PDF, Export, Wanted
 from trabecula.flow.report import ASSESSMENT, PAGE, report
 from trabecula.messages import DEFAULT_LANGUAGE
 from trabecula.recipe import Recipe
 from trabecula.records import Assessment, Scan
-from trabecula.screen import screen
-from trabecula.serving.cli import place_of
-from trabecula.serving.screening import STAGES
-from trabecula.serving.web import viewer
-from trabecula.serving.web.record import Record, pseudonymous, record_of
-from trabecula.serving.web.store import Result
+from trabecula.screening import Progress, Source, assess, read_input, silent, tell_stage
+from trabecula.studies import viewer
+from trabecula.studies.record import Record, pseudonymous, record_of
+from trabecula.studies.store import Result
 
-LOG = logging.getLogger("trabecula.web.worker")
+LOG = logging.getLogger(__name__)
 KEPT_LABELS = "labels.npz"
-Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
@@ -52,21 +47,15 @@ def screen_study(task: Task, recipe: Recipe, progress: Progress) -> tuple[Result
     Raises:
         TrabeculaError: as ``trabecula screen``.
     """
-
-    def stage(name: str) -> None:
-        progress(name, STAGES.index(name) / len(STAGES))
-
-    stage("read")
-    scan = read(task.given, lambda done, total: progress("read", done / max(total, 1) / len(STAGES)))
-    viewer.write_ct(scan, task.view)
-    export, notes = _export(task, scan)
-    assessment = screen(export.scan, recipe, stage)
-    stage("report")
-    viewer.write_spine(scan, assessment.spine, assessment.regions.labels, task.view)
+    source = _read(task, progress)
+    viewer.write_ct(source.scan, task.view)
+    assessment = assess(source, recipe, progress)
+    tell_stage(progress, "report")
+    viewer.write_spine(source.scan, assessment.spine, assessment.regions.labels, task.view)
     np.savez_compressed(task.folder / KEPT_LABELS, labels=assessment.regions.labels)
-    public = replace(assessment, scan=pseudonymous(export.scan), run={**assessment.run, **export.run})
-    document, more = _write(public, replace(assessment, run=public.run), export, task.version(1))
-    return Result(record_of(public).to_json(), document, notes + more), public.scan
+    public = replace(assessment, scan=pseudonymous(assessment.scan))
+    document, notes = _write(public, assessment, source.export, task.version(1))
+    return Result(record_of(public).to_json(), document, source.notes + notes), public.scan
 
 
 def write_correction(task: Task, record: Record, number: int) -> tuple[str, tuple[str, ...]]:
@@ -75,16 +64,15 @@ def write_correction(task: Task, record: Record, number: int) -> tuple[str, tupl
     Raises:
         TrabeculaError: the scan cannot be read again.
     """
-    scan = read(task.given)
-    if scan.volume.shape != record.shape:
+    source = _read(task)
+    if source.scan.volume.shape != record.shape:
         raise Refusal("upload-changed", "The scan is no longer the one that was screened. Upload it again.")
-    export, notes = _export(task, scan)
     labels = relabelled(kept_labels(task), record)
-    viewer.write_labels(scan.volume, labels, task.view / f"labels-{number}.nii")
-    whole = record.assessment(replace(export.scan, reasons=record.scan_reasons), labels)
+    viewer.write_labels(source.scan.volume, labels, task.view / f"labels-{number}.nii")
+    whole = record.assessment(replace(source.export.scan, reasons=record.scan_reasons), labels)
     public = replace(whole, scan=pseudonymous(whole.scan))
-    document, more = _write(public, whole, export, task.version(number))
-    return document, notes + more
+    document, notes = _write(public, whole, source.export, task.version(number))
+    return document, source.notes + notes
 
 
 def kept_labels(task: Task) -> NDArray[np.uint8]:
@@ -116,16 +104,12 @@ def unprintable(language: str) -> str | None:
     return None
 
 
-def _export(task: Task, scan: Scan) -> tuple[Export, tuple[str, ...]]:
-    """DICOM and FHIR where the input and the machine allow them, and why not where they do not."""
-    wanted = Wanted(dicom=True, fhir=True, deidentify=task.deidentify, language=task.language)
+def _read(task: Task, progress: Progress = silent) -> Source:
+    """The study with DICOM and FHIR prepared where the input and the machine allow them."""
     why_not = unprintable(task.language)
-    if why_not is None:
-        try:
-            return prepare(task.given, scan, wanted), ()
-        except Refusal as refusal:
-            why_not = refusal.message
-    return prepare(task.given, scan, replace(wanted, dicom=False)), (why_not,)
+    wanted = Wanted(dicom=why_not is None, fhir=True, deidentify=task.deidentify, language=task.language)
+    source = read_input(task.given, wanted, progress, as_far_as_possible=True)
+    return source if why_not is None else replace(source, notes=(why_not, *source.notes))
 
 
 def _write(public: Assessment, whole: Assessment, export: Export, folder: Path) -> tuple[str, tuple[str, ...]]:

@@ -9,7 +9,7 @@ from trabecula.errors import WrongUsage
 from trabecula.messages import Phrase
 from trabecula.recipe import Recipe
 from trabecula.records import VertebraBox, VertebraDensity, VertebraRegion, reason
-from trabecula.serving.web.record import Record
+from trabecula.studies.record import Record
 
 CAUSES = {
     "fracture": Phrase("cause-fracture"),

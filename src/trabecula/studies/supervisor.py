@@ -1,20 +1,17 @@
 """Keeps one worker running, and settles what a worker that went away left behind."""
 
-import json
 import logging
 import subprocess
 import sys
 import threading
-from dataclasses import asdict
 from datetime import UTC, datetime
 
 from trabecula.errors import Defect, TrabeculaError
-from trabecula.serving.web.settings import Settings
-from trabecula.serving.web.store import Store
-from trabecula.serving.web.tables import Job
-from trabecula.serving.web.worker import Orders
+from trabecula.studies.orders import Orders
+from trabecula.studies.store import Store
+from trabecula.studies.tables import Job
 
-LOG = logging.getLogger("trabecula.web")
+LOG = logging.getLogger(__name__)
 LOOK_EVERY_SECONDS = 1.0
 RESTART_AFTER_SECONDS = 1.0
 
@@ -28,14 +25,14 @@ LOST = Defect(
 class Supervisor:
     """Starts the worker, starts it again when it dies, and ends it with the server."""
 
-    def __init__(self, settings: Settings, store: Store) -> None:
-        self.settings, self.store = settings, store
+    def __init__(self, orders: Orders, store: Store) -> None:
+        self.orders, self.store = orders, store
         self.ending = threading.Event()
         self.process: subprocess.Popen[str] | None = None
         self.thread = threading.Thread(target=self._watch, name="supervisor", daemon=True)
 
     def start(self) -> None:
-        settle(self.store, self.settings.limits.attempts)
+        settle(self.store, self.orders.limits.attempts)
         self.thread.start()
 
     def stop(self) -> None:
@@ -51,18 +48,13 @@ class Supervisor:
             self._end_worker()
             if not self.ending.is_set():
                 LOG.warning("the worker ended with code %s and is started again", self.process.returncode)
-                settle(self.store, self.settings.limits.attempts)
+                settle(self.store, self.orders.limits.attempts)
                 self.ending.wait(RESTART_AFTER_SECONDS)
 
     def _launch(self) -> "subprocess.Popen[str]":
-        orders = Orders(
-            str(self.settings.data), self.settings.database, self.settings.recipe, self.settings.limits.worker_bytes
-        )
-        process = subprocess.Popen(
-            [sys.executable, "-m", "trabecula.serving.web.worker"], stdin=subprocess.PIPE, text=True
-        )
+        process = subprocess.Popen([sys.executable, "-m", "trabecula.studies.worker"], stdin=subprocess.PIPE, text=True)
         assert process.stdin is not None
-        process.stdin.write(json.dumps(asdict(orders)) + "\n")  # not as arguments: others may read those
+        process.stdin.write(self.orders.to_line())  # not as arguments: others may read those
         process.stdin.flush()
         return process
 
@@ -78,7 +70,7 @@ class Supervisor:
             self.process.wait()
 
     def _stop_what_takes_too_long(self) -> None:
-        limit = self.settings.limits.job_seconds
+        limit = self.orders.limits.job_seconds
         for job in self.store.running_jobs():
             if (datetime.now(UTC) - datetime.fromisoformat(job.started_utc)).total_seconds() > limit:
                 end(self.store, job, took_too_long(limit))

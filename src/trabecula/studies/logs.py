@@ -12,7 +12,7 @@ def log_nothing_but_ours(who: str) -> None:
     for handler in list(root.handlers):
         root.removeHandler(handler)
     root.addHandler(logging.NullHandler())
-    ours = logging.getLogger("trabecula.web")
+    ours = logging.getLogger("trabecula")
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter(f"%(asctime)s {who} %(message)s"))
     ours.handlers, ours.propagate = [handler], False

@@ -1,33 +1,30 @@
 """The one process that screens: it takes jobs in order and ends when the server does.
 
-Started as ``python -m trabecula.serving.web.worker`` with its task as one line of JSON on standard input, which then
+Started as ``python -m trabecula.studies.worker`` with its task as one line of JSON on standard input, which then
 stays open: when it closes, the server is gone.
 """
 
 import gc
-import json
 import logging
 import os
 import sys
 import tempfile
 import threading
 import time
-from dataclasses import dataclass
-from pathlib import Path
 
-from trabecula.errors import Refusal, TrabeculaError
-from trabecula.serving.cli import place_of
-from trabecula.serving.screening import recipe_named
-from trabecula.serving.web.jobs import Task, screen_study, write_correction
-from trabecula.serving.web.logs import log_nothing_but_ours
-from trabecula.serving.web.record import record_from
-from trabecula.serving.web.settings import Folders
-from trabecula.serving.web.store import Store
-from trabecula.serving.web.tables import Job, open_database
+from trabecula.errors import Refusal, TrabeculaError, fault_of, place_of
+from trabecula.recipes import recipe_named
+from trabecula.studies.folders import Folders
+from trabecula.studies.jobs import Task, screen_study, write_correction
+from trabecula.studies.logs import log_nothing_but_ours
+from trabecula.studies.orders import orders_from
+from trabecula.studies.record import record_from
+from trabecula.studies.store import Store
+from trabecula.studies.tables import Job, open_database
 
 IDLE_SECONDS = 0.2
 TELL_EVERY_SECONDS = 0.25
-LOG = logging.getLogger("trabecula.web.worker")
+LOG = logging.getLogger("trabecula.studies.worker")  # run as a program, it is called __main__
 
 OUT_OF_MEMORY = Refusal(
     "scan-too-large-for-memory",
@@ -35,24 +32,14 @@ OUT_OF_MEMORY = Refusal(
 )
 
 
-@dataclass(frozen=True)
-class Orders:
-    """What the server tells its worker at the start."""
-
-    data: str
-    database: str
-    recipe: str | None
-    memory_bytes: int
-
-
 def main() -> None:
     """Work until the server is gone."""
     log_nothing_but_ours("worker")
-    orders = Orders(**json.loads(sys.stdin.readline()))
+    orders = orders_from(sys.stdin.readline())
     threading.Thread(target=_end_with_server, daemon=True).start()
-    _keep_within(orders.memory_bytes)
+    _keep_within(orders.limits.worker_bytes)
     os.nice(5)  # pages come first
-    folders = Folders(Path(orders.data))
+    folders = Folders(orders.data)
     tempfile.tempdir = str(folders.work)  # unpacked archives stay in the private folder
     store = Store(open_database(orders.database))
     while True:
@@ -76,10 +63,8 @@ def _do(job: Job, store: Store, folders: Folders, recipe: str | None) -> str:
     except MemoryError:
         state, code, message = "refused", OUT_OF_MEMORY.code, OUT_OF_MEMORY.message
     except Exception as error:
-        place = place_of(error.__traceback__)
-        LOG.error("job %d: %s in %s", job.id, type(error).__name__, place)
-        state, code = "failed", "defect"
-        message = f"Trabecula failed and the fault is its own: {type(error).__name__} in {place}."
+        LOG.error("job %d: %s in %s", job.id, type(error).__name__, place_of(error.__traceback__))
+        state, code, message = "failed", "defect", fault_of(error)
     if job.version == 1:
         store.end_without_result(job.study_id, state, code, message)
     else:

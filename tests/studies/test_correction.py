@@ -22,9 +22,9 @@ from trabecula.records import (
     VertebraRegion,
     reason,
 )
-from trabecula.serving.web.correction import Correction, corrected
-from trabecula.serving.web.jobs import relabelled
-from trabecula.serving.web.record import Record, pseudonymous, record_from, record_of
+from trabecula.studies.correction import Correction, corrected
+from trabecula.studies.jobs import relabelled
+from trabecula.studies.record import Record, pseudonymous, record_from, record_of
 from trabecula.volume import Orientation, Volume
 
 NIU = RECIPES["niu2023"]()

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Engine, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from trabecula.serving.web.tables import Job, Study, Version
+from trabecula.studies.tables import Job, Study, Version
 
 SORTS = {
     "received": Study.number,

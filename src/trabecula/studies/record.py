@@ -21,7 +21,7 @@ from trabecula.records import (
     Spine,
     VertebraRegion,
 )
-from trabecula.serving.web.decode import decoded
+from trabecula.studies.decode import decoded
 from trabecula.volume import Orientation, Volume
 
 OLDEST_TOLD_YEARS = 90.0

@@ -13,12 +13,10 @@ from sqlalchemy import text
 
 from trabecula.errors import WrongUsage
 from trabecula.serving.web.login import Users
-from trabecula.serving.web.settings import Limits, Settings
-from trabecula.serving.web.store import Result, Store, Upload
-from trabecula.serving.web.supervisor import Supervisor, settle
-from trabecula.serving.web.tables import Base, open_database
-
-from .conftest import free_port
+from trabecula.studies.orders import Limits, Orders
+from trabecula.studies.store import Result, Store, Upload
+from trabecula.studies.supervisor import Supervisor, settle
+from trabecula.studies.tables import Base, open_database
 
 
 def postgresql_folder() -> Path | None:
@@ -36,7 +34,7 @@ def postgresql() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="trabecula-pg-") as folder:
         if owner is not None:
             os.chown(folder, owner.pw_uid, owner.pw_gid)
-        data, port = f"{folder}/data", free_port()
+        data, port = f"{folder}/data", 5432  # names the socket
 
         def run(*command: str) -> None:
             subprocess.run(command, check=True, cwd=folder, stdout=subprocess.DEVNULL, **as_owner)  # type: ignore[call-overload]
@@ -191,10 +189,10 @@ def test_tables_of_another_version_are_left_alone(store: Store) -> None:
 def test_a_scan_that_takes_too_long_is_stopped_and_says_so(store: Store, tmp_path: Path) -> None:
     study = queued(store, "a")
     store.take_job()
-    Supervisor(Settings(tmp_path, limits=Limits(job_seconds=600)), store)._stop_what_takes_too_long()
+    Supervisor(Orders(tmp_path, "", None, Limits(job_seconds=600)), store)._stop_what_takes_too_long()
     still = store.study(study)
     assert still is not None and still.state == "running"
-    Supervisor(Settings(tmp_path, limits=Limits(job_seconds=-1)), store)._stop_what_takes_too_long()
+    Supervisor(Orders(tmp_path, "", None, Limits(job_seconds=-1)), store)._stop_what_takes_too_long()
     stopped = store.study(study)
     assert stopped is not None and (stopped.state, stopped.code) == ("failed", "took-too-long")
     assert store.running_jobs() == []

@@ -1,0 +1,115 @@
+"""The one door: what is given, a recipe and what is wanted go in; a result folder comes out.
+
+The command line, the web page and every later door call ``screen_to_folder``, or the three steps it is made of.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from trabecula.errors import Refusal, WrongUsage
+from trabecula.export.bundle import REPORT_ALONE, Export, Wanted, prepare
+from trabecula.export.fhir import RELEASES
+from trabecula.flow.read import read_opened
+from trabecula.formats.opened import opened
+from trabecula.messages import LANGUAGES
+from trabecula.recipe import Recipe
+from trabecula.records import Assessment, Scan
+from trabecula.report.folder import report, require_writable
+from trabecula.screen import screen
+
+STAGES = ("read", "localise", "segment", "calibrate", "measure", "exclude", "diagnose", "report")
+
+Progress = Callable[[str, float], None]
+"""Told the stage that is under way and how much of the whole line is done, from 0 to 1."""
+
+
+def silent(stage: str, share: float) -> None:
+    """Progress that nobody looks at."""
+
+
+def screen_to_folder(
+    given: Path, out: Path, recipe: Recipe, wanted: Wanted = REPORT_ALONE, progress: Progress = silent
+) -> tuple[Assessment, Path]:
+    """Read, screen and report, with the ``wanted`` exports; returns what was found and where its report.html is.
+
+    Raises:
+        WrongUsage: there is no such language, FHIR version or input, or ``out`` cannot be written.
+        Refusal: no number may come from this input.
+    """
+    require_known(wanted)
+    require_writable(out)
+    source = read_input(given, wanted, progress)
+    assessment = assess(source, recipe, progress)
+    tell_stage(progress, "report")
+    written = report(assessment, out, partial(source.export.write, assessment), wanted.language)
+    return assessment, written
+
+
+@dataclass(frozen=True)
+class Source:
+    """An input that was read, with what its exports need of it and why one of them cannot be made."""
+
+    scan: Scan
+    export: Export
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+
+def read_input(given: Path, wanted: Wanted, progress: Progress = silent, as_far_as_possible: bool = False) -> Source:
+    """The scan in ``given``, which is opened once, and its exports prepared before anything is computed.
+
+    ``as_far_as_possible`` leaves the DICOM objects out of ``wanted``, and says why in ``notes``, where the input does
+    not allow them.
+
+    Raises:
+        WrongUsage: there is no such input.
+        Refusal: it cannot be read, or does not allow what is wanted.
+    """
+    tell_stage(progress, "read")
+    started = time.perf_counter()
+    notes: tuple[str, ...] = ()
+    with opened(given) as held:
+        scan = read_opened(held, lambda done, total: tell_stage(progress, "read", done / max(total, 1)))
+        try:
+            export = prepare(held, scan, wanted)
+        except Refusal as refused:
+            if not (as_far_as_possible and wanted.dicom):
+                raise
+            notes = (refused.message,)
+            export = prepare(held, scan, replace(wanted, dicom=False))
+    return Source(scan, export, round(time.perf_counter() - started, 3), notes)
+
+
+def assess(source: Source, recipe: Recipe, progress: Progress = silent) -> Assessment:
+    """What the recipe finds in the scan as the exports may tell it; its run record counts the seconds of reading too.
+
+    Raises:
+        Refusal: no vertebra is in view.
+        Defect: the weights are missing or corrupted.
+    """
+    found = screen(source.export.scan, recipe, partial(tell_stage, progress))
+    seconds = {"read": source.seconds, **found.run["seconds"]}
+    return replace(found, run={**found.run, "seconds": seconds, **source.export.run})
+
+
+def tell_stage(progress: Progress, stage: str, done: float = 0.0) -> None:
+    """Tells that a stage is under way and which share of it is done; every stage counts the same."""
+    progress(stage, (STAGES.index(stage) + done) / len(STAGES))
+
+
+def require_known(wanted: Wanted) -> None:
+    """Refuse a language or a version of FHIR that there is not.
+
+    Raises:
+        WrongUsage: one of them is unknown.
+    """
+    language, release = wanted.language, wanted.fhir_release
+    if language not in LANGUAGES:
+        raise WrongUsage(
+            "unknown-language", f"There is no language {language!r}. Choose among: {', '.join(LANGUAGES)}."
+        )
+    if release not in RELEASES:
+        raise WrongUsage("unknown-fhir-version", f"There is no FHIR {release!r}. Choose among: {', '.join(RELEASES)}.")

@@ -1,0 +1,85 @@
+"""One screening as a person at a terminal watches it: the stages as a bar on stderr, the result in words."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from trabecula.records import Assessment, VertebraReading
+from trabecula.report.page import NO_RULING_OUT, RESEARCH_ONLY
+from trabecula.screening import STAGES, Progress, silent
+
+
+@contextmanager
+def progress_shown(shown: bool) -> Iterator[Progress]:
+    """A bar on stderr where a person looks at it; nothing in a pipe or a log."""
+    if not shown:
+        yield silent
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield silent
+        return
+    columns = (TextColumn("{task.description:<9}", markup=False), BarColumn(), TimeElapsedColumn())
+    with Bar(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(STAGES[0], total=1.0)
+        yield lambda stage, share: bar.update(task, description=stage, completed=share)
+        bar.update(task, description="done", completed=1.0)
+
+
+def summary(assessment: Assessment) -> str:
+    """The result in a few lines of plain text, safe to print whatever a header held."""
+    lines = [headline(assessment), "", _row(("level", "BMD mg/cm3", "95% interval", "mean HU", "SD HU", "cm3"))]
+    for vertebra in assessment.readings.vertebrae:
+        lines.append(_vertebra(vertebra, assessment.diagnosis.decided_by(vertebra.level)))
+        lines += [f"         {reason.message} [{reason.code}]" for reason in vertebra.reasons]
+    if not assessment.readings.vertebrae:
+        lines.append("  none could be measured")
+    if assessment.reasons:
+        lines += ["", "Reasons for doubt", *(f"  {reason.message} [{reason.code}]" for reason in assessment.reasons)]
+    lines += ["", f"{RESEARCH_ONLY} {NO_RULING_OUT}"]
+    return "\n".join(printable(line) for line in lines)
+
+
+def headline(assessment: Assessment) -> str:
+    """The category, its number and its interval in one line."""
+    diagnosis, density = assessment.diagnosis, assessment.diagnosis.density
+    category, levels = diagnosis.category.capitalize(), " and ".join(diagnosis.levels_used)
+    if not diagnosis.determined:
+        return f"{category}: see the reasons for doubt"
+    if density is None:
+        return f"{category}: from {levels}"
+    low, high = density.interval
+    material = density.quantity.material
+    return (
+        f"{category}: {density.shown} {density.quantity.unit} (95% interval {low:.0f} to {high:.0f}), mean of {levels}"
+        + ("" if material is None else f", {material}-equivalent")
+    )
+
+
+def printable(text: str) -> str:
+    """Without control characters: what a header says must not drive a terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def _vertebra(vertebra: VertebraReading, used: bool) -> str:
+    density = vertebra.density
+    standing = "" if used else "  withheld" if vertebra.withheld else "  not used"
+    cells = (
+        str(vertebra.level),
+        "-" if density is None else density.shown,
+        "-" if density is None else f"{density.interval[0]:.0f} to {density.interval[1]:.0f}",
+        f"{vertebra.mean_hu:.0f}" if math.isfinite(vertebra.mean_hu) else "-",
+        f"{vertebra.sd_hu:.0f}" if math.isfinite(vertebra.sd_hu) else "-",
+        f"{vertebra.volume_mm3 / 1000:.1f}",
+    )
+    return _row(cells) + standing
+
+
+def _row(cells: tuple[str, ...]) -> str:
+    level, *numbers = cells
+    widths = (12, 14, 9, 7, 6)
+    return f"  {level:<10}" + "".join(f"{cell:>{width}}" for cell, width in zip(numbers, widths, strict=True))

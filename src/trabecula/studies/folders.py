@@ -1,0 +1,44 @@
+"""Where studies lie on disk."""
+
+import shutil
+from pathlib import Path
+
+from trabecula.errors import WrongUsage
+
+
+class Folders:
+    """The private folder: nobody else may read it, and no name in it comes from an upload."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        self.studies = data / "studies"
+        self.incoming = data / "incoming"  # uploads under way
+        self.work = data / "work"  # temporary files of the worker
+
+    def prepare(self) -> None:
+        """Make the folders, for the owner alone, and clear away what an earlier run left unfinished.
+
+        Raises:
+            WrongUsage: the folder cannot be written.
+        """
+        try:
+            for unfinished in (self.incoming, self.work, *self.studies.glob("*/.trabecula-*")):
+                shutil.rmtree(unfinished, ignore_errors=True)
+            for folder in (self.data, self.studies, self.incoming, self.work):
+                folder.mkdir(parents=True, exist_ok=True)
+                folder.chmod(0o700)
+        except OSError as error:
+            raise WrongUsage(
+                "output-unwritable",
+                f"{self.data} cannot be written: {(error.strerror or 'unknown cause').lower()}."
+                " Name a folder where you may write, on a disk with room.",
+            ) from error
+
+    def study(self, study_id: str) -> Path:
+        """The folder of a study; the name is one of ours."""
+        if not (len(study_id) == 32 and study_id.isalnum() and study_id.isascii()):
+            raise ValueError("not a study of ours")
+        return self.studies / study_id
+
+    def version(self, study_id: str, number: int) -> Path:
+        return self.study(study_id) / f"version-{number}"

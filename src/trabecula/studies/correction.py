@@ -6,10 +6,11 @@ from typing import TypeVar
 
 from trabecula.anatomy import LEVELS, MEASURED_LEVELS, Level
 from trabecula.errors import WrongUsage
+from trabecula.flow.exclude import without_number
 from trabecula.messages import Phrase
 from trabecula.recipe import Recipe
-from trabecula.records import VertebraBox, VertebraDensity, VertebraRegion, reason
-from trabecula.studies.record import Record
+from trabecula.records import Assessment, Effect, VertebraBox, VertebraReading, VertebraRegion, reason
+from trabecula.studies.result import Result
 
 CAUSES = {
     "fracture": Phrase("cause-fracture"),
@@ -23,7 +24,7 @@ CAUSES = {
 DOUBTFUL_NAMES = ("level-unknown", "level-uncertain")
 """Doubts of the program that a reader's own names settle."""
 
-Levelled = TypeVar("Levelled", VertebraBox, VertebraRegion, VertebraDensity)
+Levelled = TypeVar("Levelled", VertebraBox, VertebraRegion)
 
 
 @dataclass(frozen=True)
@@ -35,42 +36,40 @@ class Correction:
     shift_others: bool = True
 
 
-def corrected(record: Record, asked: Correction, recipe: Recipe) -> tuple[Record, tuple[str, ...]]:
-    """The record as the reader wants it, diagnosed again, and what changed in sentences.
+def corrected(kept: Result, asked: Correction, recipe: Recipe) -> tuple[Result, tuple[str, ...]]:
+    """The result as the reader wants it, diagnosed again, and what changed in sentences.
 
     Raises:
         WrongUsage: nothing is asked for, or the names would not run from head to foot.
     """
-    names = _names(record, asked)
-    changes = _changes(record, asked, names)
+    found = kept.assessment
+    names = _names(found, asked)
+    changes = _changes(found, asked, names)
     if not changes:
         raise WrongUsage("nothing-corrected", "Nothing was changed. Choose another name or leave a vertebra out first.")
     vertebrae = tuple(
-        _density(one, names[one.level], asked.excluded.get(one.level))
-        for one in record.densities.vertebrae
+        _reading(one, names[one.level], asked.excluded.get(one.level))
+        for one in found.readings.vertebrae
         if one.level in names
     )
     _require_order([one.level for one in vertebrae])
-    note = reason("corrected-by-reader", changes=changes)
-    densities = replace(record.densities, vertebrae=vertebrae, reasons=(*record.densities.reasons, note))
-    spine = replace(record.spine, vertebrae=_renamed(record.spine.vertebrae, names))
+    note = reason("corrected-by-reader", Effect.NOTE, changes=changes)
+    readings = replace(found.readings, vertebrae=vertebrae, reasons=(*found.readings.reasons, note))
+    spine = replace(found.spine, vertebrae=_renamed(found.spine.vertebrae, names))
     if any(old != new for old, new in names.items()):
         spine = replace(spine, reasons=tuple(one for one in spine.reasons if one.code not in DOUBTFUL_NAMES))
-    made = replace(
-        record,
-        spine=spine,
-        regions=_renamed(record.regions, names),
-        densities=densities,
-        diagnosis=recipe.diagnose(densities),
-        names=tuple((first, names[now]) for first, now in record.names if now in names),
-    )
-    return made, tuple(f"{change.told()}." for change in changes)
+    regions = found.regions
+    if regions is not None:
+        regions = replace(regions, vertebrae=_renamed(regions.vertebrae, names))
+    made = replace(found, spine=spine, regions=regions, readings=readings, diagnosis=recipe.diagnose(readings))
+    now = {first: names[name] for first, name in kept.names.items() if name in names}
+    return Result(made, now), tuple(f"{change.told()}." for change in changes)
 
 
-def _names(record: Record, asked: Correction) -> dict[Level, Level]:
+def _names(found: Assessment, asked: Correction) -> dict[Level, Level]:
     """Every level's new name; one that is shifted beyond what can be named has none."""
-    present = [box.level for box in record.spine.vertebrae]
-    present += [one.level for one in record.densities.vertebrae if one.level not in present]
+    present = [box.level for box in found.spine.vertebrae]
+    present += [one.level for one in found.readings.vertebrae if one.level not in present]
     changed = {old: new for old, new in asked.names.items() if old != new and old in present}
     for new in changed.values():
         if new not in MEASURED_LEVELS:
@@ -85,7 +84,7 @@ def _names(record: Record, asked: Correction) -> dict[Level, Level]:
             )
         ((old, new),) = changed.items()
         names = _shifted(present, old, new)
-    measured = {one.level for one in record.densities.vertebrae}
+    measured = {one.level for one in found.readings.vertebrae}
     return {old: new for old, new in names.items() if old not in measured or new in MEASURED_LEVELS or new == old}
 
 
@@ -100,14 +99,13 @@ def _shifted(present: Sequence[Level], old: Level, new: Level) -> dict[Level, Le
     return names
 
 
-def _density(one: VertebraDensity, name: Level, cause: str | None) -> VertebraDensity:
+def _reading(one: VertebraReading, name: Level, cause: str | None) -> VertebraReading:
     reasons = list(one.reasons)
     if name != one.level:
-        reasons.append(reason("renamed-by-reader", level=name, before=one.level))
-    if cause is None:
-        return replace(one, level=name, reasons=tuple(reasons))
-    reasons.append(reason("excluded-by-reader", level=name, cause=CAUSES[cause]))
-    return replace(one, level=name, bmd_mg_cm3=None, bmd_interval_mg_cm3=None, reasons=tuple(reasons))
+        reasons.append(reason("renamed-by-reader", Effect.NOTE, level=name, before=one.level))
+    if cause is not None:
+        reasons.append(reason("excluded-by-reader", Effect.WITHHOLD, level=name, cause=CAUSES[cause]))
+    return without_number(replace(one, level=name, reasons=tuple(reasons)))
 
 
 def _renamed(ones: Sequence[Levelled], names: Mapping[Level, Level]) -> tuple[Levelled, ...]:
@@ -124,15 +122,15 @@ def _require_order(levels: Sequence[Level]) -> None:
         )
 
 
-def _changes(record: Record, asked: Correction, names: Mapping[Level, Level]) -> tuple[Phrase, ...]:
+def _changes(found: Assessment, asked: Correction, names: Mapping[Level, Level]) -> tuple[Phrase, ...]:
     changes = []
-    for one in record.densities.vertebrae:
+    for one in found.readings.vertebrae:
         new = names.get(one.level)
         if new is None:
             changes.append(Phrase("change-dropped", {"before": one.level}))
         elif new != one.level:
             changes.append(Phrase("change-renamed", {"before": one.level, "level": new}))
         cause = asked.excluded.get(one.level)
-        if cause is not None and one.measurable:
+        if cause is not None and not one.withheld:
             changes.append(Phrase("change-excluded", {"level": new or one.level, "cause": CAUSES[cause]}))
     return tuple(changes)

@@ -1,5 +1,6 @@
 """What the worker does with a study: screen it, or write the files of a correction. Same line, same exports."""
 
+import json
 import logging
 import shutil
 from dataclasses import dataclass, replace
@@ -11,14 +12,14 @@ from numpy.typing import NDArray
 
 from trabecula.errors import Defect, Refusal, place_of
 from trabecula.export.bundle import DICOM_FOLDER, PDF, Export, Wanted
-from trabecula.flow.report import ASSESSMENT, PAGE, report
 from trabecula.messages import DEFAULT_LANGUAGE
 from trabecula.recipe import Recipe
-from trabecula.records import Assessment, Scan
+from trabecula.records import Assessment
+from trabecula.records.codec import decode
+from trabecula.report.folder import ASSESSMENT, PAGE, report
 from trabecula.screening import Progress, Source, assess, read_input, silent, tell_stage
 from trabecula.studies import viewer
-from trabecula.studies.record import Record, pseudonymous, record_of
-from trabecula.studies.store import Result
+from trabecula.studies.result import Result, first_result, pseudonymous, relabelling
 
 LOG = logging.getLogger(__name__)
 KEPT_LABELS = "labels.npz"
@@ -41,7 +42,7 @@ class Task:
         return self.folder / f"version-{number}"
 
 
-def screen_study(task: Task, recipe: Recipe, progress: Progress) -> tuple[Result, Scan]:
+def screen_study(task: Task, recipe: Recipe, progress: Progress) -> Result:
     """The whole line; the CT can be looked at while it is being screened.
 
     Raises:
@@ -51,28 +52,30 @@ def screen_study(task: Task, recipe: Recipe, progress: Progress) -> tuple[Result
     viewer.write_ct(source.scan, task.view)
     assessment = assess(source, recipe, progress)
     tell_stage(progress, "report")
-    viewer.write_spine(source.scan, assessment.spine, assessment.regions.labels, task.view)
-    np.savez_compressed(task.folder / KEPT_LABELS, labels=assessment.regions.labels)
+    viewer.write_spine(source.scan, assessment.spine, assessment.labels, task.view)
+    np.savez_compressed(task.folder / KEPT_LABELS, labels=assessment.labels)
     public = replace(assessment, scan=pseudonymous(assessment.scan))
-    document, notes = _write(public, assessment, source.export, task.version(1))
-    return Result(record_of(public).to_json(), document, source.notes + notes), public.scan
+    written, notes = _write(public, assessment, source.export, task.version(1))
+    return first_result(written, source.notes + notes)
 
 
-def write_correction(task: Task, record: Record, number: int) -> tuple[str, tuple[str, ...]]:
-    """The files of a corrected version; returns its assessment.json and why an export is missing.
+def write_correction(task: Task, kept: Result, number: int) -> Result:
+    """Writes the files of a corrected version; returns it with their names in its run record.
 
     Raises:
         TrabeculaError: the scan cannot be read again.
     """
-    source = _read(task)
-    if source.scan.volume.shape != record.shape:
+    source, assessment = _read(task), kept.assessment
+    if source.scan.volume.shape != assessment.scan.volume.shape:
         raise Refusal("upload-changed", "The scan is no longer the one that was screened. Upload it again.")
-    labels = relabelled(kept_labels(task), record)
-    viewer.write_labels(source.scan.volume, labels, task.view / f"labels-{number}.nii")
-    whole = record.assessment(replace(source.export.scan, reasons=record.scan_reasons), labels)
-    public = replace(whole, scan=pseudonymous(whole.scan))
-    document, notes = _write(public, whole, source.export, task.version(number))
-    return document, source.notes + notes
+    scan = replace(source.export.scan, reasons=assessment.scan.reasons)
+    regions = assessment.regions
+    if regions is not None:
+        regions = replace(regions, labels=relabelling(kept.names)[kept_labels(task)])
+    whole = replace(assessment, scan=scan, regions=regions)
+    public = replace(whole, scan=pseudonymous(scan))
+    written, notes = _write(public, whole, source.export, task.version(number))
+    return Result(written, kept.names, source.notes + notes)
 
 
 def kept_labels(task: Task) -> NDArray[np.uint8]:
@@ -80,14 +83,6 @@ def kept_labels(task: Task) -> NDArray[np.uint8]:
     with np.load(task.folder / KEPT_LABELS, allow_pickle=False) as held:
         labels: NDArray[np.uint8] = held["labels"]
     return labels
-
-
-def relabelled(labels: NDArray[np.uint8], record: Record) -> NDArray[np.uint8]:
-    """The program's regions under the names of ``record``; those it no longer names are gone."""
-    table = np.zeros(256, np.uint8)
-    for first, now in record.names:
-        table[first.verse_id] = now.verse_id
-    return table[labels]
 
 
 @cache
@@ -112,10 +107,11 @@ def _read(task: Task, progress: Progress = silent) -> Source:
     return source if why_not is None else replace(source, notes=(why_not, *source.notes))
 
 
-def _write(public: Assessment, whole: Assessment, export: Export, folder: Path) -> tuple[str, tuple[str, ...]]:
+def _write(public: Assessment, whole: Assessment, export: Export, folder: Path) -> tuple[Assessment, tuple[str, ...]]:
     """The result folder: pages from ``public``, objects for the archive from ``whole``.
 
-    Returns assessment.json, and a sentence where the objects could not be made: a result is not lost for that.
+    Returns what assessment.json says, and a sentence where the objects could not be made: a result is not lost for
+    that.
     """
     notes: list[str] = []
 
@@ -132,4 +128,4 @@ def _write(public: Assessment, whole: Assessment, export: Export, folder: Path) 
             (made / PDF).write_bytes(pdf_of((made / PAGE).read_text(encoding="utf-8")))
 
     report(public, folder, attach, export.wanted.language)
-    return (folder / ASSESSMENT).read_text(encoding="utf-8"), tuple(notes)
+    return decode(json.loads((folder / ASSESSMENT).read_bytes())), tuple(notes)

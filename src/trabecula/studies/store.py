@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Engine, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
+from trabecula.studies.result import Result
 from trabecula.studies.tables import Job, Study, Version
 
 SORTS = {
@@ -16,7 +17,7 @@ SORTS = {
     "label": Study.label,
     "state": Study.state,
     "category": Study.category,
-    "bmd": Study.bmd_mg_cm3,
+    "bmd": Study.density,
     "age": Study.age_years,
 }
 ACTIVE = ("queued", "running")
@@ -39,22 +40,8 @@ class Upload:
     language: str
 
 
-@dataclass(frozen=True)
-class Result:
-    """One version's content, ready to be kept."""
-
-    record: str
-    document: str
-    notes: tuple[str, ...] = ()
-
-    @property
-    def diagnosis(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.document)["diagnosis"]
-        return found
-
-
 class Store:
-    """The database as the rest of the web code sees it. Rows are handed out detached: changing one changes nothing."""
+    """The database as everybody else sees it. Rows are handed out detached: changing one changes nothing."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -108,15 +95,15 @@ class Store:
             total = session.scalar(select(func.count()).select_from(chosen.subquery())) or 0
             return session.scalars(chosen.order_by(*order).offset(first).limit(count)).all(), total
 
-    def latest_documents(self) -> list[tuple[Study, dict[str, Any]]]:
-        """Every study that has a result, with what its newest version says."""
+    def latest_assessments(self) -> list[tuple[Study, dict[str, Any]]]:
+        """Every study that has a result, with what its newest version's assessment.json says."""
         query = (
-            select(Study, Version.document)
+            select(Study, Version.assessment)
             .join(Version, (Version.study_id == Study.id) & (Version.number == Study.latest))
             .order_by(Study.number)
         )
         with self._session() as session:
-            return [(study, json.loads(document)) for study, document in session.execute(query)]
+            return [(study, json.loads(assessment)) for study, assessment in session.execute(query)]
 
     def ended_without_result(self) -> list[tuple[str, int]]:
         """How many studies were refused or failed, by reason code, the most frequent first."""
@@ -167,15 +154,17 @@ class Store:
         with self._session() as session:
             return session.get(Version, (study_id, number))
 
-    def keep_first(self, study_id: str, result: Result, sex: str | None, age_years: float | None) -> None:
+    def keep_first(self, study_id: str, result: Result) -> None:
         """The program's own result is there: the study is done."""
+        said = result.assessment.scan.acquisition
+        patient = {"sex": said.patient_sex, "age_years": said.patient_age_years}
         with self._session() as session, session.begin():
             session.execute(delete(Version).where(Version.study_id == study_id, Version.number == 1))
             session.add(_version(study_id, 1, "Trabecula", 0, (), result, "ready"))
             session.execute(
                 update(Study)
                 .where(Study.id == study_id)
-                .values(state="done", stage="done", progress=1.0, sex=sex, age_years=age_years, **_shown(result, 1))
+                .values(state="done", stage="done", progress=1.0, **patient, **_shown(result, 1))
             )
             session.execute(delete(Job).where(Job.study_id == study_id, Job.version == 1))
 
@@ -189,11 +178,16 @@ class Store:
             session.add(Job(study_id=study_id, version=number))
         return number
 
-    def files_written(self, study_id: str, number: int, state: str, document: str | None, notes: Sequence[str]) -> None:
-        """The files of a correction are there, or are known to fail."""
-        values: dict[str, Any] = {"files": state, "notes": json.dumps(list(notes))}
-        if document is not None:
-            values["document"] = document
+    def keep_files(self, study_id: str, number: int, result: Result) -> None:
+        """The files of a correction are there."""
+        notes = json.dumps(list(result.notes))
+        self._end_files(study_id, number, files="ready", assessment=result.assessment_json, notes=notes)
+
+    def files_failed(self, study_id: str, number: int, why: str) -> None:
+        """The files of a correction could not be written; what was corrected stays."""
+        self._end_files(study_id, number, files="failed", notes=json.dumps([why]))
+
+    def _end_files(self, study_id: str, number: int, **values: str) -> None:
         with self._session() as session, session.begin():
             session.execute(
                 update(Version).where(Version.study_id == study_id, Version.number == number).values(**values)
@@ -253,8 +247,8 @@ def _version(
         made_by=by,
         based_on=based_on,
         changes=json.dumps(list(changes)),
-        record=result.record,
-        document=result.document,
+        assessment=result.assessment_json,
+        names=result.names_json,
         files=files,
         notes=json.dumps(list(result.notes)),
     )
@@ -262,5 +256,10 @@ def _version(
 
 def _shown(result: Result, number: int) -> dict[str, Any]:
     """What the list of studies shows of a result."""
-    diagnosis = result.diagnosis
-    return {"category": diagnosis["category"], "bmd_mg_cm3": diagnosis["bmd_mg_cm3"], "latest": number}
+    diagnosis, density = result.assessment.diagnosis, result.assessment.diagnosis.density
+    return {
+        "category": diagnosis.category.value,
+        "density": None if density is None else density.value,
+        "quantity": None if density is None else density.quantity.key,
+        "latest": number,
+    }

@@ -99,4 +99,4 @@ def end(store: Store, job: Job, why: TrabeculaError) -> None:
     if job.version == 1:
         store.end_without_result(job.study_id, "failed", why.code, why.message)
     else:
-        store.files_written(job.study_id, job.version, "failed", None, (f"{why.message} [{why.code}]",))
+        store.files_failed(job.study_id, job.version, f"{why.message} [{why.code}]")

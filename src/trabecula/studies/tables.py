@@ -35,7 +35,8 @@ class Study(Base):
     sex: Mapped[str | None] = mapped_column(default=None)
     age_years: Mapped[float | None] = mapped_column(default=None)
     category: Mapped[str | None] = mapped_column(default=None)
-    bmd_mg_cm3: Mapped[float | None] = mapped_column(default=None)
+    density: Mapped[float | None] = mapped_column(default=None)
+    quantity: Mapped[str | None] = mapped_column(default=None)  # which density that is, by the key of quantity.py
     latest: Mapped[int] = mapped_column(default=0)  # number of the newest version; 0 before there is a result
 
 
@@ -50,8 +51,8 @@ class Version(Base):
     made_by: Mapped[str]
     based_on: Mapped[int]  # 0 for the program's own
     changes: Mapped[str]  # JSON: sentences that say what was corrected
-    record: Mapped[str]  # JSON: the frozen values the result was made of (record.py)
-    document: Mapped[str]  # JSON: what assessment.json says of it
+    assessment: Mapped[str]  # JSON: what assessment.json says of it
+    names: Mapped[str]  # JSON: from the program's names to those of this version
     files: Mapped[str]  # ready, pending or failed
     notes: Mapped[str] = mapped_column(default="[]")  # JSON: why an export is missing
 

@@ -4,14 +4,17 @@ A browser without a graphics card draws ten million voxels in five seconds and t
 are what it is given first.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
+from trabecula.anatomy import Level
 from trabecula.formats.given import RAS_FROM_LPS
 from trabecula.records import Scan, Spine
+from trabecula.studies.result import relabelling
 from trabecula.volume import Volume
 
 FULL, OVERVIEW, SPINE, LABELS = "ct.nii", "overview.nii", "spine.nii", "labels.nii"
@@ -23,6 +26,7 @@ SPINE_VOXELS, COARSER_STEPS_MM = 8e6, (0.8, 1.0, 1.25, 1.5, 2.0, 3.0)
 """How many voxels the spine's cut may have, and to what they are averaged where a scan of thin slices has more."""
 
 HU_LIMITS = (-1024, 3071)
+NIFTI_HEADER_BYTES = 352
 
 
 def write_ct(scan: Scan, folder: Path) -> None:
@@ -51,6 +55,12 @@ def write_labels(volume: Volume, labels: NDArray[np.uint8], path: Path) -> None:
     low, high = _bounds(labels) or (np.zeros(3), np.ones(3))
     image = part(Volume(labels.astype(np.float32), volume.affine), low - 1, high + 1)
     _write(image, path, np.uint8)
+
+
+def renamed_labels(path: Path, names: Mapping[Level, Level]) -> bytes:
+    """The file that ``write_labels`` wrote, its regions under other names: each voxel is one byte."""
+    content = path.read_bytes()
+    return content[:NIFTI_HEADER_BYTES] + content[NIFTI_HEADER_BYTES:].translate(relabelling(names).tobytes())
 
 
 def coarse(volume: Volume, step_mm: float = OVERVIEW_STEP_MM) -> Volume:

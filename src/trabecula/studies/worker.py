@@ -18,7 +18,7 @@ from trabecula.studies.folders import Folders
 from trabecula.studies.jobs import Task, screen_study, write_correction
 from trabecula.studies.logs import log_nothing_but_ours
 from trabecula.studies.orders import orders_from
-from trabecula.studies.record import record_from
+from trabecula.studies.result import result_from
 from trabecula.studies.store import Store
 from trabecula.studies.tables import Job, open_database
 
@@ -68,7 +68,7 @@ def _do(job: Job, store: Store, folders: Folders, recipe: str | None) -> str:
     if job.version == 1:
         store.end_without_result(job.study_id, state, code, message)
     else:
-        store.files_written(job.study_id, job.version, "failed", None, (f"{message} [{code}]",))
+        store.files_failed(job.study_id, job.version, f"{message} [{code}]")
     return f"{state} [{code}]"
 
 
@@ -79,14 +79,12 @@ def _carry_out(job: Job, store: Store, folders: Folders, recipe: str | None) -> 
     folder = folders.study(study.id)
     task = Task(folder, folder / study.given, study.deidentify, study.language)
     if job.version == 1:
-        result, scan = screen_study(task, recipe_named(recipe), _Told(store, study.id))
-        said = scan.acquisition
-        store.keep_first(study.id, result, said.patient_sex, said.patient_age_years)
+        store.keep_first(study.id, screen_study(task, recipe_named(recipe), _Told(store, study.id)))
         return
     version = store.version(study.id, job.version)
     if version is not None:
-        document, notes = write_correction(task, record_from(version.record), version.number)
-        store.files_written(study.id, version.number, "ready", document, notes)
+        kept = result_from(version.assessment, version.names)
+        store.keep_files(study.id, version.number, write_correction(task, kept, version.number))
 
 
 class _Told:

@@ -16,7 +16,7 @@ from starlette.types import Scope
 
 from trabecula import __version__
 from trabecula.errors import Defect, TrabeculaError, fault_of, place_of
-from trabecula.flow.page import NO_RULING_OUT, RESEARCH_ONLY
+from trabecula.report.page import NO_RULING_OUT, RESEARCH_ONLY
 from trabecula.serving.web import cohort, entry, studies, study
 from trabecula.serving.web.guards import Guard, status_of, visitor_of
 from trabecula.serving.web.login import Failures, Users

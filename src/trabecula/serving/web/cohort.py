@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from trabecula.flow.document import BANDS_MG_CM3
+from trabecula.quantity import QCT_BANDS
 from trabecula.serving.web.guards import visitor_of
 from trabecula.serving.web.parts import parts_of
 
@@ -38,17 +38,17 @@ class Dot:
 def cohort_page(request: Request) -> Response:
     """Plots over the newest version of every study."""
     parts = parts_of(request)
-    found = parts.store.latest_documents()
+    found = parts.store.latest_assessments()
     dots = [
-        Dot(across(study.age_years), up(study.bmd_mg_cm3), _sex(study.sex), study.id, _words(study))
+        Dot(across(study.age_years), up(study.density), _sex(study.sex), study.id, _words(study))
         for study, _ in found
-        if study.bmd_mg_cm3 is not None and study.age_years is not None
+        if study.density is not None and study.quantity == QCT_BANDS.quantity.key and study.age_years is not None
     ]
-    categories = Counter(document["diagnosis"]["category"] for _, document in found)
+    categories = Counter(told["diagnosis"]["category"] for _, told in found)
     reasons: Counter[str] = Counter()
-    for _, document in found:
-        reasons.update({one["code"] for one in document["reasons"]})
-        reasons.update({one["code"] for vertebra in document["vertebrae"] for one in vertebra["reasons"]})
+    for _, told in found:
+        reasons.update({one["code"] for one in told["reasons"]})
+        reasons.update({one["code"] for vertebra in told["vertebrae"] for one in vertebra["reasons"]})
     return parts.page(
         "cohort.html",
         visitor_of(request),
@@ -78,7 +78,7 @@ def up(bmd_mg_cm3: float) -> float:
 
 def frame() -> dict[str, Any]:
     """What stands behind the dots: axes, bands, the published means."""
-    low, high = BANDS_MG_CM3
+    low, high = QCT_BANDS.edges
     return {
         "width": WIDTH,
         "height": HEIGHT,
@@ -105,4 +105,4 @@ def _sex(sex: str | None) -> str:
 
 
 def _words(study: Any) -> str:
-    return f"{study.label}: {study.bmd_mg_cm3:.0f} mg/cm³ at {study.age_years:.0f} years, {study.category}"
+    return f"{study.label}: {study.density:.0f} mg/cm³ at {study.age_years:.0f} years, {study.category}"

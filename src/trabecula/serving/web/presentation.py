@@ -1,22 +1,26 @@
 """What pages show of a study and its versions, in words and rounded as the report rounds."""
 
 import json
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from trabecula.anatomy import MEASURED_LEVELS, Level
-from trabecula.flow.document import BANDS_MG_CM3, rounded_bmd
 from trabecula.messages import LANGUAGES, messages
+from trabecula.quantity import BANDS, QUANTITIES, Measurement, Quantity, rounded
+from trabecula.records import Assessment, Diagnosis, VertebraReading
 from trabecula.screening import STAGES
 from trabecula.studies.correction import CAUSES
-from trabecula.studies.record import Record, record_from
+from trabecula.studies.result import result_from
 from trabecula.studies.tables import Study, Version
 
 STAGE_WORDS = {
     "read": "Reading the images",
     "localise": "Finding the vertebrae",
     "segment": "Outlining trabecular bone",
+    "calibrate": "Calibrating",
     "measure": "Measuring density",
+    "exclude": "Leaving out what misleads",
     "diagnose": "Diagnosing",
     "report": "Writing the report",
 }
@@ -30,7 +34,8 @@ STATE_WORDS = {
 LABEL_COLOURS = ("#4f9dff", "#ffb000", "#3ecf8e", "#ff6f91", "#b48cff", "#ff9f5a", "#5ad1d1", "#d7d250")
 """Told apart by people with any colour vision only together with the names that stand beside them."""
 
-SCALE_MG_CM3 = (0.0, 200.0)
+SCALE_END = 5 / 3
+"""Where the scale ends, in parts of the upper cut: at 200 mg/cm3."""
 DOWNLOADS = (
     ("report.pdf", "Report, PDF"),
     ("report.html", "Report, one HTML page"),
@@ -87,7 +92,7 @@ def row_of(study: Study, ahead: int) -> dict[str, Any]:
         "progress": progress_of(study, ahead),
         "code": study.code,
         "category": study.category,
-        "bmd": None if study.bmd_mg_cm3 is None else f"{rounded_bmd(study.bmd_mg_cm3, 0):g}",
+        "density": shown_short(study),
         "patient": patient(study.sex, study.age_years),
         "corrected": study.latest > 1,
     }
@@ -110,10 +115,9 @@ def when(utc: str) -> str:
 
 def result_of(version: Version) -> dict[str, Any]:
     """All that the study page shows of one version."""
-    record = record_from(version.record)
-    document = json.loads(version.document)
-    diagnosis = record.diagnosis
-    bmd, interval = diagnosis.bmd_mg_cm3, diagnosis.bmd_interval_mg_cm3
+    assessment = result_from(version.assessment, version.names).assessment
+    diagnosis, density = assessment.diagnosis, assessment.diagnosis.density
+    said, quantity = assessment.scan.acquisition, quantity_of(assessment)
     likely = sorted(diagnosis.probabilities.items(), key=lambda item: -item[1])
     return {
         "number": version.number,
@@ -124,40 +128,70 @@ def result_of(version: Version) -> dict[str, Any]:
         "notes": json.loads(version.notes),
         "files": version.files,
         "category": diagnosis.category,
-        "bmd": None if bmd is None else f"{rounded_bmd(bmd, 1)}",
-        "interval": _interval(interval),
+        "determined": diagnosis.determined,
+        "density": None if density is None else density.shown,
+        "interval": None if density is None else interval_shown(density),
+        "unit": quantity.unit.replace("cm3", "cm³").replace("cm2", "cm²"),
+        "material": quantity.material,
         "levels": " and ".join(diagnosis.levels_used),
         "probabilities": [(category, "under 1%" if p < 0.005 else f"{100 * p:.0f}%", p) for category, p in likely],
-        "scale": scale(bmd, interval),
-        "vertebrae": [_vertebra(record, i) for i in range(len(record.densities.vertebrae))],
-        "reasons": document["reasons"],
-        "patient": patient(record.acquisition.patient_sex, record.acquisition.patient_age_years),
-        "recipe": record.recipe,
-        "colours": label_colours(record),
+        "scale": scale(density),
+        "vertebrae": [_vertebra(diagnosis, one, i) for i, one in enumerate(assessment.readings.vertebrae)],
+        "reasons": assessment.reasons,
+        "patient": patient(said.patient_sex, said.patient_age_years),
+        "recipe": assessment.recipe,
+        "colours": label_colours(assessment),
     }
 
 
-def scale(bmd: float | None, interval: tuple[float, float] | None) -> dict[str, Any]:
-    """Where value, interval and bands lie on a scale of 0 to 100."""
-    low, high = BANDS_MG_CM3
-    last = max(SCALE_MG_CM3[1], bmd or 0.0, *(interval or (0.0,)))
+def shown_short(study: Study) -> str | None:
+    """The density in the list, with one digit less than its kind has."""
+    if study.density is None or study.quantity is None:
+        return None
+    quantity = QUANTITIES[study.quantity]
+    return f"{rounded(quantity, study.density, max(0, quantity.digits - 1)):g}"
+
+
+def interval_shown(density: Measurement) -> str:
+    """The ends of the interval, with one digit less than its kind has."""
+    digits = max(0, density.quantity.digits - 1)
+    low, high = density.interval
+    return f"{low:.{digits}f} to {high:.{digits}f}"
+
+
+def quantity_of(assessment: Assessment) -> Quantity:
+    """What the vertebrae's densities are."""
+    found = (assessment.diagnosis.density, *(one.density for one in assessment.readings.vertebrae))
+    return next((density.quantity for density in found if density is not None), assessment.calibration.quantity)
+
+
+def scale(density: Measurement | None) -> dict[str, Any] | None:
+    """Where value, interval and bands lie on a scale of 0 to 100; None where there are no bands for it."""
+    bands = None if density is None else BANDS.get(density.quantity.key)
+    if density is None or bands is None:
+        return None
+    last = max(SCALE_END * bands.normal_above, density.value, *density.interval)
 
     def at(value: float) -> float:
         return round(100 * min(max(value, 0.0), last) / last, 2)
 
+    low, high = bands.edges
+    first, final = density.interval
+    words = f"osteoporosis < {low:g} ≤ osteopenia ≤ {high:g} < normal"
     return {
         "low": at(low),
         "high": at(high),
-        "at": None if bmd is None else at(bmd),
-        "from": None if interval is None else at(interval[0]),
-        "to": None if interval is None else at(interval[1]),
+        "at": at(density.value),
+        "from": at(first),
+        "to": at(final),
+        "words": words,
     }
 
 
-def label_colours(record: Record) -> dict[int, str]:
+def label_colours(assessment: Assessment) -> dict[int, str]:
     """The colour of each region's label in the viewer."""
     return {
-        one.level.verse_id: LABEL_COLOURS[i % len(LABEL_COLOURS)] for i, one in enumerate(record.densities.vertebrae)
+        one.level.verse_id: LABEL_COLOURS[i % len(LABEL_COLOURS)] for i, one in enumerate(assessment.readings.vertebrae)
     }
 
 
@@ -167,24 +201,19 @@ def correction_choices() -> dict[str, Any]:
     return {"levels": [str(level) for level in MEASURED_LEVELS], "causes": causes}
 
 
-def _vertebra(record: Record, i: int) -> dict[str, Any]:
-    one = record.densities.vertebrae[i]
-    used = record.diagnosis.bmd_mg_cm3 is not None and one.level in record.diagnosis.levels_used
+def _vertebra(diagnosis: Diagnosis, one: VertebraReading, i: int) -> dict[str, Any]:
+    used = diagnosis.decided_by(one.level)
     x, y, z = one.centroid_lps_mm
     return {
         "level": str(one.level),
         "colour": i % len(LABEL_COLOURS),
-        "bmd": None if one.bmd_mg_cm3 is None else f"{rounded_bmd(one.bmd_mg_cm3, 1)}",
-        "interval": _interval(one.bmd_interval_mg_cm3) or "-",
-        "mean_hu": f"{one.mean_hu:.0f}" if one.mean_hu == one.mean_hu else "-",
-        "standing": "used" if used else "not used" if one.measurable else "withheld",
+        "density": None if one.density is None else one.density.shown,
+        "interval": "-" if one.density is None else interval_shown(one.density),
+        "mean_hu": f"{one.mean_hu:.0f}" if math.isfinite(one.mean_hu) else "-",
+        "standing": "used" if used else "withheld" if one.withheld else "not used",
         "reasons": one.reasons,
         "ras_mm": f"{-x:.2f},{-y:.2f},{z:.2f}",
     }
-
-
-def _interval(interval: tuple[float, float] | None) -> str | None:
-    return None if interval is None else f"{interval[0]:.0f} to {interval[1]:.0f}"
 
 
 def level_of(name: str) -> Level | None:

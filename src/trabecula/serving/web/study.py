@@ -13,8 +13,8 @@ from starlette.concurrency import run_in_threadpool
 from trabecula.anatomy import Level
 from trabecula.errors import WrongUsage
 from trabecula.export.bundle import DICOM_FOLDER, FHIR, PDF
-from trabecula.flow.report import ASSESSMENT, PAGE, REGIONS
 from trabecula.recipes import recipe_named
+from trabecula.report.folder import ASSESSMENT, PAGE, REGIONS
 from trabecula.serving.web.guards import REPORT_POLICY, checked_form, visitor_of
 from trabecula.serving.web.parts import Parts, parts_of
 from trabecula.serving.web.presentation import (
@@ -29,8 +29,7 @@ from trabecula.serving.web.presentation import (
 from trabecula.serving.web.uploads import clean_label
 from trabecula.studies import viewer
 from trabecula.studies.correction import CAUSES, Correction, corrected
-from trabecula.studies.record import record_from
-from trabecula.studies.store import Result
+from trabecula.studies.result import result_from
 from trabecula.studies.tables import Study, Version
 
 router = APIRouter(prefix="/studies/{study_id}")
@@ -90,12 +89,15 @@ def view(request: Request, study_id: str, name: str) -> Response:
 
 @router.get("/versions/{number}/labels.nii")
 def labels(request: Request, study_id: str, number: int) -> Response:
-    """The regions for the viewer, under this version's names."""
+    """The regions for the viewer, under this version's names: right from the moment the version is kept."""
     parts = parts_of(request)
     study = parts.study(study_id)
-    own = f"view/labels-{number}.nii"
-    found = own if (parts.folders.study(study_id) / own).exists() else f"view/{viewer.LABELS}"
-    return _file(parts, study, found, "application/octet-stream")
+    version = parts.store.version(study_id, number)
+    path = parts.folders.study(study.id) / "view" / viewer.LABELS
+    if version is None or not path.is_file():
+        raise HTTPException(404)
+    names = result_from(version.assessment, version.names).names
+    return Response(viewer.renamed_labels(path, names), media_type="application/octet-stream")
 
 
 @router.get("/versions/{number}/files/{name}")
@@ -172,7 +174,7 @@ def _page(request: Request, parts: Parts, study: Study, number: int) -> Response
 
 
 def _line(version: Version) -> dict[str, Any]:
-    diagnosis = json.loads(version.document)["diagnosis"]
+    diagnosis = json.loads(version.assessment)["diagnosis"]
     return {
         "number": version.number,
         "made": when(version.made_utc),
@@ -221,10 +223,9 @@ def _correct(request: Request, study_id: str, form: dict[str, str]) -> int:
     by = visitor.user or clean_label(form.get("by", ""), parts.settings.limits)
     if not by:
         raise WrongUsage("reader-unnamed", "Say who you are: a correction is kept with who made it and when.")
-    record = record_from(version.record)
-    made, changes = corrected(record, _asked(form), recipe_named(record.recipe))
-    result = Result(made.to_json(), made.document())
-    return parts.store.keep_correction(study_id, version.number, by, changes, result)
+    kept = result_from(version.assessment, version.names)
+    made, changes = corrected(kept, _asked(form), recipe_named(kept.assessment.recipe))
+    return parts.store.keep_correction(study_id, version.number, by, changes, made)
 
 
 def _asked(form: dict[str, str]) -> Correction:

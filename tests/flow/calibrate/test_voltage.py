@@ -2,12 +2,42 @@
 
 import ast
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
-import trabecula.calibration as calibration
-from trabecula.calibration import by_voltage, to_reference_voltage
+from trabecula.anatomy import Level
+from trabecula.flow.calibrate import voltage
+from trabecula.flow.calibrate.voltage import VoltageCalibration, to_reference_voltage
+from trabecula.quantity import VBMD_K2HPO4
+from trabecula.records import Acquisition, Calibration, Regions, Scan, Spine, VertebraRegion
 from trabecula.virtual import attenuation
+from trabecula.volume import Grid, Orientation, Volume
+
+SPACING_MM = (4.0, 2.0, 2.0)
+HEIGHTS_MM = {Level.T12: 66.0, Level.L1: 33.0, Level.L2: 0.0, Level.L3: -33.0}
+
+
+def scan_of(blood_hu: float = 40.0, kvp: float | None = 120.0, **acquired: Any) -> tuple[Scan, Regions]:
+    """Soft tissue with a tube of blood before the spine, left of its middle, and four regions without a voxel."""
+    grid = Grid.axial((0.0, 0.0, 0.0), (60, 80, 80), SPACING_MM)
+    hu = np.full(grid.shape, 30, np.float32)
+    x_mm, y_mm = (axis * 2.0 - 79.0 for axis in np.indices(grid.shape[1:])[::-1])
+    hu[:, np.hypot(x_mm - 12, y_mm + 38) < 11] = blood_hu
+    volume = Volume(hu, grid.affine)
+    middles = tuple(VertebraRegion(level, 0.9, (0.0, 0.0, z), 9000.0) for level, z in HEIGHTS_MM.items())
+    scan = Scan(volume, Orientation(), Acquisition("dicom", tube_voltage_kvp=kvp, **acquired))
+    return scan, Regions(np.zeros(volume.shape, np.uint8), middles)
+
+
+def calibrated(*given: Any, **acquired: Any) -> Calibration:
+    scan, regions = scan_of(*given, **acquired)
+    return VoltageCalibration()(scan, Spine((), 40.0), regions)
+
+
+def by_voltage(kvp: float | None) -> Calibration:
+    return calibrated(kvp=kvp)
 
 
 @pytest.mark.parametrize(
@@ -16,8 +46,9 @@ from trabecula.virtual import attenuation
 )
 def test_density_by_hand(kvp: float, hu: float, bmd_mg_cm3: float) -> None:
     line = by_voltage(kvp)
-    assert line.bmd_mg_cm3(hu) == pytest.approx(bmd_mg_cm3, abs=1e-6)
-    assert (str(line.rung), line.material) == ("tube-voltage default", "K2HPO4")
+    assert line.density(hu) == pytest.approx(bmd_mg_cm3, abs=1e-6)
+    assert (str(line.rung), line.quantity) == ("tube-voltage default", VBMD_K2HPO4)
+    assert line.facts["tube_voltage_kvp"] == kvp
 
 
 def test_between_two_voltages_the_slope_lies_midway() -> None:
@@ -32,12 +63,12 @@ def test_an_unknown_voltage_is_taken_for_120_and_says_so() -> None:
 @pytest.mark.parametrize("kvp", [80, 95, 100, 120, 133, 140])
 def test_bone_is_brought_to_120_kvp(kvp: float) -> None:
     hu = 150 * by_voltage(kvp).slope_hu_cm3_mg
-    assert by_voltage(120).bmd_mg_cm3(hu * to_reference_voltage(kvp)) == pytest.approx(150)
+    assert by_voltage(120).density(hu * by_voltage(kvp).hu_factor) == pytest.approx(150, abs=0.05)
     assert (to_reference_voltage(kvp) < 1) == (kvp < 120)
 
 
 def test_no_correction_where_the_voltage_is_not_known() -> None:
-    assert to_reference_voltage(None) == 1.0
+    assert to_reference_voltage(None) == by_voltage(None).hu_factor == 1.0
 
 
 @pytest.mark.parametrize("kvp", list(attenuation.TABLE))
@@ -49,7 +80,7 @@ def test_the_virtual_scanner_and_the_calibration_agree_within_5_hu(kvp: int) -> 
 
 
 def test_neither_is_made_from_the_other() -> None:
-    for module, other in ((calibration, "virtual"), (attenuation, "calibration")):
+    for module, other in ((voltage, "virtual"), (attenuation, "calibrat")):
         tree = ast.parse(Path(module.__file__ or "").read_text(encoding="utf-8"))
         imported = [
             name
@@ -63,3 +94,29 @@ def test_neither_is_made_from_the_other() -> None:
             )
         ]
         assert not [name for name in imported if other in name]
+
+
+def test_unenhanced_blood_adds_nothing() -> None:
+    plain = calibrated(40.0)
+    assert (plain.contrast_rise, plain.reasons) == (0.0, ())
+    assert plain.facts["blood_hu"] == pytest.approx(40, abs=3)
+
+
+@pytest.mark.parametrize(
+    ("blood_hu", "agent", "says"),
+    [(140.0, None, "blood"), (140.0, "Iohexol", "blood"), (40.0, "Iohexol", "header")],
+)
+def test_contrast_medium_is_seen_in_the_blood_or_the_header(blood_hu: float, agent: str | None, says: str) -> None:
+    enhanced = calibrated(blood_hu, contrast_agent=agent)
+    (doubt,) = enhanced.reasons
+    assert doubt.phrase is not None and doubt.phrase.key == f"contrast-medium.{says}"
+    assert enhanced.contrast_rise == pytest.approx(26.7 / 1.422)
+    assert enhanced.density(142.2) == calibrated(40.0).density(142.2)  # said, not taken off
+
+
+def test_without_regions_the_header_alone_tells() -> None:
+    scan, _ = scan_of(140.0)
+    unseen = VoltageCalibration()(scan, Spine((), 40.0), None)
+    assert (unseen.contrast_rise, unseen.facts["blood_hu"]) == (0.0, None)
+    told, _ = scan_of(140.0, contrast_agent="Iohexol")
+    assert [one.code for one in VoltageCalibration()(told, Spine((), 40.0), None).reasons] == ["contrast-medium"]

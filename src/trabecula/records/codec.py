@@ -149,7 +149,7 @@ def _diagnosis(diagnosis: Diagnosis) -> Json:
 
 def _bmd(density: Measurement | None) -> Json:
     """The contract's own keys: volumetric BMD in K2HPO4, and null for every other quantity."""
-    if density is None or density.quantity is not VBMD_K2HPO4:
+    if density is None or density.quantity != VBMD_K2HPO4:
         return {"bmd_mg_cm3": None, "bmd_interval_mg_cm3": None}
     low, high = density.interval
     return {

@@ -41,7 +41,7 @@ class BandDiagnosis:
 
     def _usable(self, readings: Readings, level: Level) -> VertebraReading | None:
         found = readings.find(level)
-        if found is None or found.density is None or found.density.quantity is not self.bands.quantity:
+        if found is None or found.density is None or found.density.quantity != self.bands.quantity:
             return None
         return found
 

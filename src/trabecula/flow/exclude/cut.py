@@ -16,6 +16,8 @@ class CutByView:
         if evidence.regions is None:
             return None
         volume, slices = evidence.scan.volume, evidence.regions.part(reading.level)[0]
+        if slices.stop == 0:  # it has no region
+            return None
         reach = self.end_plate_mm / volume.spacing_mm[0]
         if slices.start - reach < -0.5 or slices.stop - 1 + reach > volume.shape[0] - 0.5:
             return reason("cut-by-view", Effect.WITHHOLD, level=reading.level)

@@ -15,7 +15,7 @@ class MethodsDisagree:
     least_mg_cm3: float = 15.0
 
     def __call__(self, evidence: Evidence, reading: VertebraReading, readings: Readings) -> Reason | None:
-        if reading.density is None or reading.density.quantity is not VBMD_K2HPO4 or reading.withheld:
+        if reading.density is None or reading.density.quantity != VBMD_K2HPO4 or reading.withheld:
             return None
         network, calibrated = reading.density.value, evidence.calibration.density(reading.mean_hu)
         if abs(network - calibrated) <= max(self.least_mg_cm3, self.share * abs(calibrated)):

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from trabecula.flow.find import FinderSettings, _candidate, _coarse, bodies
+from trabecula.flow.localise.volume import _candidate, bodies, torso_view
+from trabecula.view import View
 from trabecula.volume import PADDING_HU, Float32, Grid, Volume
 
-SETTINGS = FinderSettings(spacing_mm=3.0, columns=96, window_hu=(225.0, 750.0))
+VIEW = View((256, 96, 96), (3.0, 3.0, 3.0), (225.0, 750.0))
 
 
 def bump(shape: tuple[int, int, int], middle: tuple[float, float, float], height: float, sigma: float = 1.2) -> Float32:
@@ -52,8 +53,10 @@ def test_a_place_in_the_networks_image_is_the_same_place_in_the_scan(spacing_mm:
     ball = sum(((axis - c) * s) ** 2 for axis, c, s in zip((z, y, x), place, spacing_mm, strict=True)) < 12**2
     hu[ball] = 900.0
     volume = Volume(hu, grid.affine)
-    coarse, image = _coarse(volume, SETTINGS)
-    assert all(side % 32 == 0 for side in image.shape)
+    coarse, image = torso_view(volume, VIEW)
+    assert image.shape[1:] == VIEW.shape[1:]
+    assert image.shape[0] % 32 == 0 and image.shape[0] * 3.0 >= extent[0] - 8
+    np.testing.assert_allclose(coarse.spacing_mm, VIEW.spacing_mm)
     middle = np.argwhere(image > 0.8).mean(axis=0) / 2  # as a voxel of the half-resolution map
     from_half = np.linalg.inv(volume.affine) @ coarse.affine @ np.diag([2.0, 2.0, 2.0, 1.0])
     named = np.zeros(12)

@@ -1,19 +1,10 @@
-"""From boxes to a named spine, on boxes whose truth is known; the way from scan to projection; a head is refused."""
-
-from itertools import pairwise
+"""From boxes to the most credible chain of vertebrae, on boxes whose truth is known."""
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from trabecula.anatomy import LEVELS, Level
-from trabecula.errors import Refusal
-from trabecula.flow.body import body_mask, pool
-from trabecula.flow.localise import CANVAS, _window_tops, gather, localise
-from trabecula.flow.naming import PITCH_MM, Candidate, _boxes, best_chain, naming_probability
-from trabecula.records import Acquisition, Scan
-from trabecula.volume import Grid, Orientation, Volume
+from trabecula.flow.localise.naming import PITCH_MM, Candidate, best_chain, name_spine, naming_probability
 
 SPACING_MM = (2.0, 0.8, 0.5)
 MIDDLE_X = 200.0
@@ -61,9 +52,9 @@ def test_nothing_gives_no_chain() -> None:
 
 @pytest.mark.parametrize("missed", ["T11", "L1", "L4"])
 def test_a_missed_vertebra_is_skipped_and_then_placed_midway(missed: str) -> None:
-    chain = best_chain([vertebra(level) for level in LEVELS if level.value != missed], SPACING_MM)
-    assert names(chain) == [level.value for level in LEVELS if level.value != missed]
-    boxes = _boxes(chain, 1.0)
+    seen = [vertebra(level) for level in LEVELS if level.value != missed]
+    assert names(best_chain(seen, SPACING_MM)) == [level.value for level in LEVELS if level.value != missed]
+    boxes, _ = name_spine(seen, SPACING_MM)
     assert [box.level for box in boxes] == list(LEVELS)
     placed = next(box for box in boxes if box.level.value == missed)
     assert placed.centre_zx[0] * SPACING_MM[0] == pytest.approx(height_mm(Level(missed)), abs=4)
@@ -72,8 +63,9 @@ def test_a_missed_vertebra_is_skipped_and_then_placed_midway(missed: str) -> Non
 
 
 def test_two_missed_neighbours_are_skipped_and_not_invented() -> None:
-    chain = best_chain([vertebra(level) for level in LEVELS if level not in (Level.L1, Level.L2)], SPACING_MM)
-    assert [box.level.value for box in _boxes(chain, 1.0)] == [v.value for v in LEVELS if v.value not in ("L1", "L2")]
+    kept = [level for level in LEVELS if level not in (Level.L1, Level.L2)]
+    boxes, _ = name_spine([vertebra(level) for level in kept], SPACING_MM)
+    assert [box.level for box in boxes] == kept
 
 
 def test_of_a_vertebra_seen_twice_one_box_is_kept() -> None:
@@ -142,95 +134,5 @@ def test_an_ambiguous_chain_has_a_low_probability() -> None:
 
 
 def test_a_box_says_how_sure_it_is_of_being_this_vertebra() -> None:
-    chain = best_chain(SPINE, SPACING_MM)
-    assert [box.confidence for box in _boxes(chain, 0.5)] == [0.45] * len(LEVELS)
-
-
-def row(z: float, label: int, score: float, x: float = 100.0) -> list[float]:
-    return [x - 15, z - 9, x + 15, z + 9, label, score]
-
-
-def test_what_the_detector_says_of_one_place_is_gathered() -> None:
-    l1, l2 = LEVELS.index(Level.L1) + 1, LEVELS.index(Level.L2) + 1
-    found = gather(np.array([row(50, l1, 0.3), row(52, l2, 0.6), row(51, l2, 0.5), row(75, l2, 0.2)]))
-    assert len(found) == 2
-    box, scores = found[0]
-    np.testing.assert_array_equal(box, row(52, 0, 0)[:4])  # the best one's place
-    assert scores[l1 - 1] == pytest.approx(0.3)
-    assert scores[l2 - 1] == pytest.approx(0.6)  # the larger of 0.6 and 0.5, not their sum
-    assert found[1][1].sum() == pytest.approx(0.2)
-
-
-def test_boxes_side_by_side_are_two_vertebrae() -> None:
-    assert len(gather(np.array([row(50, 5, 0.9), row(50, 5, 0.8, x=150.0)]))) == 2
-    assert gather(np.zeros((0, 6))) == []
-
-
-def volume_of(hu: np.ndarray, spacing_mm: tuple[float, float, float]) -> Volume:
-    return Volume(hu.astype(np.float32), Grid.axial((0, 0, 0), hu.shape, spacing_mm).affine)
-
-
-def testpooling_takes_means_over_about_2_mm_and_drops_what_is_over() -> None:
-    hu = np.random.default_rng(0).normal(0, 100, (9, 11, 13))
-    pooled, factors = pool(volume_of(hu, (1.0, 0.7, 0.66)))
-    assert factors == (2, 3, 3)
-    assert pooled.shape == (4, 3, 4)
-    assert pooled[1, 2, 3] == pytest.approx(hu[2:4, 6:9, 9:12].mean(), abs=1e-3)
-
-
-def test_thick_slices_are_notpooled() -> None:
-    hu = np.random.default_rng(0).normal(0, 100, (4, 6, 8))
-    pooled, factors = pool(volume_of(hu, (5.0, 2.0, 2.0)))
-    assert factors == (1, 1, 1)
-    np.testing.assert_allclose(pooled, hu, atol=1e-3)
-
-
-@pytest.mark.parametrize("shape", [(6, 80, 90), (5, 81, 91)])
-def test_the_body_is_kept_and_the_table_is_not(shape: tuple[int, int, int]) -> None:
-    _, y, x = np.indices(shape)
-    body = ((x - 45) / 35) ** 2 + ((y - 32) / 22) ** 2 < 1
-    table = (y >= 64) & (y < 70) & (x > 15) & (x < 75)
-    hu = np.where(body, 40, np.where(table, 300, -1000)).astype(np.float32)
-    mask = body_mask(hu)
-    assert mask.shape == shape
-    assert mask[body].all()
-    assert not mask[table].any()
-
-
-def test_bone_and_lung_inside_the_body() -> None:
-    _, y, x = np.indices((6, 80, 90))
-    hu = np.where(((x - 45) / 35) ** 2 + ((y - 40) / 28) ** 2 < 1, 40, -1000).astype(np.float32)
-    spine = ((x - 45) / 8) ** 2 + ((y - 50) / 6) ** 2 < 1
-    hu[spine] = 400
-    assert body_mask(hu)[spine].all()
-
-
-def test_air_alone_holds_no_body() -> None:
-    assert not body_mask(np.full((4, 20, 20), -1000, np.float32)).any()
-
-
-@given(st.integers(1, 3000))
-def test_every_row_is_seen_and_a_vertebra_at_a_windows_end_is_whole_in_the_next(rows: int) -> None:
-    tops = _window_tops(rows)
-    assert tops[0] == 0
-    assert tops[-1] == max(0, rows - CANVAS[0])
-    assert all(0 < below - above <= CANVAS[0] // 2 for above, below in pairwise(tops))
-
-
-def test_a_head_is_refused() -> None:
-    z, y, x = np.indices((70, 84, 70)) * 3.0 - np.array([105, 126, 105]).reshape(3, 1, 1, 1)
-    reach = np.sqrt((z / 95) ** 2 + (y / 100) ** 2 + (x / 78) ** 2)
-    hu = np.select([reach < 0.86, reach < 0.94, reach < 1], [35.0, 900.0, 30.0], -1000.0)
-    hu += np.random.default_rng(0).normal(0, 5, hu.shape)
-    scan = Scan(volume_of(hu, (3.0, 3.0, 3.0)), Orientation(), Acquisition("nifti"))
-    with pytest.raises(Refusal) as refused:
-        localise(scan, "niu2023-localiser")
-    assert refused.value.code == "no-vertebrae-found"
-    assert "lower thoracic or lumbar spine" in refused.value.message
-
-
-def test_air_alone_is_refused() -> None:
-    scan = Scan(volume_of(np.full((40, 60, 60), -1000.0), (3.0, 3.0, 3.0)), Orientation(), Acquisition("nifti"))
-    with pytest.raises(Refusal) as refused:
-        localise(scan, "niu2023-localiser")
-    assert refused.value.code == "no-vertebrae-found"
+    boxes, _ = name_spine(SPINE, SPACING_MM, most=0.5)
+    assert [box.confidence for box in boxes] == [0.45] * len(LEVELS)

@@ -7,7 +7,14 @@ import pytest
 
 from trabecula.anatomy import LEVELS, UNKNOWN_LEVELS, Level
 from trabecula.errors import Refusal
-from trabecula.flow.naming import PITCH_MM, Candidate, best_chain, disputed, heard, name_spine
+from trabecula.flow.localise.naming import (
+    PITCH_MM,
+    Candidate,
+    best_chain,
+    combine_scores,
+    localisers_disagree,
+    name_spine,
+)
 
 SPACING_MM = (1.0, 1.0, 1.0)
 
@@ -77,34 +84,34 @@ def test_one_vertebra_is_no_spine() -> None:
 
 def test_a_witness_who_agrees_changes_nothing() -> None:
     alone, _ = name_spine(chain(WHOLE, 0.95), SPACING_MM)
-    together, reasons = name_spine(heard(chain(WHOLE, 0.95), chain(WHOLE, 0.95)), SPACING_MM)
+    together, reasons = name_spine(combine_scores(chain(WHOLE, 0.95), chain(WHOLE, 0.95)), SPACING_MM)
     assert together == alone
     assert reasons == ()
 
 
 def test_where_two_witnesses_disagree_no_name_is_certain() -> None:
     shifted = [replace(c, scores=np.append(c.scores[1:], 0.0)) for c in chain(WHOLE, 0.95)]  # one level higher
-    boxes, reasons = name_spine(heard(chain(WHOLE, 0.95), shifted), SPACING_MM)
+    boxes, reasons = name_spine(combine_scores(chain(WHOLE, 0.95), shifted), SPACING_MM)
     assert reasons
     assert all(box.confidence < 0.8 for box in boxes)
 
 
 def test_the_surer_of_two_witnesses_is_believed() -> None:
     unsure = [replace(c, scores=np.append(c.scores[1:], 0.0)) for c in chain(WHOLE, 0.5)]
-    boxes, _ = name_spine(heard(unsure, chain(WHOLE, 0.99)), SPACING_MM)
+    boxes, _ = name_spine(combine_scores(unsure, chain(WHOLE, 0.99)), SPACING_MM)
     assert [box.level for box in boxes] == list(WHOLE)
 
 
-def test_a_witness_who_saw_another_place_is_not_heard() -> None:
+def test_a_witness_who_saw_another_place_is_not_combine_scores() -> None:
     elsewhere = [replace(c, z_range=(c.z - 300, c.z - 290)) for c in chain(WHOLE, 0.95)]
-    assert heard(chain(WHOLE, 0.6), elsewhere)[0].scores.tolist() == chain(WHOLE, 0.6)[0].scores.tolist()
+    assert combine_scores(chain(WHOLE, 0.6), elsewhere)[0].scores.tolist() == chain(WHOLE, 0.6)[0].scores.tolist()
 
 
 def test_a_dispute_is_seen_however_sure_one_side_is() -> None:
     shifted = [replace(c, scores=np.append(c.scores[1:], 0.0)) for c in chain(WHOLE, 0.6)]
-    assert disputed(chain(WHOLE, 0.99), shifted)
-    assert not disputed(chain(WHOLE, 0.99), chain(WHOLE, 0.6))
-    assert not disputed(chain(WHOLE, 0.99), [])
+    assert localisers_disagree(chain(WHOLE, 0.99), shifted)
+    assert not localisers_disagree(chain(WHOLE, 0.99), chain(WHOLE, 0.6))
+    assert not localisers_disagree(chain(WHOLE, 0.99), [])
     boxes, reasons = name_spine(chain(WHOLE, 0.99), SPACING_MM, most=0.5)
     assert [box.level for box in boxes] == list(WHOLE)
     assert [reason.code for reason in reasons] == ["level-uncertain"]

@@ -19,6 +19,7 @@ class CutByView:
         if slices.stop == 0:  # it has no region
             return None
         reach = self.end_plate_mm / volume.spacing_mm[0]
-        if slices.start - reach < -0.5 or slices.stop - 1 + reach > volume.shape[0] - 0.5:
+        # Edges of slices, in slices: a region as thick as its slices may end anywhere within its last.
+        if slices.start - reach <= 0 or slices.stop + reach >= volume.shape[0]:
             return reason("cut-by-view", Effect.WITHHOLD, level=reading.level)
         return None

@@ -96,8 +96,8 @@ def test_a_vertebra_at_the_end_of_the_scan_is_cut(first: int, last: int, cut: bo
 def test_end_plates_beyond_the_scan_cut_a_vertebra_whose_region_is_whole() -> None:
     about = evidence()
     assert about.regions is not None
-    part = replace(about.scan, volume=Volume(about.scan.volume.hu[4:], about.scan.volume.affine))
-    seen = Evidence(part, about.spine, Regions(about.regions.labels[4:], ()), about.calibration)
+    part = replace(about.scan, volume=Volume(about.scan.volume.hu[3:], about.scan.volume.affine))
+    seen = Evidence(part, about.spine, Regions(about.regions.labels[3:], ()), about.calibration)
     assert said(CutByView(end_plate_mm=0.0), seen, readings()) is None
     assert said(CutByView(), seen, readings()) is not None
 

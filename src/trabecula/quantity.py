@@ -28,7 +28,9 @@ class Quantity:
 
     def shown(self, value: float) -> str:
         """A value with the digits of its kind, never rounded across a band's edge: 79.97 may not be shown as 80.0."""
-        return f"{rounded(self, value, self.digits)}"
+        kept = rounded(self, value, self.digits)
+        text = f"{kept:.{self.digits}f}"
+        return text if float(text) == kept else f"{kept}"
 
 
 VBMD_K2HPO4 = Quantity("vbmd-k2hpo4", "mg/cm3", 1, "K2HPO4")
@@ -56,6 +58,12 @@ class Measurement:
     @property
     def shown(self) -> str:
         return self.quantity.shown(self.value)
+
+    @property
+    def interval_shown(self) -> tuple[str, str]:
+        """Both ends of the interval, with one digit less than the value."""
+        low, high = (f"{end:.{max(0, self.quantity.digits - 1)}f}" for end in self.interval)
+        return low, high
 
 
 @dataclass(frozen=True)

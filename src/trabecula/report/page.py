@@ -132,8 +132,7 @@ class _Page:
         return self.say("interval", range=self._range(density), unit=unit_shown(density))
 
     def _range(self, density: Measurement) -> str:
-        digits = max(0, density.quantity.digits - 1)
-        low, high = (f"{end:.{digits}f}" for end in density.interval)
+        low, high = density.interval_shown
         return self.say("range", low=low, high=high)
 
     def _ends(self) -> Interval:

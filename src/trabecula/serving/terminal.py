@@ -52,10 +52,10 @@ def headline(assessment: Assessment) -> str:
         return f"{category}: see the reasons for doubt"
     if density is None:
         return f"{category}: from {levels}"
-    low, high = density.interval
+    low, high = density.interval_shown
     material = density.quantity.material
     return (
-        f"{category}: {density.shown} {density.quantity.unit} (95% interval {low:.0f} to {high:.0f}), mean of {levels}"
+        f"{category}: {density.shown} {density.quantity.unit} (95% interval {low} to {high}), mean of {levels}"
         + ("" if material is None else f", {material}-equivalent")
     )
 
@@ -71,7 +71,7 @@ def _vertebra(vertebra: VertebraReading, used: bool) -> str:
     cells = (
         str(vertebra.level),
         "-" if density is None else density.shown,
-        "-" if density is None else f"{density.interval[0]:.0f} to {density.interval[1]:.0f}",
+        "-" if density is None else " to ".join(density.interval_shown),
         f"{vertebra.mean_hu:.0f}" if math.isfinite(vertebra.mean_hu) else "-",
         f"{vertebra.sd_hu:.0f}" if math.isfinite(vertebra.sd_hu) else "-",
         f"{vertebra.volume_mm3 / 1000:.1f}",

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from math import erf, sqrt
 
 from trabecula.anatomy import Level
-from trabecula.messages import Fact
 from trabecula.quantity import QCT_BANDS, Bands, Category, Interval, Measurement
 from trabecula.records import Basis, Diagnosis, Readings, Reason, VertebraReading, reason
 
@@ -46,10 +45,12 @@ class BandDiagnosis:
         return found
 
     def _too_few(self, measurable: tuple[Level, ...]) -> Reason:
-        facts: dict[str, Fact] = {"needed": self.needed, "levels": self.levels, "measurable": measurable}
-        if self.substitute is None:
-            return reason("too-few-vertebrae", **facts)
-        return reason("too-few-vertebrae.substitute", **facts, substitute=self.substitute)
+        needed, levels, substitute = self.needed, self.levels, self.substitute
+        if substitute is None:
+            return reason("too-few-vertebrae", needed=needed, levels=levels, measurable=measurable)
+        return reason(
+            "too-few-vertebrae.substitute", needed=needed, levels=levels, measurable=measurable, substitute=substitute
+        )
 
 
 def probabilities(density: Measurement, bands: Bands = QCT_BANDS) -> dict[Category, float]:

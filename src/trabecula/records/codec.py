@@ -72,30 +72,37 @@ def decode(told: Json, scan: Scan | None = None, labels: NDArray[np.uint8] | Non
     """
     reasons = _reasons_by_stage(told["reasons"])
     if scan is None:
-        shape, affine = tuple(told["scan"]["shape_zyx"]), np.array(told["scan"]["affine_lps_from_zyx"], float)
-        volume = Volume(np.broadcast_to(np.float32(0), shape), affine)
         orientation = _decoded(Orientation, told["scan"]["orientation"])
-        scan = Scan(volume, orientation, _decoded(Acquisition, told["scan"]), reasons.get("scan", ()))
+        scan = Scan(_grid(told["scan"]), orientation, _decoded(Acquisition, told["scan"]), reasons.get("scan", ()))
     regions = None
     if told["regions"] is not None:
         if labels is None:
             labels = np.broadcast_to(np.uint8(0), scan.volume.shape)
-        outlined = tuple(_decoded(VertebraRegion, one) for one in told["regions"])
+        outlined = _decoded(tuple[VertebraRegion, ...], told["regions"])
         regions = Regions(labels, outlined, reasons.get("regions", ()))
 
     def stage(kind: type[Kind], name: str, value: Json) -> Kind:
-        return cast(Kind, _decoded(kind, {**value, "reasons": ()} | {"reasons": reasons.get(name, ())}))
+        return cast(Kind, _decoded(kind, {**value, "reasons": reasons.get(name, ())}))
 
     return Assessment(
-        told["recipe"],
+        _required(told["recipe"], str),
         scan,
         stage(Spine, "spine", told["spine"]),
         regions,
         stage(Calibration, "calibration", told["calibration"]),
         stage(Readings, "readings", {"vertebrae": told["vertebrae"], "method": told["method"]}),
         stage(Diagnosis, "diagnosis", told["diagnosis"]),
-        told["run"],
+        _required(told["run"], dict),
     )
+
+
+def _grid(told: Json) -> Volume:
+    """Where the voxels of the scan lay; all of them are 0."""
+    shape = _decoded(tuple[int, int, int], told["shape_zyx"])
+    affine = np.array(_decoded(tuple[tuple[float, ...], ...], told["affine_lps_from_zyx"]))
+    if affine.shape != (4, 4) or not np.isfinite(affine).all() or not all(0 < n < 2**31 for n in shape):
+        raise ValueError("no grid of a scan")
+    return Volume(np.broadcast_to(np.float32(0), shape), affine)
 
 
 def plain(value: Any) -> Any:
@@ -176,29 +183,43 @@ def _reasons_by_stage(told: list[Json]) -> dict[str, tuple[Reason, ...]]:
 def _decoded(kind: Any, value: Any) -> Any:
     """``value`` (of objects, lists and scalars) as a ``kind``; keys that the dataclass does not have are left aside."""
     origin, arguments = get_origin(kind), get_args(kind)
+    if kind is Any or (is_dataclass(kind) and isinstance(value, cast(type, kind))):
+        return value
     if origin in (Union, UnionType):
-        inner = [one for one in arguments if one is not NoneType]
-        return None if value is None else _decoded(inner[0], value) if len(inner) == 1 else value
+        (inner,) = (one for one in arguments if one is not NoneType)
+        return None if value is None else _decoded(inner, value)
     if origin is tuple:
-        kinds = arguments[:1] * len(value) if arguments[1:] == (...,) else arguments
-        return tuple(_decoded(one, item) for one, item in zip(kinds, value, strict=True))
-    if origin in (dict, Mapping) or getattr(origin, "__name__", "") == "Mapping":
-        return {_decoded(arguments[0], key): _decoded(arguments[1], item) for key, item in value.items()}
+        items = _required(value, list, tuple)
+        kinds = arguments[:1] * len(items) if arguments[1:] == (...,) else arguments
+        return tuple(_decoded(one, item) for one, item in zip(kinds, items, strict=True))
+    if origin is Mapping:
+        pairs = _required(value, Mapping).items()
+        return {_decoded(arguments[0], key): _decoded(arguments[1], item) for key, item in pairs}
     if kind is Quantity:
         return QUANTITIES[value]
     if kind is Phrase:
         return _phrase(value)
-    if isinstance(kind, type) and isinstance(value, kind):
-        return value
     if is_dataclass(kind):
-        hints = _hints(cast(type, kind))
-        known = [one.name for one in fields(kind) if one.init and one.name in value]
-        return cast(Any, kind)(**{name: _decoded(hints[name], value[name]) for name in known})
+        hints, known = _hints(cast(type, kind)), _required(value, Mapping)
+        names = [one.name for one in fields(kind) if one.init and one.name in known]
+        return cast(Any, kind)(**{name: _decoded(hints[name], known[name]) for name in names})
     if isinstance(kind, type) and issubclass(kind, Enum):
         return kind(value)
-    if kind is float:
-        return math.nan if value is None else float(value)
+    return _number(value) if kind is float else _required(value, kind)
+
+
+def _required(value: Any, *kinds: type) -> Any:
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        raise TypeError(f"{type(value).__name__} in the place of {kinds[0].__name__}")
     return value
+
+
+def _number(value: Any) -> float:
+    """A float; NaN where it is not known."""
+    try:
+        return math.nan if value is None else float(_required(value, int, float))
+    except OverflowError as error:
+        raise ValueError("a number beyond every float") from error
 
 
 @cache
@@ -207,7 +228,8 @@ def _hints(kind: type) -> dict[str, Any]:
 
 
 def _phrase(value: Json) -> Phrase:
-    return Phrase(value["key"], {name: _fact(fact) for name, fact in value["facts"].items()})
+    facts = _required(_required(value, Mapping)["facts"], Mapping)
+    return Phrase(_required(value["key"], str), {name: _fact(fact) for name, fact in facts.items()})
 
 
 def _fact(value: Any) -> Fact:

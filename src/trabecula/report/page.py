@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from trabecula.messages import DEFAULT_LANGUAGE, Fact, Phrase, messages
-from trabecula.quantity import BANDS, QCT_BANDS, Bands, Category, Interval, Measurement
+from trabecula.quantity import BANDS, Bands, Category, Interval, Measurement, Quantity
 from trabecula.records import Assessment, Basis, Diagnosis, Reason, VertebraReading
 from trabecula.records.codec import plain
 
@@ -86,14 +86,19 @@ class _Page:
         return self.assessment.diagnosis
 
     @property
+    def _quantity(self) -> Quantity | None:
+        """What was measured; None where a category alone was asked for."""
+        diagnosis = self._diagnosis
+        shown = [diagnosis.density, *(one.density for one in self.assessment.readings.vertebrae)]
+        first = next((one for one in shown if one is not None), None)
+        if first is not None:
+            return first.quantity
+        return self.assessment.calibration.quantity if diagnosis.basis is Basis.BANDS else None
+
+    @property
     def _bands(self) -> Bands | None:
         """The bands that the densities are held against; None where their quantity has none."""
-        density = self._diagnosis.density
-        measured = [one.density for one in self.assessment.readings.vertebrae if one.density is not None]
-        first = density or next(iter(measured), None)
-        if first is not None:
-            return BANDS.get(first.quantity.key)
-        return QCT_BANDS if self._diagnosis.basis is Basis.BANDS else None
+        return None if self._quantity is None else BANDS.get(self._quantity.key)
 
     def result(self) -> dict[str, Any]:
         """The answer in words; ``number`` is None where no density led to the category."""
@@ -104,7 +109,7 @@ class _Page:
         return {
             "category": self._category(diagnosis.category),
             "number": None if density is None else density.shown,
-            "unit": None if density is None else unit_shown(density),
+            "unit": None if density is None else unit_shown(density.quantity),
             "interval": None if density is None else self._interval(density),
             "levels": self.say("levels-used" if diagnosis.determined else "levels-measured", levels=levels),
             "sentence": self._sentence(levels),
@@ -129,7 +134,7 @@ class _Page:
 
     def _interval(self, density: Measurement) -> str:
         """The interval with its unit; a quantity of more digits has more of them here too."""
-        return self.say("interval", range=self._range(density), unit=unit_shown(density))
+        return self.say("interval", range=self._range(density), unit=unit_shown(density.quantity))
 
     def _range(self, density: Measurement) -> str:
         low, high = density.interval_shown
@@ -182,10 +187,9 @@ class _Page:
             **self._place(self._diagnosis.density),
         }
 
-    def unit(self) -> str:
-        """That of the densities in the table."""
-        measured = [one.density for one in self.assessment.readings.vertebrae if one.density is not None]
-        return unit_shown(measured[0]) if measured else "mg/cm³"
+    def unit(self) -> str | None:
+        """That of the densities in the table; None where there is none to have."""
+        return None if self._quantity is None else unit_shown(self._quantity)
 
     def vertebra(self, vertebra: VertebraReading) -> dict[str, Any]:
         """One row of the table, and what is to be said of it below."""
@@ -222,7 +226,7 @@ class _Page:
     def calibrated(self) -> str:
         """What the numbers rest on, in one line."""
         said = [self._words(self.assessment.readings.method), self._words(self.assessment.calibration.rung)]
-        material = self.assessment.calibration.quantity.material
+        material = None if self._quantity is None else self._quantity.material
         return " · ".join([*said, *([] if material is None else [self.say("equivalent", material=material)])])
 
     def acquisition(self) -> list[tuple[str, str]]:
@@ -321,9 +325,9 @@ class _Page:
         }
 
 
-def unit_shown(density: Measurement) -> str:
+def unit_shown(quantity: Quantity) -> str:
     """The unit with its exponent raised."""
-    return density.quantity.unit.replace("cm3", "cm³").replace("cm2", "cm²")
+    return quantity.unit.replace("cm3", "cm³").replace("cm2", "cm²")
 
 
 def _number(value: float, digits: int) -> str:

@@ -32,7 +32,9 @@ def progress_shown(shown: bool) -> Iterator[Progress]:
 
 def summary(assessment: Assessment) -> str:
     """The result in a few lines of plain text, safe to print whatever a header held."""
-    lines = [headline(assessment), "", _row(("level", "BMD mg/cm3", "95% interval", "mean HU", "SD HU", "cm3"))]
+    units = [one.density.quantity.unit for one in assessment.readings.vertebrae if one.density is not None]
+    bmd = f"BMD {units[0] if units else 'mg/cm3'}"
+    lines = [headline(assessment), "", _row(("level", bmd, "95% interval", "mean HU", "SD HU", "cm3"))]
     for vertebra in assessment.readings.vertebrae:
         lines.append(_vertebra(vertebra, assessment.diagnosis.decided_by(vertebra.level)))
         lines += [f"         {reason.message} [{reason.code}]" for reason in vertebra.reasons]
@@ -54,9 +56,8 @@ def headline(assessment: Assessment) -> str:
         return f"{category}: from {levels}"
     low, high = density.interval_shown
     material = density.quantity.material
-    return (
-        f"{category}: {density.shown} {density.quantity.unit} (95% interval {low} to {high}), mean of {levels}"
-        + ("" if material is None else f", {material}-equivalent")
+    return f"{category}: {density.shown} {density.quantity.unit} (95% interval {low} to {high}), mean of {levels}" + (
+        "" if material is None else f", {material}-equivalent"
     )
 
 

@@ -13,13 +13,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "reasons.md"
-RECORDS, ERRORS = (ROOT / "src" / "trabecula" / name for name in ("records.py", "errors.py"))
+RECORDS, ERRORS = (ROOT / "src" / "trabecula" / name for name in ("records/__init__.py", "errors.py"))
 ENGLISH = tomllib.loads((ROOT / "src" / "trabecula" / "messages" / "en.toml").read_text(encoding="utf-8"))
 MESSAGES = {"reason": ENGLISH["reasons"], "refusal": ENGLISH["refusals"]}
 OUTCOMES = {
     "Refusal": "Refused: no result, exit code 3",
     "WrongUsage": "Wrong usage: exit code 2",
     "Defect": "A defect of ours: exit code 1",
+    "TrabeculaError": "The machine cannot: exit code 1",
     "reason": "Noted in the result, on the whole of it or on one vertebra",
 }
 

@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,10 +13,14 @@ import pytest
 
 from trabecula.anatomy import Level
 from trabecula.errors import Refusal
-from trabecula.flow.diagnose import diagnose
+from trabecula.flow.diagnose.bands import BandDiagnosis
+from trabecula.flow.exclude import Exclusions
+from trabecula.messages import Phrase
+from trabecula.quantity import Measurement
 from trabecula.recipe import Recipe
 from trabecula.recipes import DEFAULT, RECIPES
-from trabecula.records import Densities, Reason, Regions, Scan, Spine, VertebraBox, VertebraDensity
+from trabecula.records import Calibration, Readings, Reason, Regions, Scan, Spine, VertebraBox, VertebraReading
+from trabecula.screening import STAGES
 from trabecula.serving import cli
 
 LEVELS = (Level.T12, Level.L1, Level.L2)
@@ -35,8 +38,8 @@ Program = Callable[..., Run]
 @pytest.fixture
 def trabecula(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Program:
     """The program in this process, with two recipes more: one finds bright blocks, one finds nothing."""
-    monkeypatch.setitem(RECIPES, "blocks", lambda: blocks())
-    monkeypatch.setitem(RECIPES, "refusing", lambda: blocks(localise=nothing_found))
+    monkeypatch.setitem(RECIPES, "blocks", blocks())
+    monkeypatch.setitem(RECIPES, "refusing", blocks(localise=nothing_found))
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
 
     def run(*arguments: object) -> Run:
@@ -81,19 +84,35 @@ def segment_blocks(scan: Scan, spine: Spine) -> Regions:
     return Regions(labels, ())
 
 
-def measure_blocks(scan: Scan, regions: Regions) -> Densities:
+def calibrate_blocks(scan: Scan, spine: Spine, regions: Regions | None) -> Calibration:
+    return Calibration(Phrase("rung-assumed"), 1.5, 0.0, 0.05)
+
+
+def measure_blocks(scan: Scan, spine: Spine, regions: Regions | None, calibration: Calibration) -> Readings:
+    assert regions is not None
     vertebrae = []
     for level in LEVELS:
         mask = regions.labels == level.verse_id
         x, y, z = scan.volume.to_lps(np.argwhere(mask).mean(axis=0))
         hu = float(scan.volume.hu[mask].mean())
         size = float(mask.sum() * scan.volume.voxel_volume_mm3)
-        vertebrae.append(VertebraDensity(level, (x, y, z), size, hu, 0.0, hu / 1.5, (hu / 1.6, hu / 1.4)))
-    return Densities(tuple(vertebrae), {"material": "K2HPO4"}, (Reason("odd", "A header said \x1b[2J."),))
+        density = Measurement(calibration.density(hu), (hu / 1.6, hu / 1.4))
+        vertebrae.append(VertebraReading(level, (x, y, z), size, hu, 0.0, density))
+    method = Phrase("method-network", {"error_sd": 5.0})
+    return Readings(tuple(vertebrae), method, (Reason("odd", "A header said \x1b[2J."),))
 
 
 def blocks(localise: Callable[[Scan], Spine] = localise_blocks) -> Recipe:
-    return Recipe("blocks", "nobody", localise, segment_blocks, measure_blocks, partial(diagnose))
+    return Recipe(
+        "blocks",
+        "nobody",
+        localise,
+        segment_blocks,
+        calibrate_blocks,
+        measure_blocks,
+        Exclusions(()),
+        BandDiagnosis(),
+    )
 
 
 def test_a_result(trabecula: Program, ct: Path, tmp_path: Path) -> None:
@@ -105,7 +124,7 @@ def test_a_result(trabecula: Program, ct: Path, tmp_path: Path) -> None:
     assert ran.out.endswith(f"Report: {tmp_path / 'out' / 'report.html'}\n")
     found = json.loads((tmp_path / "out" / "assessment.json").read_text())
     assert [vertebra["level"] for vertebra in found["vertebrae"]] == ["T12", "L1", "L2"]
-    assert list(found["run"]["seconds"]) == ["read", "localise", "segment", "measure", "diagnose", "report"]
+    assert tuple(found["run"]["seconds"]) == STAGES
     again = trabecula("screen", ct, "--out", tmp_path / "out", "--recipe", "blocks", "--quiet")
     assert again == Run(0, f"{tmp_path / 'out' / 'report.html'}\n", "")
 
@@ -203,11 +222,12 @@ def test_help_version_and_recipes(trabecula: Program) -> None:
 @pytest.mark.parametrize("debug", [False, True])
 def test_a_defect_of_ours_names_no_patient(debug: bool, ct: Path, tmp_path: Path) -> None:
     program = """
-import sys, trabecula.recipes
+import dataclasses
+from trabecula.recipes import RECIPES
 from trabecula.serving import cli
-def broken():
+def broken(scan):
     raise LookupError("Doe^Jane")
-trabecula.recipes.RECIPES["broken"] = broken
+RECIPES["broken"] = dataclasses.replace(RECIPES["house"], localise=broken)
 cli.main()
 """
     arguments: list[Any] = ["screen", ct, "--out", tmp_path / "out", "--recipe", "broken", *["--debug"] * debug]
@@ -216,7 +236,7 @@ cli.main()
     assert ("Traceback" in ran.stderr) == debug
     assert list(tmp_path.iterdir()) == []
     if not debug:
-        assert "LookupError in trabecula.screening, line" in ran.stderr
+        assert "LookupError in trabecula.screen, line" in ran.stderr
         assert "Doe" not in ran.stderr and ran.stderr.count("\n") == 1
 
 

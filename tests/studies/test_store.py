@@ -8,15 +8,21 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sqlalchemy import text
 
 from trabecula.errors import WrongUsage
+from trabecula.messages import Phrase
+from trabecula.quantity import Category, Measurement
+from trabecula.records import Acquisition, Assessment, Basis, Calibration, Diagnosis, Readings, Scan, Spine
 from trabecula.serving.web.login import Users
 from trabecula.studies.orders import Limits, Orders
-from trabecula.studies.store import Result, Store, Upload
+from trabecula.studies.result import Result
+from trabecula.studies.store import Store, Upload
 from trabecula.studies.supervisor import Supervisor, settle
 from trabecula.studies.tables import Base, open_database
+from trabecula.volume import Orientation, Volume
 
 
 def postgresql_folder() -> Path | None:
@@ -66,9 +72,21 @@ def queued(store: Store, name: str, label: str = "") -> str:
     return study_id
 
 
-def result(category: str, bmd: float | None) -> Result:
-    diagnosis = {"category": category, "bmd_mg_cm3": bmd}
-    return Result("{}", json.dumps({"diagnosis": diagnosis, "reasons": [], "vertebrae": []}))
+def result(category: str, bmd: float | None, notes: tuple[str, ...] = ()) -> Result:
+    """Of a woman of 61 years in whom nothing is seen."""
+    said = Acquisition("nifti", patient_sex="F", patient_age_years=61.0)
+    density = None if bmd is None else Measurement(bmd, (bmd - 10, bmd + 10))
+    scan = Scan(Volume(np.zeros((3, 3, 3), np.float32), np.eye(4)), Orientation(), said)
+    found = Assessment(
+        "house",
+        scan,
+        Spine((), 1.0),
+        None,
+        Calibration(Phrase("rung-assumed"), 1.5, 0.0, 0.1),
+        Readings((), Phrase("method-network", {"error_sd": 5.0})),
+        Diagnosis(Category(category), Basis.BANDS, density, {}, ()),
+    )
+    return Result(found, {}, notes)
 
 
 def test_jobs_come_in_order_and_corrections_first(store: Store) -> None:
@@ -76,7 +94,7 @@ def test_jobs_come_in_order_and_corrections_first(store: Store) -> None:
     assert [(study.id, ahead) for study, ahead in store.active()] == [(first, 0), (second, 1), (third, 2)]
     job = store.take_job()
     assert job is not None and job.study_id == first
-    store.keep_first(first, result("normal", 150.0), "F", 61.0)
+    store.keep_first(first, result("normal", 150.0))
     store.keep_correction(first, 1, "ada", ["L1 was left out."], result("osteopenia", 100.0))
     jobs = [store.take_job() for _ in range(4)]
     assert [(job.study_id, job.version) for job in jobs if job is not None] == [(first, 2), (second, 1), (third, 1)]
@@ -86,26 +104,34 @@ def test_jobs_come_in_order_and_corrections_first(store: Store) -> None:
 def test_every_version_stays(store: Store) -> None:
     study = queued(store, "a")
     store.take_job()
-    store.keep_first(study, result("normal", 150.0), "F", 61.0)
+    store.keep_first(study, result("normal", 150.0))
     numbers = [store.keep_correction(study, 1, who, [who], result("osteopenia", 100.0)) for who in ("ada", "bob")]
     assert numbers == [2, 3]
-    store.files_written(study, 2, "ready", json.dumps({"diagnosis": {}}), ["a note"])
+    store.keep_files(study, 2, result("normal", 140.0, ("a note",)))
+    store.files_failed(study, 3, "No room. [disk-full]")
     kept = store.versions(study)
     assert [(one.number, one.made_by, one.based_on, one.files) for one in kept] == [
         (1, "Trabecula", 0, "ready"),
         (2, "ada", 1, "ready"),
-        (3, "bob", 1, "pending"),
+        (3, "bob", 1, "failed"),
     ]
-    assert json.loads(kept[0].document)["diagnosis"]["category"] == "normal"
+    assert [json.loads(one.assessment)["diagnosis"]["category"] for one in kept] == ["normal", "normal", "osteopenia"]
+    assert [json.loads(one.notes) for one in kept] == [[], ["a note"], ["No room. [disk-full]"]]
     found = store.study(study)
-    assert found is not None and (found.latest, found.category, found.bmd_mg_cm3) == (3, "osteopenia", 100.0)
+    assert found is not None and (found.latest, found.category, found.density, found.quantity) == (
+        3,
+        "osteopenia",
+        100.0,
+        "vbmd-k2hpo4",
+    )
+    assert (found.sex, found.age_years) == ("F", 61.0)
 
 
 def test_search_and_sorting(store: Store) -> None:
     for name, label in (("a", "Phantom 100%"), ("b", "phantom_b"), ("c", "")):
         queued(store, name, label)
     store.take_job()
-    store.keep_first("a".ljust(32, "0"), result("normal", 150.0), "F", 61.0)
+    store.keep_first("a".ljust(32, "0"), result("normal", 150.0))
     store.take_job()
     store.end_without_result("b".ljust(32, "0"), "refused", "not-ct", "No CT.")
 
@@ -120,7 +146,7 @@ def test_search_and_sorting(store: Store) -> None:
     assert labels(sort="bmd", descending=False)[0] == labels(sort="bmd")[0] == "Phantom 100%"  # the others have none
     assert store.studies(first=1, count=1)[0][0].label == "phantom_b" and store.studies(first=1, count=1)[1] == 3
     assert store.ended_without_result() == [("not-ct", 1)]
-    assert [study.label for study, _ in store.latest_documents()] == ["Phantom 100%"]
+    assert [study.label for study, _ in store.latest_assessments()] == ["Phantom 100%"]
 
 
 def test_what_a_lost_worker_leaves_is_put_back_once_then_given_up(store: Store) -> None:
@@ -140,7 +166,7 @@ def test_removal_waits_for_the_worker_and_takes_everything(store: Store) -> None
     study = queued(store, "a")
     store.take_job()
     assert not store.remove(study)
-    store.keep_first(study, result("normal", 150.0), None, None)
+    store.keep_first(study, result("normal", 150.0))
     assert store.remove(study)
     assert store.study(study) is None and store.versions(study) == []
 
@@ -153,7 +179,7 @@ def test_the_revision_changes_with_the_list(store: Store) -> None:
     seen.append(store.revision())
     store.tell_progress(study, "segment", 0.4)
     assert store.revision() == seen[-1]
-    store.keep_first(study, result("normal", 150.0), None, None)
+    store.keep_first(study, result("normal", 150.0))
     seen.append(store.revision())
     assert len(set(seen)) == 4
 

@@ -1,16 +1,18 @@
-"""A real server process, a real browser, a virtual patient. Nothing is stood in for."""
+"""Real server processes with a real worker, and a real browser.
+
+Where the server, the queue or a form is tested and no network, the recipe is ``stub`` (tests/stub).
+"""
 
 import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +22,16 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from trabecula.anatomy import Level
-from trabecula.formats.given import RAS_FROM_LPS
-from trabecula.serving.demo import PROTOCOL
-from trabecula.virtual.cohort import VirtualCt, scan_patient
-from trabecula.virtual.subject import sample_subject
-
 PROGRAM = (sys.executable, "-c", "from trabecula.serving.cli import main; main()")
 BROWSER_FLAGS = (
     *("--no-sandbox", "--no-first-run", "--hide-scrollbars", "--disable-quic", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--use-gl=angle", "--use-angle=swiftshader"),
     "--enable-unsafe-swiftshader",
 )
-START_SECONDS, RESULT_SECONDS = 60, 900
+STUB = ("--recipe", "stub")
+STUB_FOLDER = Path(__file__).parents[2] / "stub"
+PATIENCE_SECONDS = 900
+"""For what must come: no test depends on when."""
 
 
 @dataclass
@@ -40,17 +39,22 @@ class Server:
     """A ``trabecula serve`` of its own, and a client that keeps its cookies."""
 
     data: Path
-    port: int
+    url: str
     process: "subprocess.Popen[bytes]"
     client: httpx.Client
 
     @property
-    def url(self) -> str:
-        return str(self.client.base_url).rstrip("/")
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
 
     @property
     def log(self) -> str:
         return (self.data.parent / "server.log").read_text()
+
+    @property
+    def hold(self) -> Path:
+        """While this file exists, the recipe ``stub`` waits."""
+        return self.data.parent / "hold"
 
     def csrf(self) -> str:
         found = re.search(r'name="csrf" value="([0-9a-f]+)"', self.client.get("/").text)
@@ -73,20 +77,15 @@ class Server:
         told: dict[str, Any] = self.client.get(f"/studies/{study}/state").json()
         return told
 
-    def wait(self, study: str, seconds: float = RESULT_SECONDS) -> str:
+    def wait(self, study: str) -> str:
         """Until the study has ended; how."""
-        until = time.monotonic() + seconds
-        while (state := self.state(study)["state"]) in ("queued", "running"):
-            assert time.monotonic() < until, f"still {state}"
-            time.sleep(0.1)
-        return str(state)
+        until(lambda: self.state(study)["state"] not in ("queued", "running"))
+        return str(self.state(study)["state"])
 
-    def wait_for_files(self, study: str, seconds: float = RESULT_SECONDS) -> str:
-        until = time.monotonic() + seconds
-        while (files := self.state(study)["files"]) == "pending":
-            assert time.monotonic() < until
-            time.sleep(0.1)
-        return str(files)
+    def wait_for_files(self, study: str) -> str:
+        """Until the files of the newest version are written, or known to fail; which."""
+        until(lambda: self.state(study)["files"] != "pending")
+        return str(self.state(study)["files"])
 
     def kill(self) -> None:
         """As a loss of power ends it: nothing is tidied."""
@@ -97,30 +96,45 @@ class Server:
 Start = Callable[..., Server]
 
 
-def free_port() -> int:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        port: int = held.getsockname()[1]
-        return port
+def until(holds: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
+    """Waits for a condition, not for a time."""
+    last = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < last, "what was waited for never came"
+        time.sleep(0.02)
 
 
 def launch(data: Path, *options: str) -> Server:
-    port = free_port()
-    with (data.parent / "server.log").open("ab") as log:
-        process = subprocess.Popen(
-            [*PROGRAM, "serve", "--data", str(data), "--port", str(port), *options], stdout=log, stderr=log
-        )
-    scheme = "https" if "--certificate" in options else "http"  # with a certificate that nobody vouches for
-    client = httpx.Client(base_url=f"{scheme}://127.0.0.1:{port}", timeout=60, verify=False)
-    server = Server(data, port, process, client)
-    until = time.monotonic() + START_SECONDS
-    while True:
+    """A server at a port of its own choice, which is read where it says so."""
+    log_path = data.parent / "server.log"
+    before = len(log_path.read_text()) if log_path.exists() else 0
+    paths = [str(STUB_FOLDER), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(paths),
+        "TRABECULA_STUB_HOLD": str(data.parent / "hold"),
+    }
+    with log_path.open("ab") as log:
+        command = [*PROGRAM, "serve", "--data", str(data), "--port", "0", *options]
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+
+    def address() -> str | None:
+        assert process.poll() is None, log_path.read_text()
+        found = re.search(r"^Trabecula: (\S+)", log_path.read_text()[before:], re.MULTILINE)
+        return found and found[1]
+
+    until(lambda: address() is not None)
+    url = str(address())
+    client = httpx.Client(base_url=url, timeout=PATIENCE_SECONDS, verify=False)  # nobody vouches for its certificate
+    server = Server(data, url, process, client)
+
+    def answers() -> bool:
         assert process.poll() is None, server.log
-        assert time.monotonic() < until, server.log
         with suppress(httpx.TransportError):
-            if server.client.get("/health").text == "ok":
-                return server
-        time.sleep(0.1)
+            return client.get("/health").text == "ok"
+        return False
+
+    until(answers)
+    return server
 
 
 def end(server: Server) -> None:
@@ -134,11 +148,11 @@ def end(server: Server) -> None:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts servers over one data folder; they end with the test."""
+    """Starts servers with the recipe ``stub`` over one data folder; they end with the test."""
     servers: list[Server] = []
 
     def run(*options: str) -> Server:
-        servers.append(launch(tmp_path / "data", *options))
+        servers.append(launch(tmp_path / "data", *STUB, *options))
         return servers[-1]
 
     yield run
@@ -148,26 +162,10 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for all tests of a module."""
-    started = launch(tmp_path_factory.mktemp("web") / "data")
+    """One server with the recipe ``stub`` for all tests of a module."""
+    started = launch(tmp_path_factory.mktemp("web") / "data", *STUB)
     yield started
     end(started)
-
-
-@pytest.fixture(scope="session")
-def virtual() -> VirtualCt:
-    """The demo's virtual patient in pixels twice as wide, so that everything is quick."""
-    return scan_patient(sample_subject(0), replace(PROTOCOL, pixel_mm=1.5), Level.T9, Level.L5, 0)
-
-
-@pytest.fixture(scope="session")
-def ct(virtual: VirtualCt, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The virtual patient as a NIfTI."""
-    volume = virtual.volume
-    path = tmp_path_factory.mktemp("virtual") / "ct.nii.gz"
-    affine_ras = (RAS_FROM_LPS @ volume.affine)[:, [2, 1, 0, 3]]
-    nib.save(nib.Nifti1Image(np.rint(volume.hu).astype(np.int16).transpose(2, 1, 0), affine_ras), path)
-    return path
 
 
 @pytest.fixture(scope="session")

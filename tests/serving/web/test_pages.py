@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from .conftest import RESULT_SECONDS, Server
+from .conftest import PATIENCE_SECONDS, Server, end, launch
 
-WAIT_MS = 1000 * RESULT_SECONDS
+WAIT_MS = 1000 * PATIENCE_SECONDS
 expect.set_options(timeout=60_000)
 
 
@@ -41,16 +41,24 @@ class Watched:
 
 
 @pytest.fixture(scope="module")
-def watched(browser: Browser, server: Server, ct: Path) -> Iterator[Watched]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server with the default recipe."""
+    started = launch(tmp_path_factory.mktemp("web") / "data")
+    yield started
+    end(started)
+
+
+@pytest.fixture(scope="module")
+def watched(browser: Browser, server: Server, virtual_nifti: Path) -> Iterator[Watched]:
     """The virtual patient uploaded by hand and screened; its study page is open."""
     seen = Watched(browser, server)
     page = seen.page
     page.goto(server.url)
     page.locator("#label").fill("Phantom A")
-    page.locator("#files").set_input_files(ct)
+    page.locator("#files").set_input_files(virtual_nifti)
     page.wait_for_url("**/studies/*")
     expect(page.locator("h1")).to_have_text("Phantom A")
-    expect(page.locator("#stages li")).to_have_count(6)
+    expect(page.locator("#stages li")).to_have_count(8)
     expect(page.locator("#stages .now")).not_to_have_count(0, timeout=WAIT_MS)
     page.wait_for_selector("#viewer[data-drawn]", timeout=WAIT_MS)
     yield seen

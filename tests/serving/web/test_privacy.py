@@ -8,10 +8,12 @@ import pytest
 from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 
-from trabecula.virtual.cohort import VirtualCt
+from trabecula.serving.demo import PROTOCOL
 from trabecula.virtual.study import header_of, write_dicom
+from trabecula.virtual.subject import sample_subject
+from trabecula.volume import Volume
 
-from .conftest import Server
+from .conftest import Server, until
 
 PLANTED = (
     *("PatientName", "PatientID", "OtherPatientIDs", "PatientBirthName", "PatientMotherBirthName", "PatientAddress"),
@@ -42,10 +44,10 @@ def plant(dataset: Dataset) -> None:
 
 
 @pytest.fixture(scope="module")
-def planted(virtual: VirtualCt, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Path], list[str]]:
+def planted(cylinder: Volume, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Path], list[str]]:
     """The slices, in files named after the patient, and every mark and UID in them."""
     folder = tmp_path_factory.mktemp("planted") / "ZQ00XY"
-    write_dicom(virtual.volume, folder, seed=0, header=header_of(virtual.subject, virtual.protocol))
+    write_dicom(cylinder, folder, seed=0, header=header_of(sample_subject(0), PROTOCOL))
     for number, path in enumerate(sorted(folder.iterdir())):
         dataset = pydicom.dcmread(path)
         plant(dataset)
@@ -95,7 +97,7 @@ def test_no_log_no_name_and_no_database_tells_one(
     server: Server, study: str, planted: tuple[list[Path], list[str]]
 ) -> None:
     marks = planted[1]
-    assert "worker job 1 done" in server.log
+    until(lambda: "worker job 1 done" in server.log)
     assert told(server.log, marks) == set()
     assert [path for path in server.data.rglob("*") if told(str(path.relative_to(server.data)), marks)] == []
     for database in server.data.glob("trabecula.sqlite*"):

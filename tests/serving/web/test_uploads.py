@@ -2,9 +2,7 @@
 
 import io
 import socket
-import time
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,7 @@ from trabecula.errors import Refusal
 from trabecula.serving.web.uploads import Receiver, clean_label
 from trabecula.studies.orders import Limits
 
-from .conftest import Server
+from .conftest import Server, until
 
 BOUNDARY = b"xyz"
 
@@ -133,8 +131,8 @@ def test_a_connection_that_breaks_leaves_nothing_behind(server: Server) -> None:
             + f"Content-Length: {2 * len(part)}\r\n\r\n".encode()
             + part[:150_000]
         )
-        _until(lambda: len(list((server.data / "incoming").iterdir())) == 1)
-    _until(lambda: not list((server.data / "incoming").iterdir()))
+        until(lambda: len(list((server.data / "incoming").iterdir())) == 1)
+    until(lambda: not list((server.data / "incoming").iterdir()))
     assert list((server.data / "studies").iterdir()) == []
 
 
@@ -161,10 +159,3 @@ def test_a_study_can_be_removed_for_good(server: Server, not_hounsfield: Path) -
     )
     assert server.client.get(f"/studies/{study}").status_code == 404
     assert not (server.data / "studies" / study).exists()
-
-
-def _until(holds: Callable[[], bool], seconds: float = 10) -> None:
-    until = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.05)

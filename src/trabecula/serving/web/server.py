@@ -3,6 +3,7 @@
 import fcntl
 import getpass
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,18 +31,16 @@ def serve(settings: Settings) -> None:
 
     recipe_named(settings.recipe)
     log_nothing_but_ours("server")
-    with locked(settings.data):
+    with locked(settings.data), bound(settings.host, settings.port) as line:
         if settings.beyond_this_machine:
             Folders(settings.data).prepare()
             require_protection(settings, Users(open_database(settings.database)).any())
         app = create_app(settings)
         scheme = "https" if settings.certificate else "http"
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        print(f"Trabecula: {scheme}://{host}:{settings.port}  (Ctrl+C ends it; research use only)", flush=True)
-        uvicorn.run(
+        port = line.getsockname()[1]
+        config = uvicorn.Config(
             app,
-            host=settings.host,
-            port=settings.port,
             log_config=None,
             access_log=False,  # it would write addresses, which people type into
             server_header=False,
@@ -51,6 +50,8 @@ def serve(settings: Settings) -> None:
             ssl_keyfile=settings.key,
             timeout_graceful_shutdown=3,
         )
+        print(f"Trabecula: {scheme}://{host}:{port}  (Ctrl+C ends it; research use only)", flush=True)
+        uvicorn.Server(config).run(sockets=[line])
 
 
 def require_protection(settings: Settings, has_users: bool) -> None:
@@ -92,6 +93,26 @@ def add_user(settings: Settings, name: str) -> None:
         password = sys.stdin.readline().rstrip("\n")
     Users(open_database(settings.database)).add(name, password)
     print(f"{name} may log in.")
+
+
+@contextmanager
+def bound(host: str, port: int) -> Iterator[socket.socket]:
+    """A socket that listens at the address; port 0 is any that is free.
+
+    Raises:
+        WrongUsage: another program has the port, or the address is none of this machine's.
+    """
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        held = socket.create_server(address[:2], family=family)
+    except OSError as error:
+        raise WrongUsage(
+            "address-unusable",
+            f"{host}, port {port}, cannot be served at: {(error.strerror or 'unknown cause').lower()}."
+            " Name another port with --port, or another address with --host.",
+        ) from error
+    with held:
+        yield held
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from trabecula.errors import WrongUsage
-from trabecula.formats.scratch import scratch_folder, temporary_writes
+from trabecula.formats.scratch import SET_ASIDE, clear_abandoned, locked_folder, scratch_folder, temporary_writes
 
 RUN = """
 import time
@@ -53,6 +54,22 @@ def test_a_killed_run_is_cleared_a_living_one_is_not(temporary: Path) -> None:
     with scratch_folder():
         pass
     assert [path.name for path in temporary.iterdir()] == ["trabecula-data"]
+
+
+def test_what_a_killed_run_set_aside_is_put_back(tmp_path: Path) -> None:
+    for name, there in (("one", False), ("two", True)):
+        with locked_folder(tmp_path, ".made-") as folder:
+            kept = tmp_path / f".made-{name}"
+            shutil.copytree(folder, kept)
+        (kept / SET_ASIDE / name).mkdir(parents=True)
+        (kept / SET_ASIDE / name / "result").write_text("earlier")
+        if there:
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "result").write_text("new")
+    clear_abandoned(tmp_path, ".made-")
+    assert (tmp_path / "one" / "result").read_text() == "earlier"
+    assert (tmp_path / "two" / "result").read_text() == "new"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])

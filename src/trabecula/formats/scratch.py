@@ -9,14 +9,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from trabecula.errors import WrongUsage
 
 PREFIX = "trabecula-"
-LOCK = ".lock"
-
+LOCK, SET_ASIDE = ".lock", "old"
+"""What a run puts into ``SET_ASIDE`` belongs beside its folder, and is put back there if the run is killed."""
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -28,14 +28,22 @@ def scratch_folder() -> Iterator[Path]:
     Raises:
         WrongUsage: the disk of temporary files is full, when the folder is made or while it is used.
     """
-    try:
-        clear_abandoned(Path(tempfile.gettempdir()))
-        folder, lock = _locked_folder()
-    except OSError as error:
-        raise _unwritable(error) from error
-    try:
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(locked_folder(Path(tempfile.gettempdir()), PREFIX))
+        except OSError as error:
+            raise _unwritable(error) from error
         with temporary_writes():
             yield folder
+
+
+@contextmanager
+def locked_folder(parent: Path, prefix: str) -> Iterator[Path]:
+    """A new folder in ``parent``, gone afterwards; those of killed runs there are cleared first."""
+    clear_abandoned(parent, prefix)
+    folder, lock = _locked_folder(parent, prefix)
+    try:
+        yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
@@ -56,25 +64,36 @@ def temporary_writes() -> Iterator[None]:
         raise _unwritable(error) from error
 
 
-def clear_abandoned(parent: Path) -> None:
+def clear_abandoned(parent: Path, prefix: str) -> None:
     """Remove the folders of runs that have ended without removing them; those of others are left alone."""
-    for folder in parent.glob(f"{PREFIX}*"):
+    for folder in parent.glob(f"{prefix}*"):
         with suppress(OSError):
             if folder.is_symlink() or folder.stat().st_uid != _user():
                 continue
             lock = os.open(folder / LOCK, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
             try:
                 if _taken(lock, wait=False):
+                    _put_back(folder / SET_ASIDE, parent)
                     shutil.rmtree(folder, ignore_errors=True)
             finally:
                 os.close(lock)
 
 
-def _locked_folder() -> tuple[Path, int]:
+def _put_back(aside: Path, parent: Path) -> None:
+    for path in aside.iterdir() if aside.is_dir() else ():
+        if not (parent / path.name).exists():
+            path.rename(parent / path.name)
+
+
+def _locked_folder(parent: Path, prefix: str) -> tuple[Path, int]:
     """A new folder and its lock; again where another start cleared it away before it was locked."""
     while True:
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-        lock = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+        try:
+            lock = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         _taken(lock, wait=True)
         if (folder / LOCK).exists():
             return folder, lock

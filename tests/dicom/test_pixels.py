@@ -1,11 +1,10 @@
 """Stored numbers to Hounsfield units: each instance's own sign, bits, slope, padding and compression."""
 
 import struct
-import zlib
 
 import numpy as np
 import pytest
-from pydicom import Dataset, dcmread, dcmwrite
+from pydicom import Dataset, dcmwrite
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -18,7 +17,6 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from trabecula.dicom import files
 from trabecula.dicom.pixels import codestream_size
 from trabecula.errors import Refusal
 from trabecula.flow.read import read
@@ -203,23 +201,8 @@ def test_a_codestream_of_another_size_counts_as_damaged(ct):
 def test_codestreams_tell_their_size(ct):
     one = ct.make(count=1, shape=(40, 56))[0]
     one.compress(JPEGLSLossless)
-    assert codestream_size(one.PixelData[one.PixelData.find(b"\xff\xd8") :]) == (40, 56)
+    assert codestream_size(one.PixelData[one.PixelData.find(b"\xff\xd8") :]) == (40, 56, 1)
     assert codestream_size(b"\xff\xd8 no marker") is None
-
-
-def test_a_deflate_bomb_is_refused_without_being_inflated(ct, tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "MAX_INFLATED_BYTES", 2**24)
-    one = ct.make(count=1)[0]
-    one.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
-    path = tmp_path / "bomb"
-    one.save_as(path, enforce_file_format=True)
-    header = path.read_bytes()[: 132 + 12 + dcmread(path).file_meta.FileMetaInformationGroupLength]
-    packer = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
-    packed = packer.compress(bytes(2**26)) + packer.flush()
-    path.write_bytes(header + packed)
-    with pytest.raises(Refusal) as caught:
-        files.open_dataset(path)
-    assert caught.value.code == "file-unreadable"
 
 
 def test_deeply_nested_sequences_end_in_a_refusal(ct, tmp_path):

@@ -132,3 +132,54 @@ def test_names_are_not_printed_when_they_are_odd(
     assert str(pydicom.dcmread(out / "dicom" / "sr.dcm").PatientName) == "ZQJaneDoe"
     printed = capfd.readouterr()
     assert printed.out == printed.err == ""
+
+
+# -- text that is burned into the pixels
+
+
+def objects(out: Path) -> dict[str, Dataset]:
+    return {path.name: pydicom.dcmread(path) for path in (out / "dicom").iterdir()}
+
+
+def test_burned_in_text_is_said_and_carried_over(study: Study, exported: Exported) -> None:
+    def burn(dataset: Dataset) -> None:
+        if dataset.InstanceNumber == 7:  # one slice is enough
+            dataset.BurnedInAnnotation = "YES"
+
+    given = study(burn)
+    out = exported(given, Wanted(dicom=True))
+    assert "burned-in-annotation" in {
+        one["code"] for one in json.loads((out / "assessment.json").read_text())["reasons"]
+    }
+    for name in ("report.dcm", "capture.dcm"):
+        assert objects(out)[name].BurnedInAnnotation == "YES"
+    hidden = exported(given, Wanted(dicom=True, fhir=True, deidentify=True))
+    for one in objects(hidden).values():
+        assert one.PatientIdentityRemoved == "NO"
+        assert "Pixel data not cleaned" in one.DeidentificationMethod
+        assert one.get("BurnedInAnnotation", "YES") == "YES"
+    assert "security" not in json.loads((hidden / "fhir.json").read_text()).get("meta", {})
+    assert json.loads((hidden / "assessment.json").read_text())["run"]["deidentified"] == "attributes, not pixels"
+
+
+@pytest.mark.parametrize(
+    ("said", "image_type", "removed"),
+    [
+        (None, ["ORIGINAL", "PRIMARY", "AXIAL"], "YES"),
+        ("NO", ["DERIVED", "SECONDARY", "AXIAL"], "YES"),
+        (None, ["DERIVED", "SECONDARY", "AXIAL"], "NO"),
+    ],
+)
+def test_no_more_is_claimed_of_pictures_than_the_headers_warrant(
+    study: Study, exported: Exported, said: str | None, image_type: list[str], removed: str
+) -> None:
+    def edit(dataset: Dataset) -> None:
+        dataset.ImageType = image_type
+        if said is not None:
+            dataset.BurnedInAnnotation = said
+
+    made = objects(exported(study(edit), Wanted(dicom=True, deidentify=True)))
+    for name in ("report.dcm", "capture.dcm"):
+        assert made[name].PatientIdentityRemoved == removed
+        assert "Pixel data not cleaned" in made[name].DeidentificationMethod
+    assert made["seg.dcm"].PatientIdentityRemoved == made["sr.dcm"].PatientIdentityRemoved == "YES"  # no pixels in them

@@ -1,6 +1,7 @@
 """The stored numbers of one plane and their Hounsfield units."""
 
 import struct
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,13 @@ from trabecula.dicom.files import MALFORMED
 from trabecula.dicom.planes import Plane, transfer_syntax
 from trabecula.errors import refusal
 from trabecula.formats.grid import mask_outside
+from trabecula.formats.rle import decode_frame
 from trabecula.volume import PADDING_HU, Float32
 
 PIXEL_DATA = 0x7FE00010
+HEADERS_BYTES = 2**26
+"""Of a compressed file, what may stand beside its images."""
+
 TISSUE_HU = (-900.0, 3000.0)
 """A padding value inside this range would be a header's mistake: masking it would punch holes into the patient."""
 
@@ -64,33 +69,37 @@ def _native(plane: Plane) -> NDArray[Any]:
 def _decoded(plane: Plane) -> NDArray[Any]:
     """Compressed pixels, once the codestream has the size that the header declares."""
     dataset, syntax = plane.dataset, transfer_syntax(plane)
-    frames = int(dataset.get("NumberOfFrames") or 1)
+    frames, size = int(dataset.get("NumberOfFrames") or 1), plane.rows * plane.columns * _dtype(dataset).itemsize
+    most = 2 * size + 2**16  # noise packs to a little more than itself
+    if Path(dataset.filename or "").is_file() and Path(dataset.filename).stat().st_size > frames * most + HEADERS_BYTES:
+        raise ValueError("file larger than its images")
     codestream = get_frame(dataset.PixelData, plane.frame, number_of_frames=frames)
-    if len(codestream) > 2 * plane.rows * plane.columns * _dtype(dataset).itemsize + 2**16:
+    if len(codestream) > most:
         raise ValueError("codestream larger than the image")
-    if syntax != RLELossless and codestream_size(codestream) != (plane.rows, plane.columns):
+    if syntax == RLELossless:
+        return decode_frame(codestream, plane.rows * plane.columns, _dtype(dataset)).reshape(plane.rows, plane.columns)
+    if codestream_size(codestream) != (plane.rows, plane.columns, 1):
         raise ValueError("codestream of another size")
-    # the faster RLE plugin panics on damaged runs, with an exception that is no Exception
-    plugin = "pydicom" if syntax == RLELossless else ""
-    pixels, _ = get_decoder(syntax).as_array(dataset, index=plane.frame, raw=True, decoding_plugin=plugin)
+    pixels, _ = get_decoder(syntax).as_array(dataset, index=plane.frame, raw=True)
     return pixels.reshape(plane.rows, plane.columns)
 
 
-def codestream_size(codestream: bytes) -> tuple[int, int] | None:
-    """(rows, columns) that a JPEG, JPEG-LS or JPEG 2000 codestream itself declares; None where none is found.
+def codestream_size(codestream: bytes) -> tuple[int, int, int] | None:
+    """(rows, columns, components) that a JPEG, JPEG-LS or JPEG 2000 codestream itself declares; None without any.
 
     A decoder allocates what the codestream says, not what the DICOM header says.
     """
     start = codestream.find(b"\xff\x4f\xff\x51", 0, 4096)  # JPEG 2000: SOC, SIZ; perhaps inside a JP2 box
     if start >= 0:
         right, bottom, left, top = struct.unpack_from(">4I", codestream, start + 8)
-        return bottom - top, right - left
+        (components,) = struct.unpack_from(">H", codestream, start + 40)
+        return bottom - top, right - left, components
     at = 2
-    while at + 9 <= len(codestream) and codestream[at] == 0xFF:
+    while at + 10 <= len(codestream) and codestream[at] == 0xFF:
         marker = codestream[at + 1]
         if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):  # SOF of JPEG-LS, JPEG
-            rows, columns = struct.unpack_from(">2H", codestream, at + 5)
-            return rows, columns
+            rows, columns, components = struct.unpack_from(">2HB", codestream, at + 5)
+            return rows, columns, components
         at += 1 if marker == 0xFF else 2 + struct.unpack_from(">H", codestream, at + 2)[0]
     return None
 

@@ -2,15 +2,17 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from trabecula.dicom.files import MALFORMED, open_dataset
-from trabecula.dicom.headers import acquisition_of, acquisition_reasons, is_lossy
+from trabecula.dicom.headers import acquisition_of, acquisition_reasons, is_lossy, text
 from trabecula.dicom.planes import LeftOut, Plane, other_modality, planes_of, transfer_syntax
 from trabecula.dicom.series import Series, chosen_reason, group, rank
 from trabecula.dicom.stack import stack
 from trabecula.errors import Refusal, refusal
+from trabecula.formats.budget import Budget, OverBudget
 from trabecula.formats.damage import muted
 from trabecula.messages import Phrase
 from trabecula.records import Scan, reason
@@ -30,14 +32,16 @@ class Found:
     modalities: Counter[str] = field(default_factory=Counter)
 
 
-def read_dicom(files: Sequence[Path], progress: FileProgress = lambda done, total: None) -> Scan:
-    """The CT in these files; of several series the best that can be read.
+def read_dicom(
+    files: Sequence[Path], progress: FileProgress = lambda done, total: None, budget: Budget | None = None
+) -> Scan:
+    """The CT in these files; of several series the best that can be read. ``budget`` is that of the whole input.
 
     Raises:
         Refusal: there is no CT, or none that is regular and in Hounsfield units.
     """
-    with muted("pydicom"):
-        found = _sort(files, progress)
+    with muted("pydicom"), nullcontext(budget) if budget else Budget(len(files)) as within:
+        found = _sort(files, progress, within)
         if not found.planes:
             raise _refusal(found)
         series, refusals = group(found.planes)
@@ -49,12 +53,15 @@ def read_dicom(files: Sequence[Path], progress: FileProgress = lambda done, tota
     raise refusals[0] if not series else refusals[-len(series)]  # that of the best
 
 
-def _sort(files: Sequence[Path], progress: FileProgress) -> Found:
+def _sort(files: Sequence[Path], progress: FileProgress, budget: Budget) -> Found:
     found = Found()
     for done, path in enumerate(files, start=1):
         try:
-            dataset = open_dataset(path)
+            dataset = open_dataset(path, budget)
             planes = LeftOut.NOT_DICOM if dataset is None else planes_of(dataset)
+            budget.check()
+        except OverBudget:
+            raise
         except (Refusal, *MALFORMED):
             dataset, planes = None, LeftOut.UNREADABLE
         if isinstance(planes, LeftOut):
@@ -79,6 +86,8 @@ def _scan(one: Series, series: list[Series], unusable: list[Refusal], found: Fou
         reasons.append(reason("slices-not-contiguous", thickness_mm=thickness, step_mm=one.step_mm))
     if any(is_lossy(plane.dataset, transfer_syntax(plane)) for plane in one.planes):
         reasons.append(reason("lossy-compression"))
+    if any(text(plane.dataset.get("BurnedInAnnotation")) == "YES" for plane in one.planes):
+        reasons.append(reason("burned-in-annotation"))
     if not all(plane.rescale_declared for plane in one.planes):
         reasons.append(reason("rescale-missing"))
     if sum(found.left_out.values()):

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 from pydicom.uid import generate_uid
 
 from trabecula.anatomy import Level
-from trabecula.export.deidentify import Pseudonyms, deidentified_headers, deidentified_scan, without_dates
+from trabecula.export.deidentify import (
+    Pseudonyms,
+    TextInPixels,
+    deidentified_headers,
+    deidentified_scan,
+    marked_deidentified,
+    text_in_pixels,
+)
 from trabecula.export.fhir import fhir_bundle
 from trabecula.export.regions import segmented_levels
 from trabecula.export.source import series_headers, source_instances
@@ -49,11 +56,15 @@ class Export:
     wanted: Wanted
     scan: Scan = field(repr=False)  # without identifying facts where that is wanted
     instances: "tuple[Dataset, ...]" = field(repr=False)  # headers of the source images; none without DICOM
+    text: TextInPixels = TextInPixels.UNKNOWN  # in the source images
 
     @property
     def run(self) -> dict[str, Any]:
         """What the run record says in place of its own facts."""
-        return {"written_utc": "removed", "deidentified": True} if self.wanted.deidentify else {}
+        if not self.wanted.deidentify:
+            return {}
+        done: bool | str = "attributes, not pixels" if self.text is TextInPixels.YES else True
+        return {"written_utc": "removed", "deidentified": done}
 
     def write(self, assessment: Assessment, folder: Path) -> None:
         """Write the exports into ``folder``, which holds report.html and the overlays already."""
@@ -72,7 +83,7 @@ class Export:
                 self.instances,
                 tracking,
                 tuple(made.values()),
-                deidentified=self.wanted.deidentify,
+                deidentified=self.wanted.deidentify and self.text is not TextInPixels.YES,
                 release=self.wanted.fhir_release,
             )
             (folder / FHIR).write_text(json.dumps(bundle, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -93,7 +104,11 @@ class Export:
         made["sr.dcm"] = structured_report(assessment, self.instances, regions, tracking)
         made["report.dcm"] = encapsulated(pdf, self.instances)
         made["capture.dcm"] = secondary_capture(pictures, _heading(assessment), self.instances[0])
-        return {name: without_dates(one) for name, one in made.items()} if self.wanted.deidentify else made
+        for picture in ("report.dcm", "capture.dcm"):
+            made[picture].BurnedInAnnotation = "YES" if self.text is TextInPixels.YES else "NO"
+        if self.wanted.deidentify:
+            return {name: marked_deidentified(one, self.text) for name, one in made.items()}
+        return made
 
 
 def prepare(given: Opened, scan: Scan, wanted: Wanted) -> Export:
@@ -112,10 +127,13 @@ def prepare(given: Opened, scan: Scan, wanted: Wanted) -> Export:
         instances = source_instances(given.files, scan)
     elif wanted.fhir and scan.acquisition.source == "dicom":
         instances = series_headers(given.files, scan)
+    text = text_in_pixels(instances)
+    if any(known.code == "burned-in-annotation" for known in scan.reasons):
+        text = TextInPixels.YES
     if not wanted.deidentify:
-        return Export(wanted, scan, instances)
+        return Export(wanted, scan, instances, text)
     pseudonyms = Pseudonyms()
-    return Export(wanted, deidentified_scan(scan, pseudonyms), deidentified_headers(instances, pseudonyms))
+    return Export(wanted, deidentified_scan(scan, pseudonyms), deidentified_headers(instances, pseudonyms), text)
 
 
 def _heading(assessment: Assessment) -> str:

@@ -27,7 +27,6 @@ def secondary_capture(pictures: list[bytes], heading: str, instance: Dataset) ->
         transfer_syntax_uid=TRANSFER_SYNTAX,
         **SERIES.arguments(),
     )
-    made.BurnedInAnnotation = "NO"
     made["PatientOrientation"].value = None
     made.BodyPartExamined = "LSPINE"
     return finished(made, instance)

@@ -1,14 +1,17 @@
 """The Basic Application Confidentiality Profile (DICOM PS3.15, table E.1-1) for everything that is exported.
 
+It is done to attributes; pixels stay as they are, and what is written says so.
+
 The profile names what must go. Here it is turned about: only what is listed stays, and UIDs are replaced by new ones,
 the same for the same; so private elements and whatever a site put into a free text go too.
 """
 
 from collections.abc import Iterable
 from dataclasses import replace
+from enum import StrEnum
 
 from pydicom import Dataset
-from pydicom.uid import UID, generate_uid
+from pydicom.uid import UID, EncapsulatedPDFStorage, SecondaryCaptureImageStorage, generate_uid
 
 from trabecula.records import Scan
 
@@ -32,6 +35,33 @@ NO_DATE, NO_TIME = "19000101", "000000"
 """Dummy values where the standard wants a date (action D)."""
 
 METHOD = "DICOM PS3.15 Basic Application Confidentiality Profile"
+NOT_THE_PIXELS = "Pixel data not cleaned"
+AS_SCANNED = ("ORIGINAL", "PRIMARY")
+"""Of ImageType: the scanner's own numbers (PS3.3 C.7.6.1.1.2), over which nobody has written."""
+
+
+class TextInPixels(StrEnum):
+    """Whether the pictures may show a name, by what the headers of the source images say."""
+
+    YES = "said"
+    NO = "excluded"
+    UNKNOWN = "unknown"
+
+
+def text_in_pixels(instances: Iterable[Dataset]) -> TextInPixels:
+    """Excluded only where every image says so, or says nothing and is as the scanner made it."""
+    found = {_text_in(instance) for instance in instances}
+    if TextInPixels.YES in found:
+        return TextInPixels.YES
+    return TextInPixels.NO if found == {TextInPixels.NO} else TextInPixels.UNKNOWN
+
+
+def _text_in(instance: Dataset) -> TextInPixels:
+    said = str(instance.get("BurnedInAnnotation") or "").strip().upper()
+    if said in ("YES", "NO"):
+        return TextInPixels[said]
+    kind = instance.get("ImageType") or ()
+    return TextInPixels.NO if not isinstance(kind, str) and tuple(kind[:2]) == AS_SCANNED else TextInPixels.UNKNOWN
 
 
 class Pseudonyms:
@@ -65,16 +95,22 @@ def deidentified_scan(scan: Scan, pseudonyms: Pseudonyms) -> Scan:
     return replace(scan, acquisition=acquisition)
 
 
-def without_dates(made: Dataset) -> Dataset:
-    """An object of ours without the day it was made, and marked as de-identified."""
+def marked_deidentified(made: Dataset, text: TextInPixels) -> Dataset:
+    """An object of ours without the day it was made, and marked with what was done to it, no more.
+
+    "Identity removed" is said of attributes and pixels together (PS3.3 C.7.1.1). Ours are never cleaned: it is not
+    said over images with burned-in text, nor of pictures of images that may hold some.
+    """
     for name in ("InstanceCreationDate", "InstanceCreationTime", "SeriesDate", "SeriesTime"):
         if name in made:
             delattr(made, name)
     for name, dummy in (("ContentDate", NO_DATE), ("ContentTime", NO_TIME)):
         if name in made:
             setattr(made, name, dummy)
-    made.PatientIdentityRemoved = "YES"
-    made.DeidentificationMethod = METHOD
+    shows_pixels = str(made.SOPClassUID) in (SecondaryCaptureImageStorage, EncapsulatedPDFStorage)
+    removed = text is TextInPixels.NO or (text is TextInPixels.UNKNOWN and not shows_pixels)
+    made.PatientIdentityRemoved = "YES" if removed else "NO"
+    made.DeidentificationMethod = METHOD if removed and not shows_pixels else [METHOD, NOT_THE_PIXELS]
     made.LongitudinalTemporalInformationModified = "REMOVED"
     item = Dataset()
     item.CodeValue, item.CodingSchemeDesignator = "113100", "DCM"

@@ -86,7 +86,6 @@ def encapsulated(pdf: bytes, instances: Sequence[Dataset]) -> Dataset:
     )
     made.ConversionType = "WSD"
     made.AcquisitionDateTime = None
-    made.BurnedInAnnotation = "NO"
     made.DocumentTitle = "Trabecula: bone density from CT; preliminary, unverified, research use only"
     title = codes.DCM.ImagingMeasurementReport
     made.ConceptNameCodeSequence = [hd.sr.CodedConcept.from_code(title)]

@@ -16,6 +16,7 @@ from trabecula.dicom.pixels import hounsfield
 from trabecula.dicom.planes import LeftOut, Plane, planes_of
 from trabecula.dicom.series import Series, group
 from trabecula.errors import Refusal, refusal
+from trabecula.formats.budget import Budget, OverBudget
 from trabecula.formats.damage import muted
 from trabecula.records import Scan
 
@@ -44,8 +45,8 @@ def source_instances(files: Sequence[Path], scan: Scan) -> tuple[Dataset, ...]:
     mended = [reason.code for reason in scan.reasons if reason.code in MENDED]
     if mended:
         raise refusal("dicom-grid-mended", codes=tuple(mended))
-    with muted("pydicom"):
-        for series in _series(files, scan):
+    with Budget(len(files)) as budget, muted("pydicom"):
+        for series in _series(files, scan, budget):
             if _same_place(series, scan) and _same_pixels(series, scan):
                 return _complete(_headers_of(series))
     raise refusal("dicom-source-unclear")
@@ -53,8 +54,8 @@ def source_instances(files: Sequence[Path], scan: Scan) -> tuple[Dataset, ...]:
 
 def series_headers(files: Sequence[Path], scan: Scan) -> tuple[Dataset, ...]:
     """The headers of every instance of the scan's series that says which it is, in no order."""
-    with muted("pydicom"):
-        found = [headers(dataset) for dataset in _instances(files, scan)]
+    with Budget(len(files)) as budget, muted("pydicom"):
+        found = [headers(dataset) for dataset in _instances(files, scan, budget)]
     return tuple(one for one in found if all(one.get(name) for name in (*NEEDED, "Modality")))
 
 
@@ -115,10 +116,10 @@ def _incomplete(wanting: set[str]) -> Refusal:
     return refusal("dicom-headers-incomplete", wanting=tuple(sorted(wanting)))
 
 
-def _series(files: Sequence[Path], scan: Scan) -> list[Series]:
+def _series(files: Sequence[Path], scan: Scan, budget: Budget) -> list[Series]:
     """What the planes of the scan's series UID make up."""
     planes: list[Plane] = []
-    for dataset in _instances(files, scan):
+    for dataset in _instances(files, scan, budget):
         try:
             found = planes_of(dataset)
         except MALFORMED:
@@ -137,12 +138,14 @@ def _one_by_one(series: Series) -> bool:
     return whole and all(plane.dataset is first for plane in series.planes)
 
 
-def _instances(files: Sequence[Path], scan: Scan) -> Iterator[Dataset]:
+def _instances(files: Sequence[Path], scan: Scan, budget: Budget) -> Iterator[Dataset]:
     for path in files:
         try:
-            dataset = open_dataset(path)
+            dataset = open_dataset(path, budget)
             if dataset is not None and dataset.get("SeriesInstanceUID") == scan.acquisition.series_instance_uid:
                 yield dataset
+        except OverBudget:
+            raise
         except (Refusal, *MALFORMED):
             continue
 

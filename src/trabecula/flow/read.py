@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from trabecula.dicom.reader import read_dicom
-from trabecula.errors import refusal
+from trabecula.errors import Refusal, refusal
 from trabecula.formats import nifti, nrrd
+from trabecula.formats.archive import nested
 from trabecula.formats.opened import Opened, opened, told_as_missing
+from trabecula.messages import Phrase
 from trabecula.records import Reason, Scan, reason
 from trabecula.volume import Volume
 
@@ -29,7 +31,7 @@ def read(path: Path, progress: FileProgress = lambda done, total: None) -> Scan:
     """A CT from a DICOM folder or file, a zip of a folder, a NIfTI or an NRRD. ``progress`` counts files.
 
     Raises:
-        WrongUsage: there is nothing at ``path``, or it may not be read.
+        WrongUsage: there is no file or folder at ``path``, it may not be read, or the temporary disk is full.
         Refusal: it is no CT, or none that can be read without guessing.
     """
     with opened(path) as given:
@@ -38,18 +40,29 @@ def read(path: Path, progress: FileProgress = lambda done, total: None) -> Scan:
 
 def read_opened(given: Opened, progress: FileProgress = lambda done, total: None) -> Scan:
     """As ``read``, from what is open already."""
-    with told_as_missing(given.path):
-        scan = _read(given, progress)
+    try:
+        with told_as_missing(given.path):
+            scan = _read(given, progress)
+    except MemoryError as error:
+        raise refusal("too-large.machine") from error
     require_hounsfield(scan.volume)
     return replace(scan, reasons=(*scan.reasons, *_reasons(scan)))
 
 
 def _read(given: Opened, progress: FileProgress) -> Scan:
     if given.kind == "dicom":
-        return read_dicom(list(given.files), progress)
-    scan = nifti.read_nifti(given.path) if given.kind == "nifti" else nrrd.read_nrrd(given.path)
+        try:
+            return read_dicom(given.files, progress, given.budget)
+        except Refusal as error:
+            raise (refusal("archive-nested") if error.code == "no-dicom" and nested(given.files) else error) from None
+    image = given.files[0]
+    read_image = nifti.read_nifti if given.kind == "nifti" else nrrd.read_nrrd
+    scan = read_image(image, given.budget)
     progress(1, 1)
-    return scan
+    if not given.left_out:
+        return scan
+    others = Phrase("left-out-other", {"number": given.left_out})
+    return replace(scan, reasons=(*scan.reasons, reason("files-left-out", kinds=(others,))))
 
 
 def require_hounsfield(volume: Volume) -> None:

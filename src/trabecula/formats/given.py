@@ -29,6 +29,14 @@ def orientation_of(affine_lps: Float64) -> Orientation:
     return Orientation(axes, (z, y, x))
 
 
+def room_for(shape: tuple[int, int, int], affine_lps: Float64) -> tuple[Volume, Orientation, Float32]:
+    """A volume yet without values, and a view of it on the grid as given, (i, j, k), to be filled."""
+    orientation = orientation_of(affine_lps)
+    hu: Float32 = np.empty(_turned(shape, orientation), np.float32)
+    step = orientation.undo_affine(np.eye(4), hu.shape)  # (z, y, x) index from given index
+    return Volume(hu, np.asarray(affine_lps @ np.linalg.inv(step))), orientation, orientation.undo(hu)
+
+
 def volume_from_given(given_hu: NDArray[Any], affine_lps: Float64) -> tuple[Volume, Orientation]:
     """An array on the grid as given, and its affine to LPS mm, as a volume in (z, y, x) and the way back."""
     orientation = orientation_of(affine_lps)

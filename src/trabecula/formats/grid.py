@@ -8,6 +8,7 @@ from trabecula.errors import refusal
 from trabecula.volume import PADDING_HU, Float32, Float64
 
 MAX_VOXELS = 2**30  # 4 GiB as float32
+MIN_SIDE = 3
 MAX_COSINE_OF_SHEAR = 5e-3  # headers rounded to single precision or to quaternions stay below 1e-3
 SPACING_LIMITS_MM = (0.05, 20.0)
 LOWEST_HU = -1024.0
@@ -19,6 +20,22 @@ def require_bearable(shape: tuple[int, ...]) -> None:
     voxels = math.prod(int(n) for n in shape)
     if voxels > MAX_VOXELS or min(shape) < 1:
         raise refusal("too-large.voxels", shape=" x ".join(map(str, shape)), most=MAX_VOXELS)
+
+
+def spatial_shape(shape: tuple[int, ...], spatial: tuple[int, ...]) -> tuple[int, int, int]:
+    """The three ``spatial`` axes of a declared shape, the others being of length 1, before anything is allocated.
+
+    Raises:
+        Refusal: there is more than one volume, too few voxels or too many.
+    """
+    others = [n for axis, n in enumerate(shape) if axis not in spatial]
+    if len(spatial) != 3 or any(n != 1 for n in others):
+        raise refusal("not-three-dimensional.shape", number=len(shape), shape=" x ".join(map(str, shape)))
+    i, j, k = (shape[axis] for axis in spatial)
+    require_bearable((i, j, k))
+    if min(i, j, k) < MIN_SIDE:
+        raise refusal("too-few-slices.voxels", shape=f"{i} x {j} x {k}")
+    return i, j, k
 
 
 def require_sound_affine(affine: Float64) -> None:
@@ -49,6 +66,7 @@ def require_finite(values: Float32) -> None:
 
 
 def mask_outside(hu: Float32) -> Float32:
-    """Replace, in place, everything below the CT scale by air."""
-    np.putmask(hu, hu < LOWEST_HU, PADDING_HU)
+    """Replace, in place, everything below the CT scale by air; slice by slice, so that no mask of all is held."""
+    for part in hu:
+        np.putmask(part, part < LOWEST_HU, PADDING_HU)
     return hu

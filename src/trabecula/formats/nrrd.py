@@ -1,24 +1,31 @@
 """NRRD: an array (i, j, k) with space directions; attached (.nrrd) or detached (.nhdr) data."""
 
-import zlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import nrrd
 import numpy as np
 
-from trabecula.errors import refusal
+from trabecula.errors import Refusal, refusal
+from trabecula.formats.budget import Budget
 from trabecula.formats.damage import MALFORMED
-from trabecula.formats.given import volume_from_given
-from trabecula.formats.grid import mask_outside, require_bearable, require_finite, require_sound_affine
-from trabecula.records import Acquisition, Scan
+from trabecula.formats.given import room_for
+from trabecula.formats.grid import mask_outside, require_finite, require_sound_affine, spatial_shape
+from trabecula.formats.nrrd_header import TYPES, Header, header_of
+from trabecula.formats.stream import Stream, fill
+from trabecula.formats.units import mm_per_unit
+from trabecula.records import Acquisition, Reason, Scan
 from trabecula.volume import Float64
 
 SUFFIXES = (".nrrd", ".nhdr")
-MAGIC = b"NRRD000"
-CHUNK_BYTES = 2**20
+BYTE_ORDERS: dict[str, Literal["<", ">"]] = {"little": "<", "big": ">"}
+MAX_HEADER_BYTES = 2**20
+MAX_LINE_SKIP = 10_000
 
-# signs that bring each of the format's spaces to LPS
+# signs that bring each of the format's spaces to LPS; each has a sibling with time as a fourth axis
 SPACES: dict[str, tuple[int, int, int]] = {
     "left-posterior-superior": (1, 1, 1),
     "lps": (1, 1, 1),
@@ -27,65 +34,111 @@ SPACES: dict[str, tuple[int, int, int]] = {
     "left-anterior-superior": (1, -1, 1),
     "las": (1, -1, 1),
 }
+MM_PER_UNIT = {
+    **dict.fromkeys(("", "none", "mm", "millimeter", "millimeters", "millimetre"), 1.0),
+    **dict.fromkeys(("m", "meter", "meters", "metre"), 1000.0),
+    **dict.fromkeys(("cm", "centimeter", "centimeters", "centimetre"), 10.0),
+    **dict.fromkeys(("um", "\u00b5m", "\u03bcm", "micron", "microns", "micrometer", "micrometers"), 0.001),
+    **dict.fromkeys(("in", "inch", "inches"), 25.4),
+}
 
 
-def read_nrrd(path: Path) -> Scan:
+def read_nrrd(path: Path, budget: Budget | None = None) -> Scan:
     """A .nrrd or .nhdr file as a scan, its values as they stand; the caller judges whether they are HU.
 
     Raises:
         Refusal: damaged, not three-dimensional, without a space, or with an unsound affine or values.
     """
+    budget = budget or Budget()
     try:
         with path.open("rb") as file:
-            header: dict[str, Any] = nrrd.read_header(file)
-            affine_lps = _checked(header, path)
-            _require_no_bomb(header, path, file.tell())
-            values = nrrd.read_data(header, file, str(path))
-    except (*MALFORMED, nrrd.NRRDError) as error:
-        raise refusal("file-unreadable.nrrd") from error
-    values = values.astype(np.float32)
-    require_finite(values)
-    volume, orientation = volume_from_given(values, affine_lps)
+            head = file.read(MAX_HEADER_BYTES)
+        header, data_at = header_of(head)
+        affine_lps, spatial, reasons = _place(header)
+        volume, orientation, given = room_for(spatial_shape(header.sizes, spatial), affine_lps)
+        budget.expect_volume(volume.hu.nbytes)
+        with _data(path, header, data_at, budget) as (stream, dtype):
+            fill(given, stream, dtype)
+            stream.finish()
+    except MALFORMED as error:
+        raise _damaged() from error
+    require_finite(volume.hu)
     mask_outside(volume.hu)
-    return Scan(volume, orientation, Acquisition(source="nrrd"))
+    return Scan(volume, orientation, Acquisition(source="nrrd"), reasons)
 
 
-def _checked(header: dict[str, Any], path: Path) -> Float64:
-    """The affine to LPS, once the header has passed."""
-    if int(header["dimension"]) != 3:
-        raise refusal("not-three-dimensional", number=int(header["dimension"]))
-    sizes = tuple(int(n) for n in header["sizes"])
-    require_bearable(sizes)
-    if header["type"] == "block" or header["encoding"] not in ("raw", "gzip", "gz"):
-        raise refusal("file-unreadable.encoding")
-    data_file = header.get("data file", header.get("datafile"))
-    if data_file is not None and (Path(str(data_file)).name != str(data_file) or "%" in str(data_file)):
-        raise refusal("file-outside")
-    signs = SPACES.get(str(header.get("space", "")).lower())
-    directions, origin = header.get("space directions"), header.get("space origin")
-    if signs is None or directions is None or origin is None:
+def _place(header: Header) -> tuple[Float64, tuple[int, ...], tuple[Reason, ...]]:
+    """The affine to LPS mm, the three axes of the array that it is of, and what must be said of it."""
+    signs = SPACES.get(header.text("space").lower().removesuffix("-time").removesuffix("t"))
+    directions, origin = header.vectors("space directions"), header.vectors("space origin")
+    if signs is None or not directions or len(origin) != 1 or origin[0] is None:
         raise refusal("orientation-missing.nrrd")
+    if len(directions) != len(header.sizes):
+        raise ValueError("space directions")
+    # an axis without a direction in the patient is one of time, or of nothing
+    spatial = tuple(axis for axis, along in enumerate(directions) if along is not None and any(along[:3]))
+    if len(spatial) != 3:
+        if sum(size > 1 for size in header.sizes) == 3:
+            raise refusal("affine-singular")
+        raise refusal("not-three-dimensional", number=len(header.sizes))
     affine = np.eye(4)
-    affine[:3, :3] = np.asarray(directions, dtype=np.float64).T  # the header lists one row for each array axis
-    affine[:3, 3] = np.asarray(origin, dtype=np.float64)
-    affine = np.diag([*map(float, signs), 1.0]) @ affine
+    affine[:3, :3] = np.transpose([directions[axis][:3] for axis in spatial])  # type: ignore[index]
+    affine[:3, 3] = origin[0][:3]
+    scale, reasons = mm_per_unit(_unit(header), affine)
+    affine = np.diag([*(scale * sign for sign in signs), 1.0]) @ affine
     require_sound_affine(affine)
-    return np.asarray(affine)
+    return np.asarray(affine), spatial, tuple(reasons)
 
 
-def _require_no_bomb(header: dict[str, Any], path: Path, data_at: int) -> None:
-    """Unpack gzip data once without keeping it: the reader would unpack whatever comes before it looks at sizes."""
-    if header["encoding"] == "raw":
-        return
-    expected = int(np.prod(header["sizes"], dtype=np.int64)) * 8  # the widest number is 8 bytes
-    data_file = header.get("data file", header.get("datafile"))
-    source = path if data_file is None else path.parent / str(data_file)
-    inflater, total = zlib.decompressobj(zlib.MAX_WBITS | 16), 0
+def _unit(header: Header) -> float:
+    """Millimetres in the unit of the space.
+
+    Raises:
+        Refusal: nobody knows it, or it differs from axis to axis.
+    """
+    named = {name.strip().lower() for name in re.findall(r'"([^"]*)"', header.text("space units"))} or {""}
+    scales = {MM_PER_UNIT.get(name) for name in named}
+    scale = scales.pop()
+    if scales or scale is None:
+        raise refusal("unit-unknown", unit=" ".join(sorted(named))[:32])
+    return scale
+
+
+@contextmanager
+def _data(path: Path, header: Header, data_at: int, budget: Budget) -> Iterator[tuple[Stream, np.dtype[Any]]]:
+    """Where the numbers begin, and what they are."""
+    encoding, dtype = header.text("encoding").lower(), TYPES.get(header.text("type").lower())
+    if dtype is None or encoding not in ("raw", "gzip", "gz"):
+        raise refusal("file-unreadable.encoding")
+    if dtype.itemsize > 1:
+        dtype = dtype.newbyteorder(BYTE_ORDERS[header.text("endian").lower()])
+    byte_skip, line_skip = int(header.text("byte skip") or 0), int(header.text("line skip") or 0)
+    if not (0 <= line_skip <= MAX_LINE_SKIP and (byte_skip >= 0 or (byte_skip == -1 and encoding == "raw"))):
+        raise refusal("file-unreadable.encoding")
+    source = _beside(path, header)
     with source.open("rb") as file:
-        file.seek(data_at if data_file is None else 0)
-        while chunk := file.read(CHUNK_BYTES):
-            while chunk:
-                total += len(inflater.decompress(chunk, CHUNK_BYTES))
-                chunk = inflater.unconsumed_tail
-                if total > expected:
-                    raise refusal("too-large.unpacked")
+        file.seek(data_at if source == path else 0)
+        for _ in range(line_skip):
+            file.readline(MAX_HEADER_BYTES)
+        if byte_skip == -1:
+            file.seek(-dtype.itemsize * int(np.prod(header.sizes, dtype=np.int64)), os.SEEK_END)
+        stream = Stream(file, budget, compressed=encoding != "raw")
+        stream.skip(max(byte_skip, 0))
+        yield stream, dtype
+
+
+def _beside(path: Path, header: Header) -> Path:
+    """The file that holds the numbers: the NRRD itself, or the one that its header names."""
+    named = header.text("data file")
+    if not named:
+        return path
+    if Path(named).name != named or "%" in named or named.upper().startswith("LIST"):
+        raise refusal("file-outside")
+    source = path.parent / named
+    if source.exists() and not source.is_file():
+        raise refusal("file-outside")
+    return source
+
+
+def _damaged() -> Refusal:
+    return refusal("file-unreadable.nrrd")

@@ -1,49 +1,45 @@
 """What was given, opened once: a folder is walked, a zip is unpacked, and all that reads it reads the same files."""
 
-import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from trabecula.errors import WrongUsage, refusal
-from trabecula.formats import nifti, nrrd
 from trabecula.formats.archive import unpacked
+from trabecula.formats.budget import Budget
+from trabecula.formats.kinds import Kind, kind_of, require_ordinary
 
 MAX_FILES = 50_000
-DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 
 
 @dataclass(frozen=True)
 class Opened:
-    """Where the input lies, what kind of file holds it, and the files themselves; a zip's are temporary ones."""
+    """Where the input lies, what kind of file holds it, and the files themselves; a zip's are temporary ones.
+
+    ``left_out`` counts the files beside a NIfTI or NRRD; ``budget`` is that of the whole input.
+    """
 
     path: Path
     kind: Literal["dicom", "nifti", "nrrd"]
     files: tuple[Path, ...]
+    budget: Budget
+    left_out: int = 0
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Opened]:
-    """A DICOM folder, file or zip, a NIfTI or an NRRD, open as long as the context is.
+    """A DICOM folder, file or zip, a NIfTI or an NRRD (alone in a folder or zip), open as long as the context is.
 
     Raises:
-        WrongUsage: there is nothing at ``path``, or it may not be read.
+        WrongUsage: there is no file or folder at ``path``, it may not be read, or the temporary disk is full.
         Refusal: the folder is empty, the zip is damaged or too large, or the file is of no kind that is known.
     """
-    with told_as_missing(path):
-        if path.is_dir():
-            given = Opened(path, "dicom", _files_in(path))
-        elif (kind := _kind_of(path)) != "zip":
-            given = Opened(path, kind, (path,))
-        else:
-            given = None
-    if given is not None:
-        yield given
-        return
-    with unpacked(path) as files:
-        yield Opened(path, "dicom", tuple(files))
+    require_ordinary(path)
+    with Budget() as budget, _files(path, budget) as files:
+        budget.expect_files(len(files))
+        yield _told(path, files, budget)
 
 
 @contextmanager
@@ -57,18 +53,34 @@ def told_as_missing(path: Path) -> Iterator[None]:
         raise WrongUsage("input-unreadable", f"You may not read {path}: ask for access.") from error
 
 
-def _kind_of(path: Path) -> Literal["dicom", "nifti", "nrrd", "zip"]:
-    with path.open("rb") as file:
-        head = file.read(132)
-    if path.name.lower().endswith(nifti.SUFFIXES):
-        return "nifti"
-    if head.startswith(nrrd.MAGIC):
-        return "nrrd"
-    if zipfile.is_zipfile(path):
-        return "zip"
-    if head[128:] == b"DICM" or path.suffix.lower() in DICOM_SUFFIXES:
-        return "dicom"
-    raise refusal("unknown-format")
+@contextmanager
+def _files(path: Path, budget: Budget) -> Iterator[tuple[Path, ...]]:
+    with told_as_missing(path):
+        kind = kind_of(path)
+        found = _files_in(path) if kind is Kind.FOLDER else (path,)
+    with unpacked(path, budget) if kind is Kind.ZIP else nullcontext(found) as files:
+        yield tuple(files)
+
+
+def _told(path: Path, files: Sequence[Path], budget: Budget) -> Opened:
+    """DICOM wherever there is some; else the one NIfTI or NRRD; else what may be DICOM without its preamble."""
+    images: list[tuple[Path, Kind]] = []
+    for file in files:
+        kind = kind_of(file)
+        if kind is Kind.DICOM:
+            return Opened(path, "dicom", tuple(files), budget)
+        if kind in (Kind.NIFTI, Kind.NRRD):
+            images.append((file, kind))
+    whole = [file for file, _ in images]
+    images = [(file, kind) for file, kind in images if file.suffix != ".img" or file.with_suffix(".hdr") not in whole]
+    if len(images) > 1:
+        raise refusal("several-images", number=len(images))
+    if images:
+        image, kind = images[0]
+        return Opened(path, "nifti" if kind is Kind.NIFTI else "nrrd", (image,), budget, len(files) - len(whole))
+    if list(files) == [path]:
+        raise refusal("unknown-format")
+    return Opened(path, "dicom", tuple(files), budget)
 
 
 def _files_in(folder: Path) -> tuple[Path, ...]:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,10 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from trabecula.errors import WrongUsage
+from trabecula.formats.scratch import SET_ASIDE, locked_folder
 from trabecula.messages import DEFAULT_LANGUAGE
 from trabecula.records import Assessment, Scan
 
 ASSESSMENT, REGIONS, PAGE = "assessment.json", "regions.nii.gz", "report.html"
+UNFINISHED = ".trabecula-"
+"""What a result's folder begins with until it is whole."""
+
 LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}
 """What file managers leave in any folder."""
 
@@ -38,16 +41,18 @@ def report(
     out = out.resolve()
     with _told_as_unwritable(out):
         out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".trabecula-", dir=out.parent, ignore_cleanup_errors=True) as beside:
-            made = Path(beside) / "new"
+        with locked_folder(out.parent, UNFINISHED) as beside:
+            made, aside = beside / "new", beside / SET_ASIDE
             made.mkdir()
+            aside.mkdir()
             _write_all(assessment, made, attach, language)
-            _swap_in(made, out, Path(beside) / "old")
+            _swap_in(made, out, aside / out.name)
     return out / PAGE
 
 
 def require_writable(out: Path) -> None:
-    """Find out before a long computation whether a result may be written to ``out``. Leaves nothing behind.
+    """Find out before a long computation whether a result may be written to ``out``. Leaves nothing behind, nor what
+    a killed run left.
 
     Raises:
         WrongUsage: ``output-not-empty`` or ``output-unwritable``.
@@ -58,7 +63,7 @@ def require_writable(out: Path) -> None:
     above = out.parent
     while not above.exists():
         above = above.parent
-    with _told_as_unwritable(out), tempfile.TemporaryDirectory(prefix=".trabecula-", dir=above):
+    with _told_as_unwritable(out), locked_folder(above, UNFINISHED):
         pass
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from trabecula.errors import Defect, TrabeculaError, fault_of
+from trabecula.errors import Defect, TrabeculaError, WrongUsage, fault_of
 from trabecula.messages import DEFAULT_LANGUAGE
 
 app = typer.Typer(
@@ -21,7 +21,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Out = Annotated[Path, typer.Option("--out", help="Folder for the result; new, empty or of an earlier result.")]
+
+def _path(text: str) -> Path:
+    """A path as given; an empty one would silently be the current folder."""
+    if not text.strip():
+        raise WrongUsage("path-empty", "A path is empty. Name the file or folder.")
+    return Path(text)
+
+
+Out = Annotated[
+    Path,
+    typer.Option(
+        "--out", parser=_path, metavar="PATH", help="Folder for the result; new, empty or of an earlier result."
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress and print only where the report is.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the whole traceback if the program itself fails.")]
 
@@ -61,7 +74,8 @@ def _options(
 @app.command()
 def screen(
     given: Annotated[
-        Path, typer.Argument(metavar="INPUT", help="A DICOM folder, file or zip, or a NIfTI or NRRD file.")
+        Path,
+        typer.Argument(metavar="INPUT", parser=_path, help="A DICOM folder, file or zip, or a NIfTI or NRRD file."),
     ],
     out: Out,
     recipe: Annotated[str | None, typer.Option(help="Which recipe to follow; see 'trabecula recipes'.")] = None,
@@ -144,7 +158,10 @@ def serve(
 
 @app.command()
 def simulate(
-    out: Annotated[Path, typer.Option("--out", help="Folder for the cohort; with --gallery, the PNG.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", parser=_path, metavar="PATH", help="Folder for the cohort; with --gallery, the PNG."),
+    ],
     number: Annotated[int, typer.Option("-n", "--number", help="How many virtual patients.")] = 10,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first; each next one counts up.")] = 0,
     protocol: Annotated[str, typer.Option(help="mixed, chest-low-dose, abdomen or abdomen-thick.")] = "mixed",
@@ -171,7 +188,9 @@ def simulate(
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option("--out", help="Folder for the simulated CT and its result.")],
+    out: Annotated[
+        Path, typer.Option("--out", parser=_path, metavar="PATH", help="Folder for the simulated CT and its result.")
+    ],
     seed: Annotated[int, typer.Option(min=0, help="Which virtual patient.")] = 0,
     debug: Debug = False,
 ) -> None:

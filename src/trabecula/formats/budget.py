@@ -1,0 +1,124 @@
+"""What reading one input may cost beyond the volume itself, counted as it grows by whoever reads a part of it."""
+
+import os
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from trabecula.errors import Refusal, refusal
+from trabecula.formats.scratch import scratch_folder
+
+MEMORY_BYTES = 512 * 2**20
+HEADER_BYTES = 128 * 2**10
+"""Parsed headers of an ordinary slice stay below this; a folder of many honest files may hold so much for each."""
+
+CPU_SECONDS, CPU_SECONDS_PER_FILE = 20.0, 0.02
+"""What parsing headers may take: an ordinary slice takes 2 ms."""
+
+DISK_BYTES = 4 * 2**30
+RATIO_FREE_BYTES, MAX_RATIO = 256 * 2**20, 50
+"""CTs pack 2 to 20 to 1, for they are noisy; deflated zeros, of which bombs are made, 1030 to 1."""
+
+
+class OverBudget(Refusal):
+    """The input as a whole is refused: going on with its other files would cost more still."""
+
+
+class Budget:
+    """Memory, time and temporary disk of one input.
+
+    Memory is what the process really holds, so that no library can take it unseen; where the system does not tell,
+    only what is unpacked is counted. Time is that of the reading thread at work, so that a slow disk costs nothing.
+    """
+
+    def __init__(
+        self,
+        files: int = 1,
+        memory_bytes: int = MEMORY_BYTES,
+        disk_bytes: int = DISK_BYTES,
+        seconds: float = CPU_SECONDS,
+    ) -> None:
+        self._memory_bytes, self._disk_bytes, self._seconds = memory_bytes, disk_bytes, seconds
+        self._files = files
+        self._volume_bytes = 0
+        self._resident_bytes = resident_bytes()
+        self._started = time.thread_time()
+        self._folder = ExitStack()
+        self._scratch: Path | None = None
+        self._files_made = 0
+        self._packed = self._unpacked = self._on_disk = 0
+
+    def __enter__(self) -> "Budget":
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._folder.close()
+
+    def temporary_file(self) -> Path:
+        """A path for a temporary file, gone with the budget's ``with``.
+
+        Raises:
+            WrongUsage: the disk of temporary files is full.
+        """
+        if self._scratch is None:
+            self._scratch = self._folder.enter_context(scratch_folder())
+        self._files_made += 1
+        return self._scratch / f"{self._files_made:06d}"
+
+    def expect_files(self, number: int) -> None:
+        """An input of many files may take more time, and memory for their headers."""
+        self._files = max(self._files, number)
+
+    def expect_volume(self, number_bytes: int) -> None:
+        """The volume itself is not counted."""
+        self._volume_bytes += number_bytes
+
+    def packed(self, number_bytes: int) -> None:
+        """So many bytes of a compressed stream were taken in."""
+        self._packed += number_bytes
+
+    def unpacked(self, number_bytes: int) -> None:
+        """So many came out of it.
+
+        Raises:
+            OverBudget: more than any CT gives.
+        """
+        self._unpacked += number_bytes
+        if self._unpacked > max(RATIO_FREE_BYTES, MAX_RATIO * self._packed):
+            raise _over(refusal("too-large.ratio", ratio=self._unpacked / max(self._packed, 1)))
+
+    def on_disk(self, number_bytes: int) -> None:
+        """So many bytes were written to temporary files.
+
+        Raises:
+            OverBudget: more than one study takes.
+        """
+        self._on_disk += number_bytes
+        if self._on_disk > self._disk_bytes:
+            raise _over(refusal("archive-too-large.bytes", limit_gib=self._disk_bytes / 2**30))
+
+    def check(self) -> None:
+        """Compare memory held and time spent with what is allowed.
+
+        Raises:
+            OverBudget: one of them is used up.
+        """
+        allowed = max(self._memory_bytes, HEADER_BYTES * self._files)
+        if resident_bytes() - self._resident_bytes > allowed + self._volume_bytes:
+            raise _over(refusal("too-large.memory", limit_mib=allowed / 2**20))
+        seconds = self._seconds + CPU_SECONDS_PER_FILE * self._files
+        if time.thread_time() - self._started > seconds:
+            raise _over(refusal("too-slow", seconds=seconds))
+
+
+def _over(made: Refusal) -> OverBudget:
+    return OverBudget(made.code, made.message, made.phrase)
+
+
+def resident_bytes() -> int:
+    """What this process holds in memory; 0 where the system does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_bytes().split()[1])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,117 @@
+"""Trains the network that counts on virtual patients: ``python -m trabecula.training.counting``.
+
+Each step leaves its result in the work folder and is skipped or resumed when run again.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from torch import Tensor, nn
+from torch.nn import functional
+
+from trabecula.flow.evidence import CHANNELS, LOOK, MIDDLE, PART, RIB_LEFT, RIB_RIGHT, UPRIGHT
+from trabecula.inference import WEIGHTS
+from trabecula.networks.counting import body_counter, start_from_folded
+from trabecula.recipes.house import FINDER
+from trabecula.training import counting_batches, data
+from trabecula.training.counting_data import counting_shard
+from trabecula.training.loop import Schedule, train
+
+app = typer.Typer(add_completion=False, help=__doc__)
+
+TORSOS = 900
+"""How many virtual patients the network sees of one generator."""
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@app.command()
+def simulate(work: Path, number: int = TORSOS, first: int = data.TRAINING_SEED, workers: int = 2) -> None:
+    """Makes the training shards: about one CPU-second each."""
+    data.make_shards(counting_shard, work / "torsos", range(first, first + number), workers)
+
+
+@app.command()
+def counter(
+    work: Path,
+    minutes: float = 75.0,
+    steps: int = 8000,
+    seed: int = 21,
+    size: int = 2,
+    rate: float = 2e-3,
+    pool: Annotated[list[str] | None, typer.Option(help="folder=weight of shards beside those of this work")] = None,
+) -> None:
+    """Trains the network, from the trunk of the shipped ``house-finder`` where nothing was trained yet."""
+    torch.manual_seed(seed)
+    folders = [(work / "torsos", 1.0)]
+    folders += [(Path(folder), float(weight)) for folder, _, weight in (entry.partition("=") for entry in pool or [])]
+    batches = counting_batches.counting_batches(folders, seed, size, FINDER.window_hu)
+    network = body_counter(CHANNELS)
+    if not (work / "counter" / "checkpoint.safetensors").exists():
+        _start(network, next(batches)[0])
+    train(
+        network.to(memory_format=torch.channels_last_3d).to(DEVICE),
+        batches,
+        counting_loss,
+        Schedule(steps=steps, learning_rate=rate, minutes=minutes),
+        work / "counter",
+        DEVICE,
+    )
+
+
+def _start(network: nn.Module, image: Tensor, shipped: str = "house-finder") -> None:
+    """Takes the trunk of a network that finds bodies already; its head's first channel is the middles too."""
+    from trabecula.training.export import folded_convolutions
+
+    path = WEIGHTS / f"{shipped}.onnx"
+    if not path.exists():
+        return
+    folded, plain = folded_convolutions(path)
+    taken = start_from_folded(network, folded, plain, image)
+    head = network.get_submodule("head")
+    with torch.no_grad():
+        head.weight[MIDDLE].copy_(plain["head.weight"][0])  # type: ignore[operator,index,union-attr]
+        head.bias[MIDDLE].copy_(plain["head.bias"][0])  # type: ignore[operator,index,union-attr]
+    print(f"{taken} weights taken from {path.name}")
+
+
+def counting_loss(network: nn.Module, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    """Cross-entropy of the middles, which are one voxel in ten thousand and weigh more, and of every answer."""
+    image, near, answers = (part.to(DEVICE) for part in batch)
+    scores = network(image.contiguous(memory_format=torch.channels_last_3d)).float()
+    total = 10 * functional.binary_cross_entropy_with_logits(scores[:, MIDDLE], near, weight=1 + 30 * near)
+    ribs_right, ribs_left, part, upright, look = answers.unbind(1)
+    for channels, answer, weight in ((RIB_RIGHT, ribs_right, 1.0), (RIB_LEFT, ribs_left, 1.0), (PART, part, 1.0)):
+        total = total + weight * _asked(scores[:, channels], answer)
+    two = torch.stack([torch.zeros_like(scores[:, UPRIGHT]), scores[:, UPRIGHT]], 1)
+    return total + 0.5 * _asked(two, upright) + 0.7 * _asked(scores[:, LOOK], look)
+
+
+def _asked(scores: Tensor, answer: Tensor) -> Tensor:
+    """Mean cross-entropy over the voxels that have an answer; none at all teach nothing."""
+    number = (answer != counting_batches.UNASKED).sum().clamp(min=1)
+    summed = functional.cross_entropy(scores, answer, ignore_index=counting_batches.UNASKED, reduction="sum")
+    return summed / number
+
+
+@app.command()
+def export(work: Path, weights: Path = WEIGHTS) -> None:
+    """Writes the ONNX file and its manifest entry."""
+    from trabecula.training.export import export as write
+    from trabecula.training.loop import load_weights, record_of
+
+    network = load_weights(body_counter(CHANNELS), work / "counter")
+    shape = (1, 1, *counting_batches.PATCH)
+    entry = {
+        "input": list(shape),
+        "trained_by": "python -m trabecula.training.counting counter",
+        "data": f"{len(list((work / 'torsos').glob('*.npz')))} virtual patients from seed {data.TRAINING_SEED} on",
+        "schedule": record_of(work / "counter"),
+    }
+    write(network, torch.rand(*shape), weights / "house-counter.onnx", entry)
+
+
+if __name__ == "__main__":
+    app()

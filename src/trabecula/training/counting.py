@@ -3,21 +3,25 @@
 Each step leaves its result in the work folder and is skipped or resumed when run again.
 """
 
+import json
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import torch
 import typer
+from rich.progress import track
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trabecula.flow.evidence import CHANNELS, LOOK, MIDDLE, PART, RIB_LEFT, RIB_RIGHT, UPRIGHT
+from trabecula.flow.counting.bodies import find_bodies
+from trabecula.flow.counting.evidence import CHANNELS, LOOK, LOOKS, MIDDLE, PART, RIB_LEFT, RIB_RIGHT, UPRIGHT
 from trabecula.inference import WEIGHTS
 from trabecula.networks.counting import body_counter, start_from_folded
 from trabecula.recipes.house import FINDER
 from trabecula.training import counting_batches, data
 from trabecula.training.counting_data import counting_shard
-from trabecula.training.loop import Schedule, train
+from trabecula.training.loop import Schedule, load_weights, record_of, train
 
 app = typer.Typer(add_completion=False, help=__doc__)
 
@@ -97,10 +101,33 @@ def _asked(scores: Tensor, answer: Tensor) -> Tensor:
 
 
 @app.command()
+def confusion(work: Path, torsos: int = 200, seed: int = 31, minimum_score: float = 0.3) -> None:
+    """Counts, on augmented torsos of people kept apart, what the network answers where what is true."""
+    network = load_weights(body_counter(CHANNELS), work / "counter")
+    pool = counting_batches.Pool([(work / "apart", 1.0)], seed)
+    counts = {"rib": np.zeros((3, 3)), "part": np.zeros((5, 5)), "look": np.zeros((len(LOOKS), len(LOOKS)))}
+    for _ in track(range(torsos), description="asking"):
+        sample = counting_batches.sample_torso(pool.draw(), pool.rng)
+        image = counting_batches.window(sample.hu, *FINDER.window_hu)
+        with torch.no_grad(), torch.autocast(DEVICE, torch.bfloat16):
+            scores = network(torch.from_numpy(image)[None, None].to(DEVICE))[0].float().cpu().numpy()
+        for body in find_bodies(scores, minimum_score, 2 * data.TORSO_SPACING_MM):
+            answers = sample.answers[(slice(None), *np.rint(body.middle).astype(int))]
+            given = (body.rib_right, body.rib_left, body.part, body.look)
+            for question, true, answer in zip(
+                ("rib", "rib", "part", "look"), answers[[0, 1, 2, 4]], given, strict=True
+            ):
+                if true != counting_batches.UNASKED:
+                    counts[question][true, answer.argmax()] += 1
+    (work / "counter" / "confusion.json").write_text(json.dumps({k: v.tolist() for k, v in counts.items()}))
+    for question, table in counts.items():
+        print(question, f"{np.trace(table) / table.sum():.3f} right of {table.sum():.0f}", table.astype(int), sep="\n")
+
+
+@app.command()
 def export(work: Path, weights: Path = WEIGHTS) -> None:
     """Writes the ONNX file and its manifest entry."""
     from trabecula.training.export import export as write
-    from trabecula.training.loop import load_weights, record_of
 
     network = load_weights(body_counter(CHANNELS), work / "counter")
     shape = (1, 1, *counting_batches.PATCH)

@@ -90,8 +90,8 @@ def test_pairs_counted_from_the_first_tell_the_anatomy(ribs: str, pairs: int, na
     assert naming.share(ribs=ribs) > 0.6
 
 
-def test_a_short_rib_on_one_side_below_twelve_pairs_is_a_lumbar_rib() -> None:
-    ribs = [Rib.LONG] * 12 + [(Rib.NONE, Rib.SHORT)] + [Rib.NONE] * 5
+def test_short_ribs_below_twelve_pairs_are_lumbar_ribs() -> None:
+    ribs = [Rib.LONG] * 12 + [Rib.SHORT] + [Rib.NONE] * 5
     naming = counted(ribs, first_rib=True, sacrum=True, pitches=pitches([*THORAX, *LUMBAR, "S1"]))
     assert naming.names[12:14] == ("L1", "L2")
     assert naming.share(ribs="lumbar-rib") > 0.8

@@ -6,6 +6,7 @@ Torsos are kept as JSON lines, so that an interrupted run goes on where it stopp
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +20,7 @@ from trabecula.records import Acquisition, Scan, Spine
 from trabecula.virtual.fields import FIELD_KINDS
 from trabecula.virtual.findings import POPULATION, VARIANTS
 from trabecula.virtual.torso import Torso, draw_torso
-from trabecula.volume import Orientation
+from trabecula.volume import Grid, Orientation
 
 TEST_SEED = 900_000
 """Training subjects are counted from 100,000: none is met again here."""
@@ -72,15 +73,9 @@ def _tells(one: Any) -> bool:
 
 def _missed(torso: Torso, found: Sequence[str | None]) -> list[str]:
     """The bodies from T11 to L6 that are whole and in view, and were not found."""
-    shares = torso.truth.in_view(torso.volume.grid if hasattr(torso.volume, "grid") else _grid(torso))
+    shares = torso.truth.in_view(Grid(torso.volume.shape, torso.volume.affine))
     measured = {"T11", "T12", "T13", *(f"L{k}" for k in range(1, 7))}
     return [name for name, share in shares.items() if name in measured and share >= 1 and name not in found]
-
-
-def _grid(torso: Torso) -> Any:
-    from trabecula.volume import Grid
-
-    return Grid(torso.volume.shape, torso.volume.affine)
 
 
 def outcome(row: Json) -> str:
@@ -122,7 +117,7 @@ def reliability(rows: Sequence[Json]) -> tuple[str, float]:
     ]
     edges = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0001)
     lines, error = [], 0.0
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in pairwise(edges):
         mine = [(p, right) for p, right in pairs if low <= p < high]
         if mine:
             said, true = (float(np.mean([pair[k] for pair in mine])) for k in (0, 1))

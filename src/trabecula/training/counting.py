@@ -14,19 +14,22 @@ from rich.progress import track
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trabecula.flow.counting.bodies import find_bodies
-from trabecula.flow.counting.evidence import CHANNELS, LOOK, LOOKS, MIDDLE, PART, RIB_LEFT, RIB_RIGHT, UPRIGHT
-from trabecula.inference import WEIGHTS
+from trabecula.flow.localise.bodies import find_bodies
+from trabecula.flow.localise.evidence import CHANNELS, LOOK, LOOKS, MIDDLE, PART, RIB_LEFT, RIB_RIGHT, UPRIGHT
 from trabecula.networks.counting import body_counter, start_from_folded
-from trabecula.recipes.house import FINDER
 from trabecula.training import counting_batches, data
 from trabecula.training.counting_data import counting_shard
 from trabecula.training.loop import Schedule, load_weights, record_of, train
+from trabecula.view import Evidence, View, head_entry, view_entry
+from trabecula.weights import FOLDER
 
 app = typer.Typer(add_completion=False, help=__doc__)
 
 TORSOS = 900
 """How many virtual patients the network sees of one generator."""
+
+VIEW = View(shape=(256, 96, 96), spacing_mm=(data.TORSO_SPACING_MM,) * 3, window_hu=(225.0, 750.0))
+"""What it sees in use: 288 mm across, so that the ribs' necks and first 10 cm are in view, and up to 768 mm long."""
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -51,7 +54,7 @@ def counter(
     torch.manual_seed(seed)
     folders = [(work / "torsos", 1.0)]
     folders += [(Path(folder), float(weight)) for folder, _, weight in (entry.partition("=") for entry in pool or [])]
-    batches = counting_batches.counting_batches(folders, seed, size, FINDER.window_hu)
+    batches = counting_batches.counting_batches(folders, seed, size, VIEW.window_hu)
     network = body_counter(CHANNELS)
     if not (work / "counter" / "checkpoint.safetensors").exists():
         _start(network, next(batches)[0])
@@ -69,7 +72,7 @@ def _start(network: nn.Module, image: Tensor, shipped: str = "house-finder") -> 
     """Takes the trunk of a network that finds bodies already; its head's first channel is the middles too."""
     from trabecula.training.export import folded_convolutions
 
-    path = WEIGHTS / f"{shipped}.onnx"
+    path = FOLDER / f"{shipped}.onnx"
     if not path.exists():
         return
     folded, plain = folded_convolutions(path)
@@ -108,7 +111,7 @@ def confusion(work: Path, torsos: int = 200, seed: int = 31, minimum_score: floa
     counts = {"rib": np.zeros((3, 3)), "part": np.zeros((5, 5)), "look": np.zeros((len(LOOKS), len(LOOKS)))}
     for _ in track(range(torsos), description="asking"):
         sample = counting_batches.sample_torso(pool.draw(), pool.rng)
-        image = counting_batches.window(sample.hu, *FINDER.window_hu)
+        image = counting_batches.window(sample.hu, *VIEW.window_hu)
         with torch.no_grad(), torch.autocast(DEVICE, torch.bfloat16):
             scores = network(torch.from_numpy(image)[None, None].to(DEVICE))[0].float().cpu().numpy()
         for body in find_bodies(scores, minimum_score, 2 * data.TORSO_SPACING_MM):
@@ -119,20 +122,22 @@ def confusion(work: Path, torsos: int = 200, seed: int = 31, minimum_score: floa
             ):
                 if true != counting_batches.UNASKED:
                     counts[question][true, answer.argmax()] += 1
-    (work / "counter" / "confusion.json").write_text(json.dumps({k: v.tolist() for k, v in counts.items()}))
+    (work / "counter" / "confusion.json").write_text(json.dumps({k: v.astype(int).tolist() for k, v in counts.items()}))
     for question, table in counts.items():
         print(question, f"{np.trace(table) / table.sum():.3f} right of {table.sum():.0f}", table.astype(int), sep="\n")
 
 
 @app.command()
-def export(work: Path, weights: Path = WEIGHTS) -> None:
+def export(work: Path, weights: Path = FOLDER) -> None:
     """Writes the ONNX file and its manifest entry."""
     from trabecula.training.export import export as write
 
     network = load_weights(body_counter(CHANNELS), work / "counter")
+    counts = json.loads((work / "counter" / "confusion.json").read_text())
     shape = (1, 1, *counting_batches.PATCH)
     entry = {
-        "input": list(shape),
+        "view": view_entry(VIEW),
+        "head": head_entry(Evidence(LOOKS, counts["rib"], counts["part"], counts["look"])),
         "trained_by": "python -m trabecula.training.counting counter",
         "data": f"{len(list((work / 'torsos').glob('*.npz')))} virtual patients from seed {data.TRAINING_SEED} on",
         "schedule": record_of(work / "counter"),

@@ -12,7 +12,7 @@ from scipy import ndimage
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from trabecula.flow.counting.evidence import LOOKS, SHORT_RIB_MM, Part, Rib
+from trabecula.flow.localise.evidence import LOOKS, SHORT_RIB_MM, Part, Rib
 from trabecula.training.batches import rotation, vary_intensity, window
 from trabecula.training.data import TORSO_SPACING_MM
 from trabecula.volume import PADDING_HU, Float32, Float64

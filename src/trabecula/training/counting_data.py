@@ -52,7 +52,9 @@ def counting_shard(seed: int, folder: Path) -> None:
     protocol = sample_protocol(rng)
     drawn = draw(subject, torso_grid(subject, (bottom, top), TORSO_SPACING_MM), protocol.kvp)
     middle = drawn.volume.to_lps((np.asarray(drawn.volume.shape) - 1) / 2)
-    ct = scan_coarse(drawn.volume, protocol, rng, Grid.axial(point(middle), drawn.volume.shape, (TORSO_SPACING_MM,) * 3))
+    ct = scan_coarse(
+        drawn.volume, protocol, rng, Grid.axial(point(middle), drawn.volume.shape, (TORSO_SPACING_MM,) * 3)
+    )
     rows, columns = (max(0, n - keep) for n, keep in zip(ct.shape[1:], (ROWS, COLUMNS), strict=True))
     start = np.array([0, rows, columns // 2])
     part = np.s_[:, rows:, columns // 2 : columns // 2 + COLUMNS]

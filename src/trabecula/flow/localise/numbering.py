@@ -1,9 +1,9 @@
 """Names for a chain of vertebral bodies by counting: what each body shows, weighed against how people are numbered.
 
 A hidden Markov chain runs down the spine of each anatomy (twelve, eleven or thirteen pairs of ribs, a lumbar rib; four,
-five or six lumbar bodies), from any body it may start at. What a body shows (ribs, neck, sacrum, looks) is its emission;
-the distance to the next one says whether a body was missed. The prevalence of each anatomy is the prior, and the sum
-over all ways to count gives the probability of every body's name.
+five or six lumbar bodies), from any body on. What a body shows (ribs, neck, sacrum, looks) is its emission; the
+distance to the next one says whether a body was missed. The prevalence of each anatomy is the prior, and the sum over
+all ways to count gives the probability of every body's name.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from trabecula.flow.counting.evidence import LOOKS, Part, Rib
+from trabecula.flow.localise.evidence import LOOKS, Part, Rib
 from trabecula.volume import Float64
 
 NECK = tuple(f"C{k}" for k in range(1, 8))

@@ -9,11 +9,12 @@ import numpy as np
 
 from trabecula.anatomy import UNKNOWN_LEVELS, Level
 from trabecula.errors import refusal
-from trabecula.flow.counting.bodies import Body, find_bodies, spine_of
-from trabecula.flow.counting.evidence import Part, Rib
-from trabecula.flow.counting.names import PITCH_MM, Confusion, Naming, Shown, name_chain
-from trabecula.flow.localise.volume import look, torso_view
+from trabecula.flow.localise.bodies import Body, find_bodies, spine_of
+from trabecula.flow.localise.evidence import Part, Rib
+from trabecula.flow.localise.numbering import PITCH_MM, Confusion, Naming, Shown, name_chain, smoothed
+from trabecula.flow.localise.torso import look, torso_view
 from trabecula.records import Effect, Reason, Scan, Spine, VertebraBox, reason
+from trabecula.view import Evidence
 from trabecula.volume import Float64, Grid, Volume
 from trabecula.weights import Weights, weights_named
 
@@ -22,6 +23,9 @@ EVIDENCE = 1.2
 
 HALF_WIDTH_MM = 24.0
 """Half a lumbar body; boxes are for pictures, the regions say how wide a body is."""
+
+BEYOND = 0.03
+"""Of a real scan's answers this share is taken to be arbitrary, whatever was measured on virtual patients."""
 
 ON_THE_WAY = ("S1", "S2")
 """Named to count from, never measured."""
@@ -87,14 +91,18 @@ class CountingLocaliser:
 def shown_by(chain: list[Body]) -> Shown:
     """What the bodies of a chain show, as ``name_chain`` takes it."""
     return Shown(
-        *(np.array([getattr(body, question) for body in chain]) for question in ("rib_right", "rib_left", "part", "look"))
+        *(
+            np.array([getattr(body, question) for body in chain])
+            for question in ("rib_right", "rib_left", "part", "look")
+        )
     )
 
 
 def confusion_of(weights: Weights) -> Confusion:
-    """How often the network answers what, as measured on unseen virtual patients when it was exported."""
-    table = weights.training["confusion"]
-    return Confusion(*(np.array(table[question], float) for question in ("rib", "part", "look")))
+    """How often the network answers what: as it did on unseen virtual patients, and more often wrongly on people."""
+    head = weights.head
+    assert isinstance(head, Evidence)
+    return Confusion(*(smoothed(np.array(table, float), BEYOND) for table in (head.rib, head.part, head.look)))
 
 
 def names_probability(naming: Naming) -> float:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from trabecula.flow.counting.evidence import LOOK, MIDDLE, PART, RIB_LEFT, RIB_RIGHT, UPRIGHT
+from trabecula.flow.localise.evidence import LOOK, MIDDLE, PART, RIB_LEFT, RIB_RIGHT, UPRIGHT
 from trabecula.volume import Float32, Float64
 
 APART_MM = 12.0

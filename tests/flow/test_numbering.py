@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from trabecula.flow.counting.evidence import LOOKS, Part, Rib
-from trabecula.flow.counting.names import PITCH_MM, Confusion, Naming, Shown, anatomies, name_chain, smoothed
+from trabecula.flow.localise.evidence import LOOKS, Part, Rib
+from trabecula.flow.localise.numbering import PITCH_MM, Confusion, Naming, Shown, anatomies, name_chain, smoothed
 
 CONFUSION = Confusion(
     smoothed(np.eye(3) * 200, 0.03),

@@ -19,6 +19,9 @@ from trabecula.volume import PADDING_HU, Float32, Float64
 
 PATCH = (160, 64, 96)
 MIDDLE_SIGMA_MM = 7.0
+SHORTEST_SLICES = 15
+"""Of a field of view: 45 mm, hardly a body."""
+
 UNASKED = -100
 """The answer of voxels outside every body, or in one of which the question has no answer: they teach nothing."""
 
@@ -95,6 +98,8 @@ def sample_torso(shard: dict[str, NDArray[Any]], rng: np.random.Generator) -> Sa
     hu, body, about = shard["hu"], shard["body"], shard["about"]
     middles = about[:, 1:4].astype(np.float64)
     low, high = field_of_view(len(hu), dict(zip(about[:, 0].astype(int).tolist(), middles[:, 0], strict=True)), rng)
+    if high - low < SHORTEST_SLICES:
+        low, high = 0.0, float(len(hu))
     in_view = middles[(middles[:, 0] >= low) & (middles[:, 0] < high)]
     _, y, x = np.mean(in_view if len(in_view) else middles, axis=0)
     matrix, offset = _pose(np.array([(low + high) / 2, y, x]), rng)

@@ -13,6 +13,7 @@ from trabecula.flow.localise.bodies import Body, find_bodies, spine_of
 from trabecula.flow.localise.evidence import Part, Rib
 from trabecula.flow.localise.numbering import PITCH_MM, Confusion, Naming, Shown, name_chain, smoothed
 from trabecula.flow.localise.torso import look, torso_view
+from trabecula.messages import Phrase
 from trabecula.records import Effect, Reason, Scan, Spine, VertebraBox, reason
 from trabecula.view import Evidence
 from trabecula.volume import Float64, Grid, Volume
@@ -80,12 +81,13 @@ class CountingLocaliser:
         """Why no name is given, if none is."""
         first, last = (naming.names[end] for end in (0, -1))
         number = sum(name not in ON_THE_WAY for name in naming.names)
-        facts = {"number": number, "first": first, "last": last, "probability": probability}
         if np.average([b.upright for b in chain], weights=[b.score for b in chain]) < 0.5:
             return reason("level-unknown.turned", number=number)
         if contradicted(chain, naming):
-            return reason("level-unknown.ribs", **facts)
-        return reason("level-unknown", **facts) if probability < self.guess else None
+            return reason("level-unknown.ribs", number=number, first=first, last=last, probability=probability)
+        if probability < self.guess:
+            return reason("level-unknown", number=number, first=first, last=last, probability=probability)
+        return None
 
 
 def shown_by(chain: list[Body]) -> Shown:
@@ -124,33 +126,34 @@ def _bears(rib: Float64) -> bool:
 
 
 def evidence_said(chain: list[Body], naming: Naming, probability: float) -> Reason:
-    """What the names rest on, in a sentence: first ribs, last ribs, sacrum."""
-    ribs = [name for body, name in zip(chain, naming.names, strict=True) if _bears_any(body) and name not in ON_THE_WAY]
-    free = [name for name in naming.names if name[0] in "TL" and name not in ribs]
-    below = [name for name in free if not ribs or naming.names.index(name) > naming.names.index(ribs[-1])]
-    first, sacrum = "T1" in naming.names, "S1" in naming.names
-    key = "-".join(
-        word for word, there in (("first", first), ("last", bool(ribs and below)), ("sacrum", sacrum)) if there
+    """What the names rest on, in a sentence: first ribs, last ribs, sacrum; and how many bodies of a kind are in view."""
+    names = [name for name in naming.names if name not in ON_THE_WAY]
+    bearing = [name for body, name in zip(chain, naming.names, strict=True) if name in names and _bears_any(body)]
+    free = names[names.index(bearing[-1]) + 1 :] if bearing else names
+    landmarks = (("first", "T1" in names), ("last", bool(bearing and free)), ("sacrum", "S1" in naming.names))
+    key = "-".join(word for word, seen in landmarks if seen) or "looks"
+    last = bearing[-1] if bearing else names[0]
+    pairs = 13 if last in ("T13", "L1") else int(last[1:])
+    counted = Phrase(f"counted-{key}", {"pairs": pairs, "last": last, "free": len(free)})
+    return reason(
+        "level-evidence",
+        Effect.NOTE,
+        counted=counted,
+        bearing=len(bearing),
+        lumbar=sum(name[0] == "L" for name in names),
+        probability=probability,
     )
-    facts = {"pairs": _pairs(naming), "last": ribs[-1] if ribs else "", "free": len(below), "probability": probability}
-    return reason(f"level-evidence.{key or 'looks'}", Effect.NOTE, **facts)
 
 
 def _bears_any(body: Body) -> bool:
     return _bears(body.rib_right) or _bears(body.rib_left)
 
 
-def _pairs(naming: Naming) -> int:
-    """Pairs of ribs that a person with these names has, by the likeliest anatomy."""
-    return {"eleven": 11, "thirteen": 13, "lumbar-rib": 13}.get(naming.anatomies[0][0].ribs, 12)
-
-
 def findings_said(chain: list[Body], naming: Naming) -> tuple[Reason, ...]:
     """How this person's numbering differs from the usual, where that is the likelier story."""
-    keys = [f"{ribs}-ribs" for ribs in ("eleven", "thirteen") if naming.share(ribs=ribs) > 0.5]
-    keys += ["lumbar-rib"] if naming.share(ribs="lumbar-rib") > 0.5 else []
-    keys += [f"{word}-lumbar" for word, n in (("four", 4), ("six", 6)) if naming.share(lumbar=n) > 0.5]
-    said = [reason(f"numbering-variant.{key}", Effect.NOTE) for key in keys]
+    likely = [ribs for ribs in ("eleven", "thirteen", "lumbar-rib") if naming.share(ribs=ribs) > 0.5]
+    likely += [word for word, number in (("four", 4), ("six", 6)) if naming.share(lumbar=number) > 0.5]
+    said = [reason("numbering-variant", Effect.NOTE, variant=Phrase(f"variant-{key}", {})) for key in likely]
     for body, name in zip(chain, naming.names, strict=True):
         if body.part[Part.TRANSITIONAL] > 0.5 and name[0] in "LS":
             said.append(reason("transitional-vertebra", Effect.NOTE, level=Level(name)))

@@ -109,7 +109,7 @@ def table(rows: Sequence[Json], by: str) -> str:
 
 
 def reliability(rows: Sequence[Json]) -> tuple[str, float]:
-    """Names' probability against how often they are right, and the expected calibration error; withheld ones left out."""
+    """Names' probability against how often they are right, and the expected calibration error, of all that are named."""
     pairs = [
         (float(row["probability"]), outcome(row).startswith("right"))
         for row in rows

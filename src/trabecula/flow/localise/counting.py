@@ -126,7 +126,7 @@ def _bears(rib: Float64) -> bool:
 
 
 def evidence_said(chain: list[Body], naming: Naming, probability: float) -> Reason:
-    """What the names rest on, in a sentence: first ribs, last ribs, sacrum; and how many bodies of a kind are in view."""
+    """What the names rest on: first ribs, last ribs, sacrum; and how many bodies with ribs and lumbar ones are seen."""
     names = [name for name in naming.names if name not in ON_THE_WAY]
     bearing = [name for body, name in zip(chain, naming.names, strict=True) if name in names and _bears_any(body)]
     free = names[names.index(bearing[-1]) + 1 :] if bearing else names

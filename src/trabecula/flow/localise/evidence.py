@@ -1,7 +1,7 @@
 """What the counting network says of each vertebral body: the questions, their answers, and where they stand.
 
-The network answers for every voxel of a body at half its resolution; the answers are read at the body's middle. They are
-what a radiologist counts by: does a rib join this body, right and left, and is it a long one; is this the body of the
+The network answers for every voxel of a body at half its resolution; the answers are read at the body's middle. A
+radiologist counts by them: does a rib join this body, right and left, and is it a long one; is this the body of the
 first rib, of the neck, of the sacrum; and, as the weakest evidence, which name its looks suggest.
 """
 

@@ -24,6 +24,9 @@ EVIDENCE = 1.2
 LONGEST_SKIP = 3
 """The chain may pass over two vertebrae that the detector missed."""
 
+STRETCH = 1.6
+"""Boxes further apart than this many times what the levels between them measure have another vertebra between them."""
+
 PITCH_MM: dict[Level, float] = dict(
     zip(LEVELS, (24.0, 25.0, 26.5, 28.0, 31.0, 34.0, 36.0, 37.0, 37.0, 33.0, 33.0), strict=True)
 )
@@ -154,6 +157,8 @@ def _link_cost(drop_mm: float, lean_mm: float, step: int) -> Float64:
     """What it costs to go down ``step`` levels over this distance, for each level but the last ``step``."""
     pitch = np.array([PITCH_MM[level] for level in LEVELS])
     expected = sum(pitch[k : len(LEVELS) - step + k] for k in range(step))
+    if step == 1:
+        expected = np.where(drop_mm > STRETCH * expected, 1e-3, expected)
     return np.asarray(
         0.5 * ((drop_mm - expected) / (0.15 * expected)) ** 2 + 0.5 * (lean_mm / (8.0 * step)) ** 2 + 3.0 * (step - 1)
     )

@@ -11,6 +11,7 @@ from trabecula.anatomy import UNKNOWN_LEVELS, Level
 from trabecula.errors import refusal
 from trabecula.flow.localise.bodies import Body, find_bodies, spine_of
 from trabecula.flow.localise.evidence import Part, Rib
+from trabecula.flow.localise.naming import vertebrae_skipped
 from trabecula.flow.localise.numbering import PITCH_MM, Confusion, Naming, Shown, name_chain, smoothed
 from trabecula.flow.localise.torso import look, torso_view
 from trabecula.messages import Phrase
@@ -65,7 +66,8 @@ class CountingLocaliser:
         if unnamed is not None:
             return Spine(_without_names(boxes), float(np.median(rows)), (unnamed,))
         doubt = () if probability >= self.certain else (reason("level-uncertain", probability=probability),)
-        said = (*doubt, evidence_said(chain, naming, probability), *findings_said(chain, naming))
+        skipped = vertebrae_skipped(naming.names, naming.order)
+        said = (*doubt, *skipped, evidence_said(chain, naming, probability), *findings_said(chain, naming))
         return Spine(boxes, float(np.median(rows)), said)
 
     def chain(self, volume: Volume, weights: Weights) -> tuple[list[Body], Float64]:
@@ -171,7 +173,7 @@ def _boxes(chain: list[Body], places_mm: Float64, naming: Naming, volume: Volume
     boxes: list[VertebraBox] = []
     middles = volume.to_index(places_mm)
     for body, middle, name, p in zip(chain, middles, naming.names, naming.probabilities, strict=True):
-        if boxes and (between := _between(boxes[-1].level, name)) is not None:
+        if boxes and (between := _between(boxes[-1].level, name, naming.order)) is not None:
             upper = boxes[-1]
             z, x = upper.centre_zx
             missed = (np.array([z, upper.y or 0.0, x]) + middle) / 2
@@ -181,12 +183,10 @@ def _boxes(chain: list[Body], places_mm: Float64, naming: Naming, volume: Volume
     return tuple(boxes)
 
 
-def _between(upper: Level, lower: str) -> Level | None:
+def _between(upper: str, lower: str, order: tuple[str, ...]) -> Level | None:
     """The one level that lies between two names, if just one does."""
-    order = [name for name in PITCH_MM if name not in ("T13", "L6")]
-    if upper not in order or lower not in order or order.index(lower) != order.index(upper) + 2:
-        return None
-    return Level(order[order.index(upper) + 1])
+    first = order.index(upper)
+    return Level(order[first + 1]) if order.index(lower) == first + 2 else None
 
 
 def _box(level: Level, middle: Float64, confidence: float, volume: Volume) -> VertebraBox:

@@ -77,6 +77,11 @@ class Naming:
     probabilities: tuple[float, ...]
     anatomies: tuple[tuple[Anatomy, float], ...]
 
+    @property
+    def order(self) -> tuple[str, ...]:
+        """Every body, from the first of the neck, of the likeliest anatomy that has all the names."""
+        return next(a.names for a, _ in self.anatomies if set(self.names) <= set(a.names))
+
     def share(self, ribs: str | None = None, lumbar: int | None = None) -> float:
         """How probable it is that a person has this many ribs or lumbar bodies, by the names in ``Anatomy``."""
         return sum(p for a, p in self.anatomies if ribs in (None, a.ribs) and lumbar in (None, a.lumbar))

@@ -118,11 +118,9 @@ def anatomies() -> tuple[Anatomy, ...]:
     made = []
     for ribs, (rib_prior, shares) in _RIBS.items():
         for lumbar, lumbar_prior in _LUMBAR.items():
-            last = 5 if lumbar == 5 else lumbar
-            free = tuple(f"L{k}" for k in range(1, last + 1))
+            free = tuple(f"L{k}" for k in range(1, lumbar + 1))
             names = (*NECK, *THORAX, *(["T13"] if ribs == "thirteen" else []), *free, "S1", "S2")
             usual = {name: _LONG if name in THORAX else _FREE for name in names}
-            # With four lumbar bodies it is L4 that may be half joined.
             made.append(Anatomy(ribs, lumbar, names, rib_prior * lumbar_prior, usual | shares))
     return tuple(made)
 
@@ -160,6 +158,7 @@ def _emissions(anatomy: Anatomy, shown: Shown, confusion: Confusion) -> Float64:
 
 
 def _part(anatomy: Anatomy, name: str) -> tuple[float, ...]:
+    """The last lumbar body is the one that may be joined to the sacrum in part."""
     if anatomy.lumbar == 4 and name == "L4":
         return _PARTS["L5"]
     if anatomy.lumbar == 6 and name == "L5":

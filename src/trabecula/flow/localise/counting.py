@@ -29,6 +29,9 @@ HALF_WIDTH_MM = 24.0
 BEYOND = 0.03
 """Of a real scan's answers this share is taken to be arbitrary, whatever was measured on virtual patients."""
 
+MOST_UNNAMED = 11
+"""Of a spine without names only the lowest vertebrae are given: a chest has seventeen, and those on top never matter."""
+
 ON_THE_WAY = ("S1", "S2")
 """Named to count from, never measured."""
 
@@ -196,5 +199,5 @@ def _box(level: Level, middle: Float64, confidence: float, volume: Volume) -> Ve
 
 
 def _without_names(boxes: tuple[VertebraBox, ...]) -> tuple[VertebraBox, ...]:
-    seen = [box for box in boxes if box.level is not Level.S1][-len(UNKNOWN_LEVELS) :]
+    seen = [box for box in boxes if box.level is not Level.S1][-MOST_UNNAMED:]
     return tuple(replace(box, level=unknown) for box, unknown in zip(seen, UNKNOWN_LEVELS, strict=False))

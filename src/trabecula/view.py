@@ -112,9 +112,26 @@ class Number:
         return float(scores.reshape(-1)[0]) / self.scale
 
 
-Head: TypeAlias = Classes | Bins | Number
+Table = tuple[tuple[int, ...], ...]
 
-_HEADS: dict[str, type[Head]] = {"classes": Classes, "bins": Bins, "number": Number}
+
+@dataclass(frozen=True)
+class Evidence:
+    """Outputs that say of each vertebral body what joins it and what it looks like (``flow/localise/evidence.py``).
+
+    ``looks`` are the classes of the looks. ``rib``, ``part`` and ``look`` count, on unseen virtual patients, how often
+    each answer (columns) was given where another is true (rows).
+    """
+
+    looks: tuple[str, ...]
+    rib: Table
+    part: Table
+    look: Table
+
+
+Head: TypeAlias = Classes | Bins | Number | Evidence
+
+_HEADS: dict[str, type[Head]] = {"classes": Classes, "bins": Bins, "number": Number, "evidence": Evidence}
 
 
 def head_from(entry: dict[str, Any]) -> Head:

@@ -3,7 +3,9 @@
 Both localisers, of the projection and of the volume, hand their candidates to this dynamic programme.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -23,6 +25,9 @@ EVIDENCE = 1.2
 
 LONGEST_SKIP = 3
 """The chain may pass over two vertebrae that the detector missed."""
+
+STRETCH = 1.6
+"""Boxes further apart than this many times what the levels between them measure have another vertebra between them."""
 
 PITCH_MM: dict[Level, float] = dict(
     zip(LEVELS, (24.0, 25.0, 26.5, 28.0, 31.0, 34.0, 36.0, 37.0, 37.0, 33.0, 33.0), strict=True)
@@ -73,14 +78,24 @@ def name_spine(
         raise refusal("no-vertebrae-found")
     probability = min(most, naming_probability(chain))
     vertebrae = _boxes(chain, probability)
+    skipped = vertebrae_skipped([LEVELS[level] for _, level in chain], LEVELS)
     if probability >= certain:
-        return vertebrae, ()
+        return vertebrae, skipped
     if probability >= guess:
-        return vertebrae, (reason("level-uncertain", probability=probability),)
+        return vertebrae, (reason("level-uncertain", probability=probability), *skipped)
     seen = [box for box in vertebrae if box.level is not Level.S1]
     unnamed = tuple(replace(box, level=unknown) for box, unknown in zip(seen, UNKNOWN_LEVELS, strict=False))
     first, last = seen[0].level, seen[-1].level
     return unnamed, (reason("level-unknown", number=len(seen), first=first, last=last, probability=probability),)
+
+
+def vertebrae_skipped(found: Sequence[str], order: Sequence[str]) -> tuple[Reason, ...]:
+    """A reason for each place where a vertebra of ``order`` between two that were found was not."""
+    return tuple(
+        reason("vertebra-skipped", upper=upper, lower=lower)
+        for upper, lower in pairwise(found)
+        if order.index(lower) - order.index(upper) > 1
+    )
 
 
 def combine_scores(candidates: list[Candidate], witness: list[Candidate]) -> list[Candidate]:
@@ -154,9 +169,10 @@ def _link_cost(drop_mm: float, lean_mm: float, step: int) -> Float64:
     """What it costs to go down ``step`` levels over this distance, for each level but the last ``step``."""
     pitch = np.array([PITCH_MM[level] for level in LEVELS])
     expected = sum(pitch[k : len(LEVELS) - step + k] for k in range(step))
-    return np.asarray(
+    cost = (
         0.5 * ((drop_mm - expected) / (0.15 * expected)) ** 2 + 0.5 * (lean_mm / (8.0 * step)) ** 2 + 3.0 * (step - 1)
     )
+    return np.where((step == 1) & (drop_mm > STRETCH * expected), np.inf, cost)
 
 
 def naming_probability(chain: list[tuple[Candidate, int]]) -> float:

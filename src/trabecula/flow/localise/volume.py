@@ -12,11 +12,10 @@ from scipy import ndimage
 from trabecula.anatomy import LEVELS
 from trabecula.flow.localise.naming import PITCH_MM, Candidate, combine_scores, localisers_disagree, name_spine
 from trabecula.flow.localise.projection import ProjectionLocaliser
-from trabecula.flow.localise.torso import body_mask, pool
-from trabecula.inference import network
+from trabecula.flow.localise.torso import look, torso_view
 from trabecula.records import Scan, Spine
-from trabecula.view import Classes, View
-from trabecula.volume import Float32, Float64, Grid, Volume
+from trabecula.view import Classes
+from trabecula.volume import Float32, Float64
 from trabecula.weights import Weights, weights_named
 
 APART_MM = 13.0
@@ -62,54 +61,11 @@ class VolumeLocaliser:
         return Spine(vertebrae, float(np.median(rows)), reasons)
 
 
-def torso_view(volume: Volume, view: View) -> tuple[Grid, Float32]:
-    """The torso at the view's voxels, windowed: as wide as the view, as long as the scan.
-
-    The back of the body lies a few voxels before the last row, the patient's middle in the middle column.
-    """
-    pooled, factors = pool(volume)
-    small = np.eye(4)
-    small[:3, :3] = np.diag(factors)
-    small[:3, 3] = (np.asarray(factors) - 1) / 2
-    thin = Volume(pooled, volume.affine @ small)
-    body = body_mask(pooled)
-    rows, columns = (np.flatnonzero(body.any(axis=axes)) for axes in ((0, 2), (0, 1)))
-    weight = body.sum(axis=(0, 1))
-    scale = np.asarray(view.spacing_mm) / np.asarray(thin.spacing_mm)
-    _, high, wide = view.shape
-    slices = 32 * int(np.ceil(len(pooled) / scale[0] / 32))
-    back = rows[-1] if rows.size else pooled.shape[1] - 1
-    middle = np.average(np.arange(weight.size), weights=weight) if columns.size else pooled.shape[2] / 2
-    step = np.eye(4)
-    step[:3, :3] = np.diag(scale)
-    step[:3, 3] = [0.0, back - scale[1] * (high - 4), middle - scale[2] * (wide - 1) / 2]
-    grid = Grid((slices, high, wide), thin.affine @ step)
-    return grid, view.window(thin.sample(grid))
-
-
 def _look(image: Float32, weights: Weights, precision: str) -> tuple[Float32, Float32]:
-    """How near each place is to a body's middle (0 to 1), and the names' probabilities (names, ...), half as fine.
-
-    A scan longer than the view is seen in windows that overlap by half.
-    """
-    slices, most = len(image), weights.view.shape[0]
-    long = min(slices, most)
-    total = trust = None
-    for start in sorted({*range(0, slices - long, most // 2), slices - long}):
-        part = image[start : start + long]
-        (scores,) = network(weights.name, (1, 1, *part.shape), precision)(part[None, None])
-        # The ends of a window know less of what lies beyond; there, the next window counts for more.
-        ramp = np.minimum(np.arange(1, long // 2 + 1), np.arange(long // 2, 0, -1)).astype(np.float32)[:, None, None]
-        if total is None or trust is None:
-            total = np.zeros((scores.shape[1], slices // 2, *scores.shape[3:]), np.float32)
-            trust = np.zeros((slices // 2, 1, 1), np.float32)
-        total[:, start // 2 : (start + long) // 2] += scores[0] * ramp
-        trust[start // 2 : (start + long) // 2] += ramp
-    assert total is not None
-    assert trust is not None
-    total /= trust
+    """How near each place is to a body's middle (0 to 1), and the names' probabilities (names, ...), half as fine."""
+    scores = look(image, weights, precision)
     assert isinstance(weights.head, Classes)
-    return 1 / (1 + np.exp(-total[0])), weights.head.probabilities(total[1:])
+    return 1 / (1 + np.exp(-scores[0])), weights.head.probabilities(scores[1:])
 
 
 def bodies(

@@ -1,0 +1,203 @@
+"""Localise by counting: one network finds every body and says what joins it; its ribs and the sacrum give the names.
+
+What is said of the names travels with the spine: the evidence, the probability, and how this person differs.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from trabecula.anatomy import UNKNOWN_LEVELS, Level
+from trabecula.errors import refusal
+from trabecula.flow.localise.bodies import Body, find_bodies, spine_of
+from trabecula.flow.localise.evidence import Part, Rib
+from trabecula.flow.localise.naming import vertebrae_skipped
+from trabecula.flow.localise.numbering import PITCH_MM, Confusion, Naming, Shown, name_chain, smoothed
+from trabecula.flow.localise.torso import look, torso_view
+from trabecula.messages import Phrase
+from trabecula.records import Effect, Reason, Scan, Spine, VertebraBox, reason
+from trabecula.view import Evidence
+from trabecula.volume import Float64, Grid, Volume
+from trabecula.weights import Weights, weights_named
+
+EVIDENCE = 1.2
+"""What the scores of a chain must sum to: one body alone, however sure, is no spine."""
+
+HALF_WIDTH_MM = 24.0
+"""Half a lumbar body; boxes are for pictures, the regions say how wide a body is."""
+
+BEYOND = 0.03
+"""Of a real scan's answers this share is taken to be arbitrary, whatever was measured on virtual patients."""
+
+MOST_UNNAMED = 11
+"""Of a spine without names only the lowest vertebrae are given: a chest has seventeen, and those on top never matter."""
+
+ON_THE_WAY = ("S1", "S2")
+"""Named to count from, never measured."""
+
+
+@dataclass(frozen=True)
+class CountingLocaliser:
+    """The chain of vertebrae from the neck to the sacrum as far as it is in view.
+
+    ``minimum_score``: how sure the network must be that a place is a body's middle. Below the probability ``certain``
+    names carry ``level-uncertain``; below ``guess`` none is given. Both were chosen on virtual patients.
+    """
+
+    weights: str
+    minimum_score: float = 0.3
+    certain: float = 0.9
+    guess: float = 0.6
+    precision: str = "f32"
+
+    def __call__(self, scan: Scan) -> Spine:
+        """The spine of a scan.
+
+        Raises:
+            Refusal: ``no-vertebrae-found``.
+        """
+        weights = weights_named(self.weights)
+        chain, places_mm = self.chain(scan.volume, weights)
+        if len(chain) < 2 or sum(body.score for body in chain) < EVIDENCE:
+            raise refusal("no-vertebrae-found")
+        pitches = np.linalg.norm(np.diff(places_mm, axis=0), axis=1)
+        naming = name_chain(shown_by(chain), pitches, confusion_of(weights))
+        probability = names_probability(naming)
+        boxes = _boxes(chain, places_mm, naming, scan.volume)
+        rows = [box.y for box in boxes if box.y is not None]
+        unnamed = self._unnamed(chain, naming, probability)
+        if unnamed is not None:
+            return Spine(_without_names(boxes), float(np.median(rows)), (unnamed,))
+        doubt = () if probability >= self.certain else (reason("level-uncertain", probability=probability),)
+        skipped = vertebrae_skipped(naming.names, naming.order)
+        said = (*doubt, *skipped, evidence_said(chain, naming, probability), *findings_said(chain, naming))
+        return Spine(boxes, float(np.median(rows)), said)
+
+    def chain(self, volume: Volume, weights: Weights) -> tuple[list[Body], Float64]:
+        """The bodies of the spine, cranial first, and their middles in LPS mm (n, 3)."""
+        grid, image = torso_view(volume, weights.view)
+        scores = look(image, weights, self.precision)
+        found = find_bodies(scores, self.minimum_score, 2 * weights.view.spacing_mm[0])
+        places = _places_mm(found, grid)
+        kept = spine_of(found, places)
+        return [found[index] for index in kept], places[kept]
+
+    def _unnamed(self, chain: list[Body], naming: Naming, probability: float) -> Reason | None:
+        """Why no name is given, if none is."""
+        first, last = (naming.names[end] for end in (0, -1))
+        number = sum(name not in ON_THE_WAY for name in naming.names)
+        if np.average([b.upright for b in chain], weights=[b.score for b in chain]) < 0.5:
+            return reason("level-unknown.turned", number=number)
+        if contradicted(chain, naming):
+            return reason("level-unknown.ribs", number=number, first=first, last=last, probability=probability)
+        if probability < self.guess:
+            return reason("level-unknown", number=number, first=first, last=last, probability=probability)
+        return None
+
+
+def shown_by(chain: list[Body]) -> Shown:
+    """What the bodies of a chain show, as ``name_chain`` takes it."""
+    return Shown(
+        *(
+            np.array([getattr(body, question) for body in chain])
+            for question in ("rib_right", "rib_left", "part", "look")
+        )
+    )
+
+
+def confusion_of(weights: Weights) -> Confusion:
+    """How often the network answers what: as it did on unseen virtual patients, and more often wrongly on people."""
+    head = weights.head
+    assert isinstance(head, Evidence)
+    return Confusion(*(smoothed(np.array(table, float), BEYOND) for table in (head.rib, head.part, head.look)))
+
+
+def names_probability(naming: Naming) -> float:
+    """The least probable of the names that may be measured, or of all where none of those is in view."""
+    pairs = list(zip(naming.names, naming.probabilities, strict=True))
+    measured = [p for name, p in pairs if name[0] == "L" or name in ("T10", "T11", "T12", "T13")]
+    return min(measured or [p for _, p in pairs])
+
+
+def contradicted(chain: list[Body], naming: Naming) -> bool:
+    """Whether a body with ribs on both sides would be called lumbar though no lumbar rib is the likelier story."""
+    lumbar = [body for body, name in zip(chain, naming.names, strict=True) if name[0] == "L"]
+    both = any(_bears(body.rib_right) and _bears(body.rib_left) for body in lumbar)
+    return both and naming.share(ribs="lumbar-rib") < 0.5
+
+
+def _bears(rib: Float64) -> bool:
+    return bool(rib[Rib.NONE] < 0.5)
+
+
+def evidence_said(chain: list[Body], naming: Naming, probability: float) -> Reason:
+    """What the names rest on: first ribs, last ribs, sacrum; and how many bodies with ribs and lumbar ones are seen."""
+    names = [name for name in naming.names if name not in ON_THE_WAY]
+    bearing = [name for body, name in zip(chain, naming.names, strict=True) if name in names and _bears_any(body)]
+    free = names[names.index(bearing[-1]) + 1 :] if bearing else names
+    landmarks = (("first", "T1" in names), ("last", bool(bearing and free)), ("sacrum", "S1" in naming.names))
+    key = "-".join(word for word, seen in landmarks if seen) or "looks"
+    last = bearing[-1] if bearing else names[0]
+    pairs = 13 if last in ("T13", "L1") else int(last[1:])
+    counted = Phrase(f"counted-{key}", {"pairs": pairs, "last": last, "free": len(free)})
+    return reason(
+        "level-evidence",
+        Effect.NOTE,
+        counted=counted,
+        bearing=len(bearing),
+        lumbar=sum(name[0] == "L" for name in names),
+        probability=probability,
+    )
+
+
+def _bears_any(body: Body) -> bool:
+    return _bears(body.rib_right) or _bears(body.rib_left)
+
+
+def findings_said(chain: list[Body], naming: Naming) -> tuple[Reason, ...]:
+    """How this person's numbering differs from the usual, where that is the likelier story."""
+    likely = [ribs for ribs in ("eleven", "thirteen", "lumbar-rib") if naming.share(ribs=ribs) > 0.5]
+    likely += [word for word, number in (("four", 4), ("six", 6)) if naming.share(lumbar=number) > 0.5]
+    said = [reason("numbering-variant", Effect.NOTE, variant=Phrase(f"variant-{key}", {})) for key in likely]
+    for body, name in zip(chain, naming.names, strict=True):
+        if body.part[Part.TRANSITIONAL] > 0.5 and name[0] in "LS":
+            said.append(reason("transitional-vertebra", Effect.NOTE, level=Level(name)))
+    return tuple(said)
+
+
+def _places_mm(bodies: list[Body], grid: Grid) -> Float64:
+    from_half = grid.affine @ np.diag([2.0, 2.0, 2.0, 1.0])
+    middles = np.array([body.middle for body in bodies]).reshape(-1, 3)
+    return np.asarray(middles @ from_half[:3, :3].T + from_half[:3, 3])
+
+
+def _boxes(chain: list[Body], places_mm: Float64, naming: Naming, volume: Volume) -> tuple[VertebraBox, ...]:
+    """The chain as boxes; one missed vertebra is placed midway between its neighbours, with half their confidence."""
+    boxes: list[VertebraBox] = []
+    middles = volume.to_index(places_mm)
+    for body, middle, name, p in zip(chain, middles, naming.names, naming.probabilities, strict=True):
+        if boxes and (between := _between(boxes[-1].level, name, naming.order)) is not None:
+            upper = boxes[-1]
+            z, x = upper.centre_zx
+            missed = (np.array([z, upper.y or 0.0, x]) + middle) / 2
+            boxes.append(_box(between, missed, 0.5 * min(upper.confidence, body.score * p), volume))
+        if name != "S2":
+            boxes.append(_box(Level(name), middle, body.score * p, volume))
+    return tuple(boxes)
+
+
+def _between(upper: str, lower: str, order: tuple[str, ...]) -> Level | None:
+    """The one level that lies between two names, if just one does."""
+    first = order.index(upper)
+    return Level(order[first + 1]) if order.index(lower) == first + 2 else None
+
+
+def _box(level: Level, middle: Float64, confidence: float, volume: Volume) -> VertebraBox:
+    z, y, x = middle
+    half_z, half_x = 0.4 * PITCH_MM[level] / volume.spacing_mm[0], HALF_WIDTH_MM / volume.spacing_mm[2]
+    return VertebraBox(level, round(confidence, 3), (z - half_z, z + half_z), (x - half_x, x + half_x), float(y))
+
+
+def _without_names(boxes: tuple[VertebraBox, ...]) -> tuple[VertebraBox, ...]:
+    seen = [box for box in boxes if box.level is not Level.S1][-MOST_UNNAMED:]
+    return tuple(replace(box, level=unknown) for box, unknown in zip(seen, UNKNOWN_LEVELS, strict=False))

@@ -1,10 +1,11 @@
-"""The soft tissue of family b: another trunk, other organs, a marbled belly, muscles in plates (see ``other``)."""
+"""The soft tissue of family b: another trunk, other organs, a marbled belly, muscles in plates (see ``subject``)."""
 
 import numpy as np
 
 from trabecula.virtual.attenuation import REFERENCE_KVP, TABLE, Attenuation
 from trabecula.virtual.canvas import Canvas
-from trabecula.virtual.other import FAMILY, cuboid, ellipsoid
+from trabecula.virtual.family_b.subject import FAMILY
+from trabecula.virtual.family_b.vertebra import cuboid, ellipsoid
 from trabecula.virtual.phantom import draw_phantom
 from trabecula.virtual.subject import Subject
 from trabecula.virtual.tissue import enhancement
@@ -12,7 +13,7 @@ from trabecula.virtual.trunk import middle_mm
 from trabecula.volume import Float32, Float64
 
 
-def draw_other_torso(canvas: Canvas, s: Subject, beam: Attenuation, with_phantom: bool = False) -> None:
+def draw_torso_b(canvas: Canvas, s: Subject, beam: Attenuation, with_phantom: bool = False) -> None:
     """Everything of a person of family b that is not bone."""
     rng = np.random.default_rng([s.seed, FAMILY, 4])
     lifted = enhancement(s, beam)

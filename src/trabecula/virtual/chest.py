@@ -174,8 +174,8 @@ def _draw_heart(
         found = _turned_ellipsoid(canvas, centre, axes, tuple(size + grow))
         if found is not None:
             canvas.blend(found[0], canvas.fraction(found[1]), hu)
-    chambers = (((24, 6, -4), (27, 17, 18), 0), ((8, -20, 10), (26, 14, 20), 1), ((-30, 10, 6), (22, 24, 20), 0))
-    chambers += (((-24, -24, 2), (22, 20, 26), 1),)
+    chambers = [((24, 6, -4), (27, 17, 18), 0), ((8, -20, 10), (26, 14, 20), 1), ((-30, 10, 6), (22, 24, 20), 0)]
+    chambers.append(((-24, -24, 2), (22, 20, 26), 1))
     for at, radii, vein in chambers:
         found = _turned_ellipsoid(canvas, centre + np.array(at) * k @ axes, axes, tuple(np.array(radii) * k))
         if found is not None:

@@ -9,7 +9,7 @@ from trabecula.virtual.family_b.skeleton import iliac_crests_b
 from trabecula.virtual.pelvis import iliac_crests
 from trabecula.virtual.ribs import ribs_of
 from trabecula.virtual.subject import Subject
-from trabecula.volume import Grid, Point, point
+from trabecula.volume import Grid, Point, Volume, point
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class CountingTruth:
     def by_name(self) -> dict[str, CountedBody]:
         return {body.name: body for body in self.bodies}
 
-    def in_view(self, grid: Grid) -> dict[str, float]:
+    def in_view(self, grid: Grid | Volume) -> dict[str, float]:
         """The share of each body's height that lies between the first and the last slice of a grid, 0 to 1; 0 where
         its middle lies beside the grid.
         """

@@ -65,6 +65,9 @@ class Variant:
     first_side: int = 1
 
 
+REGULAR = Variant()
+
+
 def chain(numbering: Numbering) -> tuple[str, ...]:
     """The names of a person's vertebrae, cranial first."""
     names = list(CHAIN)
@@ -118,8 +121,8 @@ def sample_ribs(rng: np.random.Generator, seed: int, numbering: Numbering, rates
     long_lumbar = own.random() < 0.25
     if lumbar and long_lumbar:  # a lumbar rib may be as long as a twelfth
         lumbar *= 2.2
-    wished = (("C7", neck, 0.5), ("T12", twelfth, 0.06 if twelfth < 40 else 0.0))
-    wished += (("T13", thirteenth, 0.2), ("L1", lumbar, 0.4))
+    lone_twelfth = 0.06 if twelfth < 40 else 0.0
+    wished = (("C7", neck, 0.5), ("T12", twelfth, lone_twelfth), ("T13", thirteenth, 0.2), ("L1", lumbar, 0.4))
     ribs = []
     for name, length, one_sided in wished:
         pair = length * scale * own.normal(1, 0.1, 2)

@@ -14,6 +14,7 @@ from trabecula.anatomy import Level
 from trabecula.virtual.findings import LEARNT, NOTHING, Findings, Rates, sample_findings
 from trabecula.virtual.numbering import (
     CHAIN,
+    REGULAR,
     Castellvi,
     Numbering,
     RibLengths,
@@ -137,7 +138,7 @@ class Subject:
     phase: str  # none, arterial, portal, delayed
     aorta_calcification: float  # 0 to 1
     metal_hip: bool = False
-    variant: Variant = Variant()
+    variant: Variant = REGULAR
     family: str = "a"  # of generators: "a", or "b" (``family_b``), which no training sees
 
     @property

@@ -118,7 +118,7 @@ def _draw_viscera(
     iodine: float,
     rng: np.random.Generator,
 ) -> None:
-    k, depth = s.scale, s.half_depth_mm - s.fat_mm
+    k = s.scale
 
     def near(level: str, x: float, y: float, z: float) -> Float64:
         return np.array([x * k, middle + y * k, by_name[level][2] + z * k]) + rng.normal(0, 7, 3)
@@ -163,7 +163,7 @@ def _draw_liver(canvas: Canvas, s: Subject, cavity: Profile, lifted_hu: float) -
     liver = smooth_max(liver, np.asarray(x - shift - left + 0.5 * (y - middle), np.float32), 14.0)
     spine = 48 * k - np.hypot(x - shift - 14 * k, y - middle - deep)
     liver = smooth_max(liver, np.asarray(spine, np.float32), 10.0)
-    canvas.blend(box, canvas.fraction(liver), np.float32(hu))
+    canvas.blend(box, canvas.fraction(liver), float(hu))
 
 
 def _draw_back(

@@ -5,10 +5,10 @@ from enum import StrEnum
 
 import numpy as np
 
-from trabecula.anatomy import LEVELS
+from trabecula.anatomy import USUAL_LEVELS, Level
 from trabecula.virtual.findings import Rates
 
-CHAIN = ("C5", "C6", "C7", "T1", "T2", "T3", "T4", "T5", "T6", "T7", *(level.value for level in LEVELS))
+CHAIN = tuple(level.value for level in USUAL_LEVELS[USUAL_LEVELS.index(Level.C5) :])
 """Every vertebra of an ordinary spine that is built, cranial first."""
 
 

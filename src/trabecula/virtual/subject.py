@@ -116,8 +116,7 @@ class VertebraShape:
 
     @property
     def verse_id(self) -> int:
-        """The VerSe label: C5 5 ... T1 8 ... L1 20 ... L5 24, L6 25, the sacrum 26, T13 28."""
-        return {"L6": 25, "S1": 26, "T13": 28}.get(self.name) or 5 + CHAIN.index(self.name)
+        return Level(self.name).verse_id
 
 
 @dataclass(frozen=True)

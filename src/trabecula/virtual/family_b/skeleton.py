@@ -8,6 +8,7 @@ from trabecula.anatomy import Level
 from trabecula.virtual import lesions
 from trabecula.virtual.attenuation import REFERENCE_KVP, bmd_ha_from_qct, trabecular_hu
 from trabecula.virtual.canvas import Canvas
+from trabecula.virtual.family_b.chest import draw_front_b, draw_shoulders_b
 from trabecula.virtual.family_b.ribs import ribs_of_b
 from trabecula.virtual.family_b.subject import FAMILY
 from trabecula.virtual.family_b.vertebra import draw_vertebra
@@ -23,7 +24,10 @@ def draw_skeleton_b(canvas: Canvas, s: Subject) -> None:
     mean = (s.vertebra(Level.L1).bmd_k2hpo4 + s.vertebra(Level.L2).bmd_k2hpo4) / 2
     spongy = trabecular_hu(bmd_ha_from_qct(0.8 * mean, s.yellow_marrow), s.yellow_marrow, REFERENCE_KVP)
     compact = float(rng.uniform(900, 1350))
-    draw_ribs(canvas, s, ribs_of_b(s), spongy * 0.7, 0.9, compact * 0.85)
+    ribs = ribs_of_b(s)
+    draw_ribs(canvas, s, ribs, spongy * 0.7, 0.9, compact * 0.85)
+    draw_front_b(canvas, s, ribs, spongy, compact)
+    draw_shoulders_b(canvas, s, spongy, compact)
     _draw_basin(canvas, s, spongy, compact)
     lesions.draw_bridges(canvas, s)
     for index, v in enumerate(s.spine):

@@ -45,9 +45,9 @@ def sample_subject_b(seed: int, bmd_mg_cm3: float | None, rates: Rates) -> Subje
         sacrum = old.name == "S1"
         disc = float(np.clip(9.3 + 0.85 * step, 3.6, 11.5) * k * worn * own[3])
         # Lordosis as half a wave, kyphosis as a power of the height above it, the sacrum at its own slope.
-        bow = -2 + 14 * np.cos((step + 3.2) / 1.9) if step > -3.2 else 12 - 0.9 * (-3.2 - step) ** 1.45
+        bow = -2 + 11 * np.cos((step + 3.2) / 1.9) if step > -3.2 else 9 - 0.8 * (-3.2 - step) ** 1.45
         lean = tilt + curve * bow + phase
-        lean = -float(np.clip(40 * curve, 24, 58)) if sacrum else float(np.clip(lean, -34, 24))
+        lean = -float(np.clip(30 * curve, 16, 50)) if sacrum else float(np.clip(lean, -34, 24))
         shapes.append(
             replace(
                 old,

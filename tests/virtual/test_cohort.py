@@ -19,8 +19,9 @@ from trabecula.virtual.cohort import (
 )
 from trabecula.virtual.drawn import TRABECULAR_MARGIN_MM, Drawn
 from trabecula.virtual.findings import NOTHING
+from trabecula.virtual.numbering import Numbering
 from trabecula.virtual.scanner import Protocol
-from trabecula.virtual.subject import Numbering, sample_subject
+from trabecula.virtual.subject import sample_subject
 from trabecula.virtual.tissue import enhancement
 from trabecula.virtual.trunk import water_path_mm
 from trabecula.volume import Grid

@@ -18,7 +18,8 @@ from trabecula.virtual.drawn import (
     level_truth,
 )
 from trabecula.virtual.findings import NOTHING
-from trabecula.virtual.subject import Numbering, Subject, sample_subject
+from trabecula.virtual.numbering import Numbering
+from trabecula.virtual.subject import Subject, sample_subject
 from trabecula.volume import Grid, Volume
 
 
@@ -74,7 +75,7 @@ def test_mineral_by_hand() -> None:
     deep = np.where(body > 0, 10.0, 0.0).astype(np.float32)
     x, y, z = person.vertebra(Level.L2).centre_lps_mm
     volume = Volume(hu, Grid.axial((x, y, z), shape, (1.0, 1.0, 1.0)).affine)
-    true = level_truth(Drawn(person, volume, body, body, deep, deep, BoneScale()), Level.L2)
+    true = level_truth(Drawn(person, volume, body, body, np.zeros_like(body), deep, deep, BoneScale()), Level.L2)
     assert true.bmd_hydroxyapatite == pytest.approx(200, rel=1e-5)
     assert true.mineral_g == pytest.approx(1.6, rel=1e-5)
     assert true.projected_cm2 == pytest.approx(4.0)

@@ -8,7 +8,8 @@ import pytest
 from trabecula.anatomy import Level
 from trabecula.virtual.cohort import Drawn, draw, true_levels
 from trabecula.virtual.findings import NOTHING, Findings
-from trabecula.virtual.subject import Numbering, Subject, sample_subject
+from trabecula.virtual.numbering import Numbering
+from trabecula.virtual.subject import Subject, sample_subject
 from trabecula.volume import Grid
 
 PERSON = sample_subject(4, 110.0)

@@ -8,7 +8,8 @@ import pytest
 
 from trabecula.anatomy import LEVELS, Level
 from trabecula.virtual.findings import LEARNT, POPULATION
-from trabecula.virtual.subject import CHAIN, Numbering, Subject, chain, mean_bmd, sample_subject
+from trabecula.virtual.numbering import CHAIN, Numbering, chain
+from trabecula.virtual.subject import Subject, mean_bmd, sample_subject
 
 PEOPLE = [sample_subject(seed) for seed in range(300)]
 
@@ -121,7 +122,7 @@ def test_vertebrae_are_numbered_as_people_are() -> None:
     assert share[Numbering.SACRALISED] + share[Numbering.FOUR_LUMBAR] == pytest.approx(0.123, abs=0.03)
     assert share[Numbering.LUMBARISED] == pytest.approx(0.04, abs=0.015)
     assert min(share.values()) > 0.005
-    assert np.mean([p.lumbar_ribs_mm > 0 for p in people]) == pytest.approx(0.03, abs=0.015)
+    assert np.mean([any(p.rib_mm("L1", side) for side in (-1, 1)) for p in people]) == pytest.approx(0.03, abs=0.015)
 
 
 @pytest.mark.parametrize(
@@ -142,8 +143,9 @@ def test_a_variant_has_its_bodies_with_their_verse_labels(numbering: Numbering, 
     assert [v.verse_id for v in person.spine][names.index("T12") :] == labels
     heights = [v.centre_lps_mm[2] for v in person.spine]
     assert heights == sorted(heights, reverse=True)
-    assert (person.rib12_mm == 0) == (numbering is Numbering.ELEVEN_RIBS)
-    assert (person.rib13_mm > 0) == (numbering is Numbering.THIRTEEN_RIBS)
+    assert (person.rib_mm("T12", 1) == person.rib_mm("T12", -1) == 0) == (numbering is Numbering.ELEVEN_RIBS)
+    thirteenth = any(person.rib_mm("T13", side) for side in (-1, 1))
+    assert thirteenth == (numbering is Numbering.THIRTEEN_RIBS)
     for level in LEVELS:
         assert person.vertebra(level).name == level.value or (level, numbering) == (Level.L5, Numbering.FOUR_LUMBAR)
 

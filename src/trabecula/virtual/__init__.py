@@ -1,1 +1,4 @@
 """Virtual patients with exact truth. Nothing here knows the flow that is judged on them."""
+
+GENERATOR_VERSION = 2
+"""Grows whenever the same seed gives another person or scan; 1 had no true thorax."""

@@ -31,6 +31,7 @@ class Canvas:
     hu: Float32 = field(init=False)
     body: NDArray[np.uint8] = field(init=False)  # vertebral bodies, VerSe ids
     whole: NDArray[np.uint8] = field(init=False)  # vertebrae with arch and processes
+    ribs: NDArray[np.uint8] = field(init=False)  # the VerSe id of the vertebra that each rib joins
     depth_mm: Float32 = field(init=False)  # inside a body: distance to its side wall
     end_mm: Float32 = field(init=False)  # and to its end plates
 
@@ -38,6 +39,7 @@ class Canvas:
         self.hu = np.full(self.grid.shape, PADDING_HU, np.float32)
         self.body = np.zeros(self.grid.shape, np.uint8)
         self.whole = np.zeros(self.grid.shape, np.uint8)
+        self.ribs = np.zeros(self.grid.shape, np.uint8)
         self.depth_mm = np.zeros(self.grid.shape, np.float32)
         self.end_mm = np.zeros(self.grid.shape, np.float32)
         origin = self.grid.affine[:3, 3]
@@ -97,8 +99,9 @@ class Canvas:
         shell_mm: float = 0.0,
         shell_hu: float = 0.0,
         flatten: tuple[float, float, float] = (1, 1, 1),
-    ) -> None:
-        """Paints round sections along a path (n, 3) in LPS; with a shell it is a bone.
+    ) -> tuple[Box, Float32] | None:
+        """Paints round sections along a path (n, 3) in LPS; with a shell it is a bone. Returns its signed distance on a
+        box, None where it is out of view.
 
         ``flatten`` stretches the section along (x, y, z), e.g. (1, 1, 2) for a rib or a plate.
         """
@@ -106,7 +109,7 @@ class Canvas:
         reach = radii.max() * np.asarray(flatten) + 2 * self.h
         whole = self.box(path.min(axis=0) - reach, path.max(axis=0) + reach)
         if whole is None:
-            return
+            return None
         distance = np.full([part.stop - part.start for part in whole], 1e3, np.float32)
         for a, b, ra, rb in zip(path[:-1], path[1:], radii[:-1], radii[1:], strict=True):
             box = self.box(np.minimum(a, b) - reach, np.maximum(a, b) + reach)
@@ -116,6 +119,7 @@ class Canvas:
                 ]
                 np.minimum(near, segment_distance(self.points(box), a, b, ra, rb, flatten), out=near)
         self.paint(whole, distance, hu, shell_mm, shell_hu)
+        return whole, distance
 
     def paint(
         self, box: Box, distance: Float32, hu: Float32 | float, shell_mm: Float32 | float, shell_hu: float
@@ -142,6 +146,14 @@ class Canvas:
         shape = tuple(part.stop - part.start for part in box)
         step = self.spacing / correlation
         return np.asarray(1.5 * ndimage.affine_transform(knots, step, shift, shape, order=1, mode="grid-wrap"))
+
+
+def part_of(grid: Grid, part: Box) -> Grid:
+    """A box of a grid as a grid of its own."""
+    shift = np.eye(4)
+    shift[:3, 3] = [p.start for p in part]
+    z, y, x = (p.stop - p.start for p in part)
+    return Grid((z, y, x), grid.affine @ shift)
 
 
 def to_local(points: tuple[Float32, Float32, Float32], origin_lps_mm: Point, axes: Float64) -> Local:

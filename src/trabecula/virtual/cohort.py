@@ -8,10 +8,10 @@ from scipy import ndimage
 
 from trabecula.anatomy import LEVELS, MEASURED_LEVELS, Level
 from trabecula.virtual.attenuation import REFERENCE_KVP, TABLE, BoneScale, behind, yellow_shift_hu
-from trabecula.virtual.canvas import Box, Canvas
+from trabecula.virtual.canvas import Box, Canvas, part_of
 from trabecula.virtual.drawn import Drawn, LevelTruth, level_truth
-from trabecula.virtual.other import draw_other_skeleton
-from trabecula.virtual.other_tissue import draw_other_torso
+from trabecula.virtual.family_b.skeleton import draw_skeleton_b
+from trabecula.virtual.family_b.tissue import draw_torso_b
 from trabecula.virtual.scanner import Protocol, acquire, blur, finish, scan_grid
 from trabecula.virtual.skeleton import draw_skeleton
 from trabecula.virtual.subject import Subject
@@ -54,7 +54,7 @@ def draw(
     beam = behind(kvp, water_path_mm(subject), slope)
     canvas = Canvas(grid)
     if subject.family == "b":
-        draw_other_torso(canvas, subject, beam, with_phantom)
+        draw_torso_b(canvas, subject, beam, with_phantom)
     else:
         draw_torso(canvas, subject, np.random.default_rng([subject.seed, 2]), beam, with_phantom)
     lift_hu = enhancement(subject, beam).marrow
@@ -66,15 +66,19 @@ def draw(
 def _with_bones(canvas: Canvas, subject: Subject, bone: BoneScale) -> Drawn:
     canvas.scale = bone
     if subject.family == "b":
-        draw_other_skeleton(canvas, subject)
+        draw_skeleton_b(canvas, subject)
     else:
         draw_skeleton(canvas, subject, np.random.default_rng([subject.seed, 14]))
     volume = Volume(canvas.hu, canvas.grid.affine)
-    return Drawn(subject, volume, canvas.body, canvas.whole, canvas.depth_mm, canvas.end_mm, bone)
+    return Drawn(subject, volume, canvas.body, canvas.whole, canvas.ribs, canvas.depth_mm, canvas.end_mm, bone)
 
 
 def true_levels(subject: Subject) -> dict[Level, LevelTruth]:
-    """What is true of each vertebra from T11 to L5, whatever scan is made of it: drawn whole, in marrow, at 1 mm."""
+    """What is true of each vertebra from T11 to L5, whatever scan is made of it: drawn whole, in marrow, at 1 mm.
+
+    Bone only: without the screws and the cement that the scans show.
+    """
+    subject = _without_implants(subject)
     names = {vertebra.name for vertebra in subject.spine}
     levels = [level for level in MEASURED_LEVELS if level in names]
     canvas = Canvas(_bones_grid(subject, levels))
@@ -82,6 +86,11 @@ def true_levels(subject: Subject) -> dict[Level, LevelTruth]:
     canvas.hu[:] = TABLE[REFERENCE_KVP].marrow_hu(subject.yellow_marrow, yellow_shift_hu(subject.seed))
     drawn = _with_bones(canvas, subject, BoneScale())
     return {level: level_truth(drawn, level) for level in levels}
+
+
+def _without_implants(subject: Subject) -> Subject:
+    bare = (replace(v, findings=replace(v.findings, screws=False, cement_mm=0.0)) for v in subject.spine)
+    return replace(subject, spine=tuple(bare))
 
 
 def _bones_grid(subject: Subject, levels: list[Level], spacing_mm: float = 1.0) -> Grid:
@@ -171,9 +180,7 @@ def _clip_grid(grid: Grid, low_mm: float, high_mm: float) -> Grid:
     """The slices of a grid between two heights."""
     z = grid.affine[2, 3] + np.arange(grid.shape[0]) * grid.spacing_mm[0]
     inside = np.flatnonzero((z >= low_mm) & (z <= high_mm))
-    return _part_of(
-        grid, (slice(int(inside[0]), int(inside[-1]) + 1), slice(0, grid.shape[1]), slice(0, grid.shape[2]))
-    )
+    return part_of(grid, (slice(int(inside[0]), int(inside[-1]) + 1), slice(0, grid.shape[1]), slice(0, grid.shape[2])))
 
 
 def _subgrid(grid: Grid, volume: Volume) -> tuple[Box, Grid]:
@@ -185,11 +192,4 @@ def _subgrid(grid: Grid, volume: Volume) -> tuple[Box, Grid]:
     low = np.maximum(np.floor(index.min(axis=0)).astype(int), 0)
     high = np.minimum(np.ceil(index.max(axis=0)).astype(int) + 1, grid.shape)
     z, y, x = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
-    return (z, y, x), _part_of(grid, (z, y, x))
-
-
-def _part_of(grid: Grid, part: Box) -> Grid:
-    shift = np.eye(4)
-    shift[:3, 3] = [p.start for p in part]
-    z, y, x = (p.stop - p.start for p in part)
-    return Grid((z, y, x), grid.affine @ shift)
+    return (z, y, x), part_of(grid, (z, y, x))

@@ -19,6 +19,9 @@ TRABECULAR_MARGIN_MM = 2.5
 QCT_REGION_HEIGHT_MM = 9.0
 """The slab at mid height that QCT reads."""
 
+FOREIGN_HU = 1250.0
+"""At 120 kVp; the trabecular region of a body reads so high nowhere but in metal and in cement."""
+
 CLEFT_MM = 12.0
 """From the posterior wall: the basivertebral vein's cleft, which QCT's region leaves out."""
 
@@ -35,6 +38,7 @@ class Drawn:
     volume: Volume
     body: NDArray[np.uint8]
     whole: NDArray[np.uint8]
+    ribs: NDArray[np.uint8]  # VerSe ids of the vertebrae they join
     depth_mm: Float32
     end_mm: Float32
     bone: BoneScale
@@ -64,10 +68,23 @@ class Drawn:
     def bmd(self) -> dict[Level, float]:
         """QCT-equivalent BMD of each trabecular region, mg/cm3 K2HPO4: noise-free HU brought to 120 kVp.
 
-        The patient's size cancels, as it does with a phantom in the same scan, and no contrast medium counts.
+        The patient's size cancels, as it does with a phantom in the same scan, and no contrast medium, metal or cement
+        counts.
         """
-        regions = self.trabecular()
-        return {level: self.bmd_of(mask) for level in MEASURED_LEVELS if (mask := regions == level.verse_id).any()}
+        regions, found = self.trabecular(), {}
+        for level in MEASURED_LEVELS:
+            mask = regions == level.verse_id
+            findings = self.subject.vertebra(level).findings
+            if findings.screws or findings.cement_mm:
+                mask &= ~self._foreign()
+            if mask.any():
+                found[level] = self.bmd_of(mask)
+        return found
+
+    def _foreign(self) -> NDArray[np.bool_]:
+        """Metal and cement with the voxels that they share with bone."""
+        bright = (self.volume.hu - self.bone.offset_hu) / self.bone.slope > FOREIGN_HU
+        return np.asarray(ndimage.binary_dilation(bright, iterations=1))
 
     def bmd_of(self, mask: NDArray[np.bool_]) -> float:
         """QCT-equivalent BMD of any part of the bone, mg/cm3 K2HPO4."""
@@ -133,6 +150,7 @@ def _part(drawn: Drawn, box: Box) -> Drawn:
         volume=Volume(drawn.volume.hu[box], affine),
         body=drawn.body[box],
         whole=drawn.whole[box],
+        ribs=drawn.ribs[box],
         depth_mm=drawn.depth_mm[box],
         end_mm=drawn.end_mm[box],
     )

@@ -24,6 +24,8 @@ class Rates:
     eleven_ribs: float = 0.025
     short_rib12: float = 0.38
     lumbar_ribs: float = 0.03
+    neck_ribs: float = 0.015  # at C7
+    castellvi_i: float = 0.08  # broad transverse processes of the last lumbar vertebra, without a joint
     fractures: float = 3.0  # times as often as met
     rare: float = 3.0  # the same, of haemangiomas, bone islands, metastases, cement and screws
 
@@ -31,8 +33,21 @@ class Rates:
 LEARNT = Rates()
 """For training and judging networks."""
 
-POPULATION = Rates(thirteen_ribs=0.005, eleven_ribs=0.015, short_rib12=0.126, fractures=1.0, rare=1.0)
+POPULATION = Rates(thirteen_ribs=0.005, eleven_ribs=0.015, short_rib12=0.126, neck_ribs=0.006, fractures=1.0, rare=1.0)
 """As met in people."""
+
+VARIANTS = Rates(
+    sacralised=0.13,
+    four_lumbar=0.11,
+    lumbarised=0.13,
+    thirteen_ribs=0.12,
+    eleven_ribs=0.11,
+    short_rib12=0.45,
+    lumbar_ribs=0.15,
+    neck_ribs=0.05,
+    castellvi_i=0.12,
+)
+"""For learning to count: every variant of numbering is drawn many times as often as it is met."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ import numpy as np
 from trabecula.anatomy import Level
 from trabecula.virtual.canvas import Canvas, Local, segment_distance, smooth_max, smooth_min
 from trabecula.virtual.lesions import METAL_HU
-from trabecula.virtual.subject import Numbering, Subject, VertebraShape
+from trabecula.virtual.numbering import Numbering
+from trabecula.virtual.subject import Subject, VertebraShape
 from trabecula.virtual.vertebra import VertebraBone, canal_distance, draw_body, local_frame
 from trabecula.volume import Float32, Float64
 
@@ -70,17 +71,35 @@ _BACK_Y, _FRONT_Y = 78.0, -66.0
 
 def draw_pelvis(canvas: Canvas, s: Subject, rng: np.random.Generator, spongy: float, compact: float) -> None:
     """Everything of the pelvis but the sacrum."""
-    k = s.scale
-    # The ilium keeps its place where the sacrum has a segment more or less.
-    shift = {Numbering.FOUR_LUMBAR: -12.0, Numbering.LUMBARISED: 12.0}.get(s.numbering, 0.0) * k
-    base = np.array(s.vertebra(Level.S1).centre_lps_mm) + [0, 0, shift]
-    shape = rng.normal(1, 0.04, 3), rng.normal(0, 4, 5), rng.normal(1, 0.12, 5)
+    k, base, shape = s.scale, _base(s), _wing_shape(s)
     for side in (-1, 1):
         _draw_wing(canvas, base, side, k, shape, (spongy * 0.75, compact * 0.8), rng)
         _draw_hip(canvas, base + np.array([side * 88 * k, -38 * k, -92 * k]), side, k, spongy, compact)
     if s.metal_hip:
         hip = base + np.array([88 * k, -38 * k, -92 * k])
         canvas.tube(np.array([hip, hip + [40, 8, -60], hip + [38, 10, -160]]), 9, METAL_HU)
+
+
+def iliac_crests(s: Subject) -> Float64:
+    """The highest point of the iliac crest on the right and on the left, (2, 3) in LPS mm."""
+    base, (place, crest, _) = _base(s), _wing_shape(s)
+    at = 0.5  # halfway along, where the wing is highest
+    upper = float(np.interp(at, _ALONG, np.array(_UPPER) + crest))
+    aside = float(np.interp(at, _ALONG, _ASIDE) * place[0] + np.interp(at, _ALONG, _FLARE) * place[1] * upper)
+    y = _BACK_Y + at * (_FRONT_Y - _BACK_Y)
+    return np.array([base + np.array([side * aside, y, upper]) * s.scale for side in (-1, 1)])
+
+
+def _base(s: Subject) -> Float64:
+    """The middle of S1's body; the ilium keeps its place where the sacrum has a segment more or less."""
+    shift = {Numbering.FOUR_LUMBAR: -12.0, Numbering.LUMBARISED: 12.0}.get(s.numbering, 0.0) * s.scale
+    return np.array(s.vertebra(Level.S1).centre_lps_mm) + [0, 0, shift]
+
+
+def _wing_shape(s: Subject) -> tuple[Float64, Float64, Float64]:
+    """Factors of a wing's place, offsets of its upper edge, factors of its thickness at the knots."""
+    rng = np.random.default_rng([s.seed, 46])
+    return rng.normal(1, 0.04, 3), rng.normal(0, 4, 5), rng.normal(1, 0.12, 5)
 
 
 def _draw_wing(

@@ -5,42 +5,26 @@ and an individual factor. Millimetres; the world is LPS with the centre of L3 as
 """
 
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from trabecula.anatomy import LEVELS, Level
+from trabecula.anatomy import Level
 from trabecula.virtual.findings import LEARNT, NOTHING, Findings, Rates, sample_findings
+from trabecula.virtual.numbering import (
+    CHAIN,
+    REGULAR,
+    Castellvi,
+    Numbering,
+    RibLengths,
+    Variant,
+    chain,
+    sample_castellvi,
+    sample_numbering,
+    sample_ribs,
+)
 from trabecula.volume import Float64, point
-
-CHAIN = ("C5", "C6", "C7", "T1", "T2", "T3", "T4", "T5", "T6", "T7", *(level.value for level in LEVELS))
-"""Every vertebra of an ordinary spine that is built, cranial first."""
-
-
-class Numbering(StrEnum):
-    """How the vertebrae of a person are numbered."""
-
-    REGULAR = "regular"
-    SACRALISED = "sacralised"  # L5 is joined to the ala by broad transverse processes
-    FOUR_LUMBAR = "four-lumbar"  # L5 is wholly a part of the sacrum, whose first segment is called S1
-    LUMBARISED = "lumbarised"  # S1 is free and called L6; the sacrum begins one segment lower
-    THIRTEEN_RIBS = "thirteen-ribs"  # a T13 between T12 and L1
-    ELEVEN_RIBS = "eleven-ribs"  # T12 bears none
-
-
-def chain(numbering: Numbering) -> tuple[str, ...]:
-    """The names of a person's vertebrae, cranial first."""
-    names = list(CHAIN)
-    if numbering is Numbering.FOUR_LUMBAR:
-        names.remove("L5")
-    elif numbering is Numbering.LUMBARISED:
-        names.insert(names.index("S1"), "L6")
-    elif numbering is Numbering.THIRTEEN_RIBS:
-        names.insert(names.index("L1"), "T13")
-    return tuple(names)
-
 
 # name: end-plate width upper/lower, depth upper/lower, posterior height, wedge (M, F) deg, canal width/depth,
 # pedicle width/height, transverse span, spinous process from the posterior wall, disc below
@@ -73,8 +57,8 @@ _MEANS = {
 # Mean lean of each vertebra's axis, degrees, posterior positive, lying down.
 _LEAN_DEG = {
     **{"C5": -16, "C6": -18, "C7": -19, "T1": -20, "T2": -18, "T3": -16, "T4": -12, "T5": -8, "T6": -4, "T7": 0},
-    **{"T8": 3, "T9": 6, "T10": 8, "T11": 10, "T12": 12, "L1": 11, "L2": 8, "L3": 3, "L4": -4, "L5": -17, "S1": -38},
-    **{"T13": 12, "L6": -25},
+    **{"T8": 2, "T9": 4, "T10": 6, "T11": 8, "T12": 9, "L1": 8.5, "L2": 6, "L3": 2, "L4": -3, "L5": -13, "S1": -31},
+    **{"T13": 9, "L6": -20},
 }
 
 _LEVEL_OFFSET = {"T11": 1.05, "T12": 1.03, "L1": 1.0, "L2": 0.98, "L3": 0.96, "L4": 0.97, "L5": 1.0}
@@ -111,7 +95,8 @@ class VertebraShape:
     hollow_mm: float = 2.5  # of the back wall
     cortex_mm: float = 0.4
     bmd_k2hpo4: float = 120.0
-    ala_mm: tuple[float, float] = (0.0, 0.0)  # radius of the mass that joins it to the sacrum, right and left
+    ala_mm: tuple[float, float] = (0.0, 0.0)  # radius of the mass on each transverse process, right and left,
+    ala_reach: tuple[float, float] = (0.0, 0.0)  # and how far down to the ala of the sacrum it goes: 1 touches it
     findings: Findings = NOTHING
 
     @property
@@ -131,8 +116,7 @@ class VertebraShape:
 
     @property
     def verse_id(self) -> int:
-        """The VerSe label: C5 5 ... T1 8 ... L1 20 ... L5 24, L6 25, the sacrum 26, T13 28."""
-        return {"L6": 25, "S1": 26, "T13": 28}.get(self.name) or 5 + CHAIN.index(self.name)
+        return Level(self.name).verse_id
 
 
 @dataclass(frozen=True)
@@ -145,8 +129,7 @@ class Subject:
     scale: float
     yellow_marrow: float  # fraction, 0 to 1
     spine: tuple[VertebraShape, ...]
-    rib12_mm: float
-    lumbar_ribs_mm: float  # 0 where L1 bears none
+    variable_ribs: RibLengths
     half_width_mm: float
     half_depth_mm: float
     fat_mm: float
@@ -154,15 +137,25 @@ class Subject:
     phase: str  # none, arterial, portal, delayed
     aorta_calcification: float  # 0 to 1
     metal_hip: bool = False
-    numbering: Numbering = Numbering.REGULAR
-    rib13_mm: float = 0.0
-    family: str = "a"  # of generators: "a", or "b" (``other``), which no training sees
+    variant: Variant = REGULAR
+    family: str = "a"  # of generators: "a", or "b" (``family_b``), which no training sees
 
     @property
     def by_name(self) -> dict[str, VertebraShape]:
         """The vertebrae by name; where L5 is wholly a part of the sacrum, the sacrum stands in its place."""
         found = {v.name: v for v in self.spine}
         return {"L5": found["S1"], **found}
+
+    @property
+    def numbering(self) -> Numbering:
+        return self.variant.numbering
+
+    def rib_mm(self, vertebra: str, side: int) -> float | None:
+        """A rib's length on the right (side -1) or left (1): 0 where there is none, None where it is as usual."""
+        for name, right, left in self.variable_ribs:
+            if name == vertebra:
+                return right if side < 0 else left
+        return None if vertebra[0] == "T" and int(vertebra[1:]) <= 11 else 0.0
 
     def vertebra(self, level: Level) -> VertebraShape:
         """A vertebra by level, as in ``by_name``."""
@@ -185,9 +178,9 @@ def sample_subject(seed: int, bmd_mg_cm3: float | None = None, rates: Rates = LE
         ValueError: an unknown family.
     """
     if family == "b":
-        from trabecula.virtual.other import sample_other  # it is built upon this module
+        from trabecula.virtual.family_b.subject import sample_subject_b  # it is built upon this module
 
-        return sample_other(seed, bmd_mg_cm3, rates)
+        return sample_subject_b(seed, bmd_mg_cm3, rates)
     if family != "a":
         raise ValueError(f"unknown family {family!r}")
     rng = np.random.default_rng([seed, 1])
@@ -200,18 +193,17 @@ def sample_subject(seed: int, bmd_mg_cm3: float | None = None, rates: Rates = LE
     build = rng.normal(0, 1)
     # A stream of its own: a variant changes nothing else about the person.
     other = np.random.default_rng([seed, 20])
-    numbering = _sample_numbering(other, rates)
+    numbering = sample_numbering(other, rates)
+    variant = sample_castellvi(seed, numbering, rates)
     findings = sample_findings(seed, chain(numbering), age, sex, rates)
-    rib13 = float(other.uniform(20, 120)) if numbering is Numbering.THIRTEEN_RIBS else 0.0
     return Subject(
         seed=seed,
         sex=sex,
         age_years=age,
         scale=scale,
         yellow_marrow=float(np.clip((marrow_fat - 0.25) / 0.6, 0, 1)),
-        spine=_sample_spine(rng, other, (sex, age, scale), bmd_mg_cm3, numbering, findings),
-        rib12_mm=_sample_rib12(rng, numbering, rates),
-        lumbar_ribs_mm=_sample_lumbar_ribs(rng, numbering, rates),
+        spine=_sample_spine(rng, other, (sex, age, scale), bmd_mg_cm3, variant, findings),
+        variable_ribs=sample_ribs(rng, seed, numbering, rates, scale),
         half_width_mm=float(np.clip(160 * scale + 14 * build + rng.normal(0, 8), 125, 215)),
         half_depth_mm=float(np.clip(108 * scale + 13 * build + rng.normal(0, 7), 82, 160)),
         fat_mm=float(np.clip(17 + 9 * build + rng.normal(0, 4), 4, 55)),
@@ -219,32 +211,8 @@ def sample_subject(seed: int, bmd_mg_cm3: float | None = None, rates: Rates = LE
         phase=str(rng.choice(["none", "arterial", "portal", "delayed"], p=[0.45, 0.1, 0.35, 0.1])),
         aorta_calcification=float(np.clip((age - 45) / 45, 0, 1) * rng.uniform(0, 1)),
         metal_hip=bool(rng.random() < 0.04),
-        numbering=numbering,
-        rib13_mm=rib13,
+        variant=variant,
     )
-
-
-def _sample_numbering(rng: np.random.Generator, rates: Rates) -> Numbering:
-    shares = {
-        Numbering.SACRALISED: rates.sacralised,
-        Numbering.FOUR_LUMBAR: rates.four_lumbar,
-        Numbering.LUMBARISED: rates.lumbarised,
-        Numbering.THIRTEEN_RIBS: rates.thirteen_ribs,
-        Numbering.ELEVEN_RIBS: rates.eleven_ribs,
-    }
-    index = np.searchsorted(np.cumsum(list(shares.values())), rng.random(), side="right")
-    return [*shares, Numbering.REGULAR][index]
-
-
-def _sample_rib12(rng: np.random.Generator, numbering: Numbering, rates: Rates) -> float:
-    """A short 12th rib makes T12 look like L1."""
-    length = float(rng.uniform(15, 55) if rng.random() < rates.short_rib12 else rng.uniform(55, 150))
-    return {Numbering.ELEVEN_RIBS: 0.0, Numbering.THIRTEEN_RIBS: max(length, 60.0)}.get(numbering, length)
-
-
-def _sample_lumbar_ribs(rng: np.random.Generator, numbering: Numbering, rates: Rates) -> float:
-    length = float(rng.uniform(15, 45) if rng.random() < rates.lumbar_ribs else 0.0)
-    return 0.0 if numbering in (Numbering.THIRTEEN_RIBS, Numbering.ELEVEN_RIBS) else length
 
 
 def _sample_spine(
@@ -252,13 +220,13 @@ def _sample_spine(
     other: np.random.Generator,
     person: tuple[str, float, float],
     bmd: float,
-    numbering: Numbering,
+    variant: Variant,
     findings: dict[str, Findings],
 ) -> tuple[VertebraShape, ...]:
     """The vertebrae of a person of this sex, age and scale; ``other`` draws what not everyone has."""
     sex, age, scale = person
     names = tuple(findings)
-    lordosis, lean_shift = rng.normal(1, 0.25), rng.normal(0, 2)
+    lordosis, lean_shift = rng.normal(1, 0.29), rng.normal(0, 2)
     cobb = rng.uniform(15, 35) if rng.random() < 0.05 else abs(rng.normal(0, 5))
     phase, rotation = rng.uniform(0, 2 * np.pi), rng.normal(0, 3)
     disc_scale = rng.normal(1.0 - 0.002 * (age - 50), 0.13)
@@ -277,9 +245,12 @@ def _sample_spine(
         m = np.array(_MEANS[name], float)
         m[:] *= scale
         m[5:7] /= scale  # the wedge is an angle
-        m *= stream.normal(1, 0.03, m.size)
+        m *= stream.normal(1, 0.034, m.size)
         m[0:2] *= common[0]
         m[2:4] *= common[1]
+        # Readers measure to the back wall's hollow and inside the rounded rim of an end plate.
+        m[2:4] += 0.8 * traits["hollow_mm"]
+        m[0:2] += 0.5 * traits["rounding_mm"]
         m[4] *= common[2]
         worn = 0.55 if stream.random() < max(0.0, (age - 45) / 120) else 1.0
         lean = lean_shift + lordosis * (_LEAN_DEG[name] - 3) + 3 + stream.normal(0, 1.2)
@@ -293,7 +264,7 @@ def _sample_spine(
             canal_mm=(m[7], m[8]),
             pedicle_mm=(m[9], m[10]),
             # Without a rib its transverse process grows as a lumbar one.
-            transverse_span_mm=m[11] * (1.35 if name == "T12" and numbering is Numbering.ELEVEN_RIBS else 1.0),
+            transverse_span_mm=m[11] * (1.35 if name == "T12" and variant.numbering is Numbering.ELEVEN_RIBS else 1.0),
             spinous_mm=m[12],
             disc_below_mm=max(2.2, m[13] * disc_scale * worn * float(stream.normal(1, 0.1))),
             centre_lps_mm=(0.0, 0.0, 0.0),
@@ -306,7 +277,7 @@ def _sample_spine(
     turns = np.array([drawn[name][1] for name in names])
     turns[:, 0] -= _bends(shapes)
     shapes = [replace(shape, axes=upright_axes(*turn)) for shape, turn in zip(shapes, turns, strict=True)]
-    return stack(_transitional(shapes, other) if numbering is Numbering.SACRALISED else shapes)
+    return stack(_transitional(shapes, other, variant))
 
 
 def _bends(shapes: list[VertebraShape]) -> Float64:
@@ -316,24 +287,34 @@ def _bends(shapes: list[VertebraShape]) -> Float64:
     return np.cumsum(wedges[::-1])[::-1] - np.array(wedges) / 2
 
 
-def _transitional(spine: list[VertebraShape], rng: np.random.Generator) -> list[VertebraShape]:
-    """L5 joined to the sacrum (Castellvi types II and III): squarer, over a low disc, on one side or both."""
-    at = next(i for i, v in enumerate(spine) if v.name == "L5")
-    l5 = spine[at]
-    both, side, thick = rng.random() < 0.6, int(rng.integers(2)), rng.uniform(8, 12.5)
-    size = l5.width_mm[0] / 52 * thick
-    ala = (size, size) if both else ((size, 0.0) if side else (0.0, size))
-    width, depth = float(np.mean(l5.width_mm)), l5.depth_mean_mm
-    spine[at] = replace(
-        l5,
-        width_mm=(width, 0.97 * width),
-        depth_mm=(depth, 0.95 * depth),
-        wedge_deg=0.5 * l5.wedge_deg,
-        transverse_span_mm=1.12 * l5.transverse_span_mm,
-        disc_below_mm=max(2.2, l5.disc_below_mm * float(rng.uniform(0.25, 0.5))),
-        waist=(0.7 * l5.waist[0], 0.7 * l5.waist[1]),
-        ala_mm=ala,
+def _transitional(spine: list[VertebraShape], rng: np.random.Generator, variant: Variant) -> list[VertebraShape]:
+    """The last lumbar vertebra with broad processes, joined to the sacrum or not; joined ones are squarer, over a low
+    disc."""
+    if variant.castellvi is Castellvi.NONE:
+        return spine
+    at = len(spine) - 2
+    last = spine[at]
+    thick, low_disc = rng.uniform(8, 12.5), float(rng.uniform(0.25, 0.5))
+    sides = variant.castellvi.sides if variant.first_side < 0 else variant.castellvi.sides[::-1]  # right, left
+    size = last.width_mm[0] / 52 * thick
+    reach = {"": 0.0, "broad": 0.45, "joint": 0.85, "bone": 1.15}
+    last = replace(
+        last,
+        transverse_span_mm=1.12 * last.transverse_span_mm,
+        ala_mm=(size if sides[0] else 0.0, size if sides[1] else 0.0),
+        ala_reach=(reach[sides[0]], reach[sides[1]]),
     )
+    if variant.numbering is Numbering.SACRALISED:
+        width, depth = float(np.mean(last.width_mm)), last.depth_mean_mm
+        last = replace(
+            last,
+            width_mm=(width, 0.97 * width),
+            depth_mm=(depth, 0.95 * depth),
+            wedge_deg=0.5 * last.wedge_deg,
+            disc_below_mm=max(2.2, last.disc_below_mm * low_disc),
+            waist=(0.7 * last.waist[0], 0.7 * last.waist[1]),
+        )
+    spine[at] = last
     return spine
 
 

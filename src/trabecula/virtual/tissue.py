@@ -6,10 +6,12 @@ import numpy as np
 
 from trabecula.anatomy import Level
 from trabecula.virtual.attenuation import REFERENCE_KVP, TABLE, Attenuation
-from trabecula.virtual.canvas import Canvas
+from trabecula.virtual.canvas import Canvas, smooth_max
+from trabecula.virtual.chest import diaphragm_of, draw_breasts, draw_chest
 from trabecula.virtual.phantom import PAD_MM, draw_phantom
+from trabecula.virtual.shoulders import draw_arm_muscles
 from trabecula.virtual.subject import Subject
-from trabecula.virtual.trunk import middle_mm
+from trabecula.virtual.trunk import Profile, Trunk, height_of, middle_mm, table_mm, trunk_of
 from trabecula.volume import Float32, Float64
 
 _ENHANCEMENT = {  # HU added at 120 kVp: aorta, cava, kidney, liver, spleen, bowel wall and muscle; marrow
@@ -61,51 +63,40 @@ def draw_torso(
     by_name = {name: np.array(v.centre_lps_mm) for name, v in s.by_name.items()}
     if with_phantom:
         draw_phantom(canvas, s, beam)
-    middle = _draw_wall(canvas, s, by_name, fat, muscle + lifted.other, PAD_MM if with_phantom else 0.0, rng)
-    _draw_lungs(canvas, s, by_name, middle, rng)
-    _draw_viscera(canvas, s, by_name, middle, lifted, iodine, rng)
+    trunk = trunk_of(s)
+    _draw_wall(canvas, s, trunk, fat, muscle + lifted.other, PAD_MM if with_phantom else 0.0, rng)
+    _draw_viscera(canvas, s, by_name, middle_mm(s), lifted, iodine, rng)
+    _draw_liver(canvas, s, trunk.cavity, lifted.liver)
+    draw_chest(canvas, s, trunk, (42 + lifted.aorta, 42 + lifted.cava), fat)
     _draw_back(canvas, s, by_name, muscle + lifted.other, rng)
     _draw_vessels(canvas, s, by_name, (42 + lifted.aorta, 42 + lifted.cava, calcium), rng)
     _draw_discs(canvas, s, rng)
 
 
 def _draw_wall(
-    canvas: Canvas,
-    s: Subject,
-    by_name: dict[str, Float64],
-    fat: float,
-    muscle: float,
-    pad_mm: float,
-    rng: np.random.Generator,
-) -> float:
-    """The outline, slice by slice broadening to hips and chest; returns the y of the torso's middle."""
+    canvas: Canvas, s: Subject, trunk: Trunk, fat: float, muscle: float, pad_mm: float, rng: np.random.Generator
+) -> None:
+    """Skin, fat and muscle slice by slice round the cavities of chest and belly, which are filled with fat."""
     box = canvas.everything
-    x, y, z = canvas.points(box)
-    middle = middle_mm(s)
-    at = [by_name[n][2] for n in ("C6", "T1", "T4", "T9", "L2", "L5")]
-    at = [by_name["S1"][2] - 120, *at[::-1]]
-    wide = np.interp(z, at, np.array([1.08, 1.02, 0.94, 1.0, 1.0, 0.92, 0.45])).astype(np.float32)
-    deep = np.interp(z, at, np.array([0.98, 0.97, 0.98, 1.02, 0.95, 0.78, 0.55])).astype(np.float32)
-    a, b = s.half_width_mm * wide, s.half_depth_mm * deep
-    sag = np.interp(z, [by_name["L5"][2], by_name["T12"][2], by_name["T5"][2]], [0, 12, 30]).astype(np.float32)
-    power = float(rng.uniform(2.2, 2.8))
-    dx, dy = np.abs(x - rng.normal(0, 2)), np.abs(y - middle - sag * 0.6)
-
-    def outline(inset: float) -> Float32:
-        norm = ((dx / (a - inset)) ** power + (dy / (b - inset)) ** power) ** np.float32(1 / power)
-        return np.asarray((norm - 1) * np.minimum(a, b), np.float32)
-
-    canvas.blend(box, canvas.fraction(outline(0)), rng.normal(20, 10))
-    canvas.blend(box, canvas.fraction(outline(1.8)), fat)
-    wall = outline(s.fat_mm)
-    canvas.blend(box, canvas.fraction(wall), muscle)
-    canvas.blend(box, canvas.fraction(wall + np.float32(rng.uniform(9, 16))), fat + rng.uniform(0, 25))
-    _draw_table(canvas, y, x, middle + s.half_depth_mm + pad_mm + rng.uniform(2, 14), rng)
-    if s.arms_down:
-        for side in (-1, 1):
-            arm = np.array([[side * (s.half_width_mm + 38), middle + 30, by_name[n][2]] for n in ("T2", "L4")])
-            canvas.tube(arm, 36, muscle)
-    return middle
+    points = canvas.points(box)
+    x, y, z = points
+    draw_breasts(canvas, s, trunk, fat)
+    draw_arm_muscles(canvas, s, trunk, muscle, fat)
+    skin = trunk.skin.distance(points)
+    canvas.blend(box, canvas.fraction(skin), rng.normal(20, 10))
+    canvas.blend(box, canvas.fraction(skin + np.float32(1.8)), fat)
+    chest = np.clip((z - height_of(s, 13.0)) / np.float32(height_of(s, 10.0) - height_of(s, 13.0)), 0, 1)
+    layer = s.fat_mm + chest * (trunk.chest_fat_mm - s.fat_mm)
+    outer = np.asarray(skin + layer.astype(np.float32), np.float32)
+    cavity = trunk.cavity.distance(points)
+    # Between muscles there is fat, most about the shoulders.
+    seams = canvas.smooth_noise(box, np.random.default_rng([s.seed, 43]), (40.0, 9.0, 14.0))
+    part = np.clip(seams - np.float32(0.9) + chest * np.float32(0.012 * s.fat_mm), 0, 1) * np.clip(
+        cavity / 14 - 0.3, 0, 1
+    )
+    canvas.blend(box, canvas.fraction(outer), np.asarray(muscle + part * (fat - muscle), np.float32))
+    canvas.blend(box, canvas.fraction(cavity), fat + rng.uniform(0, 25))
+    _draw_table(canvas, y, x, table_mm(s) + pad_mm + rng.uniform(2, 14), rng)
 
 
 def _draw_table(canvas: Canvas, y: Float32, x: Float32, top_mm: float, rng: np.random.Generator) -> None:
@@ -118,28 +109,6 @@ def _draw_table(canvas: Canvas, y: Float32, x: Float32, top_mm: float, rng: np.r
     canvas.hu[box][outside & skin] = rng.uniform(-500, 60)
 
 
-def _draw_lungs(
-    canvas: Canvas, s: Subject, by_name: dict[str, Float64], middle: float, rng: np.random.Generator
-) -> None:
-    inner = s.half_width_mm - s.fat_mm
-    depth = s.half_depth_mm - s.fat_mm
-    base = by_name["T11"][2] + rng.uniform(-25, 25)
-    top = by_name["T1"][2] + 15
-    for side in (-1, 1):
-        centre = np.array([side * inner * 0.45, middle + 12, (top + base) / 2])
-        radii = (inner * 0.4, depth * 0.8, (top - base) / 2 * 1.05)
-        canvas.ellipsoid(centre, radii, rng.normal(-840, 30))
-        recess = centre + [side * 12, depth * 0.42, -(top - base) / 2 * 0.8]
-        canvas.ellipsoid(recess, (inner * 0.26, depth * 0.27, 55), rng.normal(-830, 30))
-    for _ in range(12):
-        at = by_name["T6"] + [rng.choice([-1, 1]) * rng.uniform(15, 70), rng.uniform(-70, -10), rng.uniform(-50, 50)]
-        canvas.tube(np.array([at, at + rng.normal(0, 25, 3)]), rng.uniform(1.5, 4), 40)
-    canvas.ellipsoid(by_name["T8"] + [18, -0.55 * depth - 25, 5], (62 * s.scale, 45 * s.scale, 58 * s.scale), 45)
-    for side in (-1, 1):  # domes of the diaphragm
-        dome = np.array([side * inner * 0.42, middle, base - 22 + (6 if side < 0 else 0)])
-        canvas.ellipsoid(dome, (inner * 0.42, depth * 0.78, 55), 40)
-
-
 def _draw_viscera(
     canvas: Canvas,
     s: Subject,
@@ -149,14 +118,11 @@ def _draw_viscera(
     iodine: float,
     rng: np.random.Generator,
 ) -> None:
-    k, depth = s.scale, s.half_depth_mm - s.fat_mm
+    k = s.scale
 
     def near(level: str, x: float, y: float, z: float) -> Float64:
         return np.array([x * k, middle + y * k, by_name[level][2] + z * k]) + rng.normal(0, 7, 3)
 
-    canvas.ellipsoid(
-        near("T12", -62, -8, 12), (72 * k, min(82 * k, depth * 0.85), 72 * k), rng.normal(58, 9) + lifted.liver
-    )
     canvas.ellipsoid(near("T12", 75, 25, 0), (32 * k, 42 * k, 48 * k), rng.normal(48, 5) + lifted.spleen)
     stomach = rng.choice([10, 25, 200 * iodine], p=[0.4, 0.5, 0.1])
     canvas.ellipsoid(near("T12", 45, -35, 0), (45 * k, 32 * k, 48 * k), stomach)
@@ -176,6 +142,28 @@ def _draw_viscera(
         for _ in range(int(rng.integers(0, 5))):  # gas in what is digested
             canvas.ellipsoid(path[0] + rng.normal(0, 0.4 * radius, 3), tuple(rng.uniform(1.5, 4, 3)), -600)
     canvas.ellipsoid(near("S1", 0, -60, -70), (42 * k, 36 * k, 38 * k), rng.normal(8, 5))
+
+
+def _draw_liver(canvas: Canvas, s: Subject, cavity: Profile, lifted_hu: float) -> None:
+    """The liver fills the right dome of the diaphragm and thins out to the left."""
+    rng = np.random.default_rng([s.seed, 44])
+    k = s.scale
+    hu, low, left = rng.normal(58, 9) + lifted_hu, rng.normal(0, 12), rng.normal(45, 15) * k
+    top, bottom = float(height_of(s, 8.0)), float(height_of(s, 15.5))
+    wide = float(cavity.half_width_mm.max())
+    box = canvas.box(np.array([-wide - 20, cavity.front_mm.min(), bottom]), np.array([wide, cavity.back_mm.max(), top]))
+    if box is None:
+        return
+    x, y, z = points = canvas.points(box)
+    dome = diaphragm_of(s, cavity).height(x[0], y[0])[None]
+    _, deep, middle, shift = (v.astype(np.float32) for v in cavity.at(z))
+    edge = np.float32(height_of(s, 14.3) + low) + np.clip((x - shift + wide) / (2 * wide), 0, 1) * np.float32(150 * k)
+    liver = smooth_max(cavity.distance(points, -4.0), np.asarray(z - dome + 5, np.float32), 6.0)
+    liver = smooth_max(liver, np.asarray(edge - z + 0.12 * (y - middle), np.float32), 14.0)
+    liver = smooth_max(liver, np.asarray(x - shift - left + 0.5 * (y - middle), np.float32), 14.0)
+    spine = 48 * k - np.hypot(x - shift - 14 * k, y - middle - deep)
+    liver = smooth_max(liver, np.asarray(spine, np.float32), 10.0)
+    canvas.blend(box, canvas.fraction(liver), float(hu))
 
 
 def _draw_back(

@@ -7,16 +7,19 @@ from dataclasses import asdict
 from typing import Any
 
 from trabecula.anatomy import Level
+from trabecula.virtual import GENERATOR_VERSION
 from trabecula.virtual.attenuation import behind, yellow_shift_hu
 from trabecula.virtual.cohort import VirtualCt
+from trabecula.virtual.counting import counting_truth
 from trabecula.virtual.drawn import DXA_LEVELS, LevelTruth, areal_bmd_g_cm2
 from trabecula.virtual.findings import NOTHING
 from trabecula.virtual.phantom import RODS, rod_paths
 from trabecula.virtual.qct import read_qct
 from trabecula.virtual.rescan import Rescan
-from trabecula.virtual.subject import VertebraShape
+from trabecula.virtual.subject import Subject, VertebraShape
 from trabecula.virtual.tissue import enhancement
 from trabecula.virtual.trunk import water_path_mm
+from trabecula.volume import Point
 
 Json = dict[str, Any]
 
@@ -27,6 +30,7 @@ def truth(ct: VirtualCt, again: VirtualCt | None = None, what: Rescan | None = N
     measured = {level.value for level in ct.truth}
     document: Json = {
         "schema": "trabecula.truth/1",
+        "generator": GENERATOR_VERSION,
         "simulated": True,
         "seed": subject.seed,
         "family": subject.family,
@@ -36,8 +40,7 @@ def truth(ct: VirtualCt, again: VirtualCt | None = None, what: Rescan | None = N
         "yellow_marrow_shift_hu": round(yellow_shift_hu(subject.seed), 1),
         "water_path_mm": round(water_path_mm(subject), 1),
         "numbering": subject.numbering.value,
-        "twelfth_rib_mm": round(subject.rib12_mm, 1),
-        "lumbar_ribs_mm": round(subject.lumbar_ribs_mm, 1),
+        "counting": _counting(subject),
         "dxa": _dxa(ct.truth),
         **_scan(ct),
         "levels": {
@@ -89,7 +92,7 @@ def _scan(ct: VirtualCt) -> Json:
 def _vertebra(v: VertebraShape) -> Json:
     nothing = asdict(NOTHING)
     findings = {name: value for name, value in asdict(v.findings).items() if value != nothing[name]}
-    return {"verse_id": v.verse_id, "centre_lps_mm": [round(c, 2) for c in v.centre_lps_mm], "findings": findings}
+    return {"verse_id": v.verse_id, "centre_lps_mm": _place(v.centre_lps_mm), "findings": findings}
 
 
 def _densities(true: LevelTruth) -> Json:
@@ -105,6 +108,30 @@ def _densities(true: LevelTruth) -> Json:
 
 def _view(ct: VirtualCt, verse_id: int) -> Json:
     return {"in_view": bool((ct.vertebrae == verse_id).any()), "cut_by_view": ct.cut_by_view(verse_id)}
+
+
+def _counting(subject: Subject) -> Json:
+    """What vertebrae are counted by, in view or not."""
+    true = counting_truth(subject)
+    return {
+        "first_rib": true.first_rib,
+        "sacrum": true.sacrum,
+        "castellvi": true.castellvi or None,
+        "castellvi_right_left": list(true.castellvi_sides),
+        "iliac_crests_lps_mm": [_place(crest) for crest in true.iliac_crests_lps_mm],
+        "bodies": {
+            body.name: {
+                "verse_id": body.verse_id,
+                "centre_lps_mm": _place(body.centre_lps_mm),
+                "rib_right_left_mm": [round(mm, 1) for mm in body.rib_mm],
+            }
+            for body in true.bodies
+        },
+    }
+
+
+def _place(lps_mm: Point) -> list[float]:
+    return [round(value, 2) for value in lps_mm]
 
 
 def _dxa(true: dict[Level, LevelTruth]) -> Json:

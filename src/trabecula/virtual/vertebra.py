@@ -267,7 +267,8 @@ def _posterior_parts(v: VertebraShape, rng: np.random.Generator) -> Posterior:
         mass = v.ala_mm[s > 0]
         if mass:  # down to the ala of the sacrum
             root = np.array([s * (lateral + 4), back + 3, 0.0])
-            parts.append((root, np.array([s * (span - 0.8 * mass), back + 4, -0.45 * h]), 0.8 * mass, mass, one))
+            low = np.array([s * (span - 0.8 * mass), back + 4, -0.45 * v.ala_reach[s > 0] * h])
+            parts.append((root, low, 0.8 * mass, mass, one))
     spine_end = np.array([0, back - v.spinous_mm + 4, -0.15 * h - drop])
     thick = (3.6, 4.4) if lumbar else (3.0, 3.4)
     parts.append((np.array([0, arch_y - 3.5, -0.12 * h]), spine_end, *thick, (0.9, 1.0, blade)))

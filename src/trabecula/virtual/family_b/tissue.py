@@ -1,18 +1,20 @@
-"""The soft tissue of family b: another trunk, other organs, a marbled belly, muscles in plates (see ``other``)."""
+"""The soft tissue of family b: another trunk, other organs, a marbled belly, muscles in plates (see ``subject``)."""
 
 import numpy as np
 
 from trabecula.virtual.attenuation import REFERENCE_KVP, TABLE, Attenuation
 from trabecula.virtual.canvas import Canvas
-from trabecula.virtual.other import FAMILY, cuboid, ellipsoid
+from trabecula.virtual.family_b.chest import arms_b, chest_of, chest_skin, draw_chest_b
+from trabecula.virtual.family_b.subject import FAMILY
+from trabecula.virtual.family_b.vertebra import cuboid, ellipsoid
 from trabecula.virtual.phantom import draw_phantom
 from trabecula.virtual.subject import Subject
 from trabecula.virtual.tissue import enhancement
-from trabecula.virtual.trunk import middle_mm
+from trabecula.virtual.trunk import Profile, height_of, middle_mm, table_mm
 from trabecula.volume import Float32, Float64
 
 
-def draw_other_torso(canvas: Canvas, s: Subject, beam: Attenuation, with_phantom: bool = False) -> None:
+def draw_torso_b(canvas: Canvas, s: Subject, beam: Attenuation, with_phantom: bool = False) -> None:
     """Everything of a person of family b that is not bone."""
     rng = np.random.default_rng([s.seed, FAMILY, 4])
     lifted = enhancement(s, beam)
@@ -21,9 +23,11 @@ def draw_other_torso(canvas: Canvas, s: Subject, beam: Attenuation, with_phantom
     muscle = rng.uniform(38, 62) - 0.35 * max(0.0, s.age_years - 50) + lifted.other
     if with_phantom:
         draw_phantom(canvas, s, beam)
-    belly = _draw_trunk(canvas, s, place, fat, muscle, rng)
+    cavity = chest_of(s)
+    _draw_arms(canvas, s, fat, muscle)
+    belly = _draw_trunk(canvas, s, cavity, place, fat, muscle, rng)
     _draw_belly(canvas, s, place, belly, (lifted.other, beam.iodine / TABLE[REFERENCE_KVP].iodine), rng)
-    _draw_chest(canvas, s, place, rng)
+    draw_chest_b(canvas, s, cavity, (41 + lifted.aorta, 41 + lifted.cava), fat)
     k, middle = s.scale, middle_mm(s)
 
     def organ(level: str, at: tuple[float, float, float], radii: tuple[float, float, float], hu: float) -> None:
@@ -52,7 +56,13 @@ def draw_other_torso(canvas: Canvas, s: Subject, beam: Attenuation, with_phantom
 
 
 def _draw_trunk(
-    canvas: Canvas, s: Subject, place: dict[str, Float64], fat: float, muscle: float, rng: np.random.Generator
+    canvas: Canvas,
+    s: Subject,
+    cavity: Profile,
+    place: dict[str, Float64],
+    fat: float,
+    muscle: float,
+    rng: np.random.Generator,
 ) -> Float32:
     """Skin, fat that is thicker in front and at the flanks, a wall of muscle; the distance to the belly within."""
     x, y, z = canvas.points(canvas.everything)
@@ -76,6 +86,9 @@ def _draw_trunk(
     )
     radius = np.hypot(x, y - middle)
     skin = np.asarray((radius - reach) * 0.93, np.float32)
+    chest = np.clip((z - height_of(s, 12.6)) / np.float32(height_of(s, 9.6) - height_of(s, 12.6)), 0, 1)
+    chest = chest.astype(np.float32)
+    skin += chest * (chest_skin(s, cavity, 0.8 * s.fat_mm).distance((x, y, z)) - skin)
     layer = s.fat_mm * (0.8 + 0.45 * np.maximum(np.sin(angle), 0) + 0.35 * np.abs(np.cos(angle)) - 0.3 * (angle < -1.0))
     box = canvas.everything
     canvas.blend(box, canvas.fraction(skin), rng.uniform(5, 35))
@@ -83,13 +96,35 @@ def _draw_trunk(
     wall = np.asarray(skin + layer, np.float32)
     canvas.blend(box, canvas.fraction(wall), muscle)
     belly = np.asarray(wall + np.float32(rng.uniform(7, 14)) + 6 * (angle < -0.6), np.float32)
+    belly += chest * (cavity.distance((x, y, z), -3.0) - belly)
     canvas.blend(box, canvas.fraction(belly), fat + rng.uniform(0, 20))
-    top = middle + s.half_depth_mm + rng.uniform(1, 8)
+    top = table_mm(s) + rng.uniform(1, 8)
     pad = np.broadcast_to((y > top) & (y < top + 30) & (np.abs(x) < 210), canvas.hu.shape) & (canvas.hu < -900)
     canvas.hu[pad] = rng.uniform(-970, -890)
     board = np.broadcast_to(np.abs(y - top - 30 + (x / 55) ** 2) < 2, canvas.hu.shape) & (canvas.hu < -850)
     canvas.hu[board] = rng.uniform(-400, 120)
     return belly
+
+
+def _draw_arms(canvas: Canvas, s: Subject, fat: float, muscle: float) -> None:
+    """Upper arms and the muscle over the shoulder joints; a woman's breasts."""
+    k = s.scale
+    for side, joint, way in arms_b(s):
+        inward = joint + np.array([-side * 55, 0, -30]) * k
+        for radius, hu in ((50 * k + 0.4 * s.fat_mm, fat), (44 * k, muscle)):
+            canvas.tube(np.array([joint + way, joint, inward]), radius, hu)
+    if s.sex == "F":
+        rng = np.random.default_rng([s.seed, FAMILY, 12])
+        skin, z = chest_skin(s, chest_of(s), 0.8 * s.fat_mm), float(height_of(s, 7.6))
+        wide, deep, middle, shift = (float(v) for v in skin.at(np.array(z)))
+        size, apart = rng.uniform(0.6, 1.4), rng.uniform(0.45, 0.6)
+        for side in (-1, 1):
+            at = np.array([shift + side * apart * wide, middle - 0.82 * deep, z - 10])
+            canvas.ellipsoid(at, (58 * k, 50 * k * size, 54 * k), 20.0)
+            canvas.ellipsoid(at, (56 * k, 48 * k * size, 52 * k), fat)
+            for _ in range(6):
+                lobe = at + rng.normal(0, 1, 3) * [18, 8, 16] - [0, 18 * size, 0]
+                canvas.ellipsoid(lobe, tuple(rng.uniform(4, 15, 3)), 25.0)
 
 
 def _draw_belly(
@@ -113,22 +148,6 @@ def _draw_belly(
     canvas.blend(box, canvas.fraction(fill + 4), content)
     gas = np.asarray(np.maximum(fill + 4, 9 * (1.3 - canvas.smooth_noise(box, rng, 13.0))), np.float32)
     canvas.blend(box, canvas.fraction(gas), -880)
-
-
-def _draw_chest(canvas: Canvas, s: Subject, place: dict[str, Float64], rng: np.random.Generator) -> None:
-    """Two lungs as half domes over the diaphragm, a heart to the left."""
-    x, y, z = canvas.points(canvas.everything)
-    middle, k = middle_mm(s), s.scale
-    wide, deep = s.half_width_mm - s.fat_mm - 14, s.half_depth_mm - s.fat_mm - 12
-    base = place["T11"][2] + rng.uniform(-28, 22)
-    dome = base + 45 * np.exp(-(((np.abs(x) - 0.5 * wide) / (0.4 * wide)) ** 2)) * np.exp(-(((y - middle) / deep) ** 2))
-    hilum = np.abs(x) - 22 - 12 * np.exp(-(((y - middle + 0.3 * deep) / 40) ** 2))
-    cage = (np.sqrt((x / wide) ** 2 + ((y - middle) / deep) ** 2) - 1) * min(wide, deep)
-    spine = 30 * k - np.hypot(x, (y - place["T9"][1]) / 0.9)
-    lung = np.maximum(np.maximum(cage, -hilum), np.maximum(dome - z, spine))
-    canvas.blend(canvas.everything, canvas.fraction(np.asarray(lung, np.float32)), rng.uniform(-890, -780))
-    heart = np.array([22 * k, middle - 0.45 * deep, place["T9"][2] + 15])
-    canvas.ellipsoid(heart, (56 * k, 42 * k, 50 * k), 44.0)
 
 
 def _draw_muscles(

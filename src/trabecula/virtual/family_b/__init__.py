@@ -1,0 +1,1 @@
+"""Family b: people drawn in another way, for judging what was trained on family a."""

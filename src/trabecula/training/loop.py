@@ -52,8 +52,8 @@ def train(
 ) -> None:
     """Trains in place; resumes from ``folder`` and leaves ``weights.safetensors`` and ``log.jsonl`` there.
 
-    The weights kept are an average over the last steps (decay 0.99), which a short run needs to settle; with a
-    ``judge``, that average which it found best.
+    The weights kept are an average over the last steps (about 100, fewer at the start), which a short run needs to
+    settle; with a ``judge``, that average which it found best.
     """
     folder.mkdir(parents=True, exist_ok=True)
     run = _Run(network, schedule, folder, device, judge)
@@ -97,8 +97,7 @@ class _Run:
         self.optimiser = torch.optim.AdamW(
             network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay
         )
-        average = torch.optim.swa_utils.get_ema_multi_avg_fn(0.99)
-        self.average = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=average, use_buffers=True)
+        self.average = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=_moving_average, use_buffers=True)
 
     def step(self, loss: Callable[[nn.Module, Any], Tensor], batch: Any, rate: float) -> float:
         """One step; the loss before it."""
@@ -169,6 +168,17 @@ class _Run:
         self.optimiser.load_state_dict({"state": adam, "param_groups": groups})
         _forget_after(self.folder / LOG, step)
         return step, seconds
+
+
+@torch.no_grad()
+def _moving_average(averaged: Any, current: Any, number: Tensor | int) -> None:
+    """Decay 0.99; less at first, or a short run's average would be of the weights it began with."""
+    decay = min(0.99, (1 + float(number)) / (10 + float(number)))
+    for mean, new in zip(averaged, current, strict=True):
+        if mean.is_floating_point():
+            mean.lerp_(new.to(mean.dtype), 1 - decay)
+        else:
+            mean.copy_(new)
 
 
 def steps_done(folder: Path) -> tuple[int, float]:

@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
+from trabecula.flow.calibrate.voltage import to_reference_voltage
 from trabecula.training.samples.augment import at_spacing
 from trabecula.training.samples.shards import Shard
 from trabecula.training.samples.spine import SPINE_SPACING_MM
@@ -37,7 +38,7 @@ def sample(shard: Shard, rng: np.random.Generator, view: View) -> Sample | None:
         region = np.roll(region, rng.integers(-1, 2, 3), (0, 1, 2))
     volume = at_spacing(shard["hu"][part].astype(np.float32), SPINE_SPACING_MM)
     middle = np.argwhere(region).mean(axis=0) + rng.uniform(-2, 2, 3) / SPINE_SPACING_MM
-    image = view.cut_masked(volume, region.astype(np.uint8), 1, middle, hu_factor(float(shard["kvp"])))
+    image = view.cut_masked(volume, region.astype(np.uint8), 1, middle, to_reference_voltage(float(shard["kvp"])))
     if rng.random() < 0.5:
         image = image[:, :, ::-1]
     return np.ascontiguousarray(image)[None], np.float32(bmd)

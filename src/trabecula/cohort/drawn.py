@@ -153,9 +153,7 @@ def _coarse(subject: Subject, rng: np.random.Generator, top: float, bottom: floa
     protocol = sample_protocol(rng)
     drawn = draw(subject, torso_grid(subject, (bottom, top), spacing_mm), protocol.kvp)
     middle = drawn.volume.to_lps((np.asarray(drawn.volume.shape) - 1) / 2)
-    ct = scan_coarse(
-        drawn.volume, protocol, rng, Grid.axial(point(middle), drawn.volume.shape, (spacing_mm,) * 3)
-    )
+    ct = scan_coarse(drawn.volume, protocol, rng, Grid.axial(point(middle), drawn.volume.shape, (spacing_mm,) * 3))
     return Labelled(ct, {"bodies": drawn.body}, Known(tube_voltage_kvp=float(protocol.kvp)))
 
 

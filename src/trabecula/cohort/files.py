@@ -7,7 +7,7 @@ import gzip
 import struct
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,10 @@ class Files:
 
     def load(self, known: Known, masks: tuple[str, ...]) -> Seen:
         scan = read_ct(self.ct)
+        if scan.acquisition.tube_voltage_kvp is None and known.tube_voltage_kvp is not None:
+            # NIfTI says nothing of how a scan was made; what the cohort tells takes the header's place.
+            told = replace(scan.acquisition, tube_voltage_kvp=known.tube_voltage_kvp)
+            scan = replace(scan, acquisition=told)
         return Seen(scan, self._read(masks, scan.volume), known)
 
     def labelled(self, known: Known, masks: tuple[str, ...], field: Field) -> Labelled:
@@ -69,7 +73,7 @@ def read_ct(path: Path) -> Scan:
         if not path.name.endswith(NIFTI):
             raise WrongUsage(
                 "package-missing",
-                f"{path.name} cannot be read without {error.name}. Install Trabecula whole, or give the cohort as NIfTI.",
+                f"{path.name} cannot be read without {error.name}. Install Trabecula whole, or give NIfTI files.",
             ) from error
         values, affine_lps = read_nifti(path)
         require_finite(values)

@@ -194,8 +194,8 @@ def _number(column: str, unit: str, limits: tuple[float, float]) -> Callable[[st
         if not limits[0] < value <= limits[1]:
             raise WrongUsage(
                 "number-unusable",
-                f"{column} is {cell!r}, no number above {limits[0]:g} and up to {limits[1]:g} {unit}; leave the cell empty where"
-                " it is not known.",
+                f"{column} is {cell!r}, no number above {limits[0]:g} and up to {limits[1]:g} {unit}; leave the cell"
+                " empty where it is not known.",
             )
         return value
 

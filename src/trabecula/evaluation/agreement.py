@@ -94,10 +94,11 @@ def _clustered(pairs: NDArray[np.float64], patients: Sequence[str], seed: int) -
         return np.asarray(p[:, 0] - p[:, 1])
 
     def slope(p: NDArray[np.float64]) -> float:
-        return float(np.cov(p.T)[0, 1] / p[:, 1].var(ddof=1)) if np.ptp(p[:, 1]) else float("nan")
+        both = np.asarray(np.cov(p.T))
+        return float(both[0, 1] / both[1, 1]) if both[1, 1] > 0 else float("nan")
 
     def r2(p: NDArray[np.float64]) -> float:
-        return float(np.corrcoef(p.T)[0, 1] ** 2) if np.ptp(p, axis=0).all() else float("nan")
+        return float(np.corrcoef(p.T)[0, 1] ** 2) if p.std(axis=0).all() else float("nan")
 
     return Agreement(
         n=len(pairs),

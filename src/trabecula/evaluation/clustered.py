@@ -1,4 +1,4 @@
-"""Figures of vertebrae, several of which belong to one patient: they err alike, and count for less than as many people."""
+"""Figures of vertebrae, several of which belong to one patient: they err alike, and count for less than people do."""
 
 from collections.abc import Callable, Sequence
 

@@ -84,9 +84,9 @@ def _words(rows: Sequence[CaseRow], command: str) -> str:
     refused = [f"{row.case} ({row.refused})" for row in rows if row.refused is not None]
     return (
         f"{simulated}Made by `{command}`. Intervals are 95%: of proportions exact (Clopper and Pearson), of vertebrae"
-        " with patients as clusters (Korn and Graubard; whole patients drawn), of an AUC DeLong's, and where it separates"
-        " perfectly the exact one of independent pairs. Figures of patients count one scan each. A vertebra counts as"
-        f" found within {SAME_PLACE_MM:.0f} mm along the spine, where the cohort tells where it is. Refused:"
+        " with patients as clusters (Korn and Graubard; whole patients drawn), of an AUC DeLong's, and where it"
+        " separates perfectly the exact one of independent pairs. Figures of patients count one scan each. A vertebra"
+        f" counts as found within {SAME_PLACE_MM:.0f} mm along the spine, where the cohort tells where it is. Refused:"
         f" {', '.join(refused) or 'none'}."
     )
 
@@ -94,7 +94,7 @@ def _words(rows: Sequence[CaseRow], command: str) -> str:
 def _run(rows: Sequence[CaseRow]) -> Table:
     run = rows[0].run
     weights = [(f"weights {name}", digest) for name, digest in run.weights.items()]
-    facts = [
+    facts: list[tuple[str, ...]] = [
         ("recipe", run.recipe),
         ("cohort", run.cohort),
         ("family of the generator", run.family or "-"),
@@ -190,9 +190,7 @@ def _pictures(rows: Sequence[CaseRow], out: Path) -> list[str]:
     return ["scatter.png", "bland-altman.png"]
 
 
-def _html(
-    rows: Sequence[CaseRow], command: str, tables: Sequence[tuple[str, Table]], pictures: Sequence[Path]
-) -> str:
+def _html(rows: Sequence[CaseRow], command: str, tables: Sequence[tuple[str, Table]], pictures: Sequence[Path]) -> str:
     """One page that holds all of it, pictures too."""
     body = [f"<h1>{html.escape(_title(rows))}</h1><p>{html.escape(_words(rows, command).replace('**', ''))}</p>"]
     for path in pictures:

@@ -10,9 +10,7 @@ import typer
 
 CohortGiven = Annotated[
     str,
-    typer.Argument(
-        metavar="COHORT", help="A folder that simulate wrote, a table (.csv), or virtual:NUMBER[:FAMILY]."
-    ),
+    typer.Argument(metavar="COHORT", help="A folder that simulate wrote, a table (.csv), or virtual:NUMBER[:FAMILY]."),
 ]
 LeaveOut = Annotated[bool, typer.Option("--leave-out-bad", help="Go on without the rows that cannot be used.")]
 

@@ -1,4 +1,4 @@
-"""Trained networks to ONNX with half-precision weights, and the manifest entry that carries all that using them takes."""
+"""Trained networks to ONNX with half-precision weights, each with a manifest entry that carries all that use takes."""
 
 import hashlib
 import json

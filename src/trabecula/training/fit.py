@@ -30,7 +30,7 @@ def require_fitting(recipe: Recipe, name: str, head: Head) -> None:
         raise WrongUsage(
             "weights-misfit",
             f"{name} has the classes {', '.join(head.names)}, and the recipe {recipe.name} needs"
-            f" {', '.join(dict.fromkeys(wanting))} as well. Train it with these classes, or take weights that have them.",
+            f" {', '.join(dict.fromkeys(wanting))} as well. Train it with these, or take other weights.",
         )
 
 

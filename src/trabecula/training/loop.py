@@ -90,9 +90,7 @@ def train(
 class _Run:
     """A network, the average of its weights, its optimiser, and the folder where they are kept."""
 
-    def __init__(
-        self, network: nn.Module, schedule: Schedule, folder: Path, device: str, judge: Judge | None
-    ) -> None:
+    def __init__(self, network: nn.Module, schedule: Schedule, folder: Path, device: str, judge: Judge | None) -> None:
         self.network, self.schedule, self.folder, self.device, self._judge = network, schedule, folder, device, judge
         self.optimiser = torch.optim.AdamW(
             network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay

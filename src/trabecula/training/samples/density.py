@@ -3,10 +3,10 @@
 import numpy as np
 from scipy import ndimage
 
+from trabecula.cohort.drawn import SPINE_SPACING_MM
 from trabecula.flow.calibrate.voltage import to_reference_voltage
 from trabecula.training.samples.augment import at_spacing
 from trabecula.training.samples.shards import Shard
-from trabecula.training.samples.spine import SPINE_SPACING_MM
 from trabecula.view import View
 from trabecula.volume import Float32
 
@@ -41,4 +41,4 @@ def sample(shard: Shard, rng: np.random.Generator, view: View) -> Sample | None:
     image = view.cut_masked(volume, region.astype(np.uint8), 1, middle, to_reference_voltage(float(shard["kvp"])))
     if rng.random() < 0.5:
         image = image[:, :, ::-1]
-    return np.ascontiguousarray(image)[None], np.float32(bmd)
+    return np.ascontiguousarray(image)[None], np.array(bmd, np.float32)

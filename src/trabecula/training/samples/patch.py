@@ -4,9 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from trabecula.cohort.drawn import SPINE_SPACING_MM
 from trabecula.training.samples.augment import at_spacing, middles, of_shape, random_pose, vary_intensity
 from trabecula.training.samples.shards import Shard
-from trabecula.training.samples.spine import SACRUM, SPINE_SPACING_MM
+from trabecula.training.samples.spine import SACRUM
 from trabecula.view import View
 from trabecula.volume import Float32
 

@@ -79,9 +79,7 @@ def make_shards(
     return tuple(left_out)
 
 
-def _made(
-    kind: Kind, cases: list[Case], folder: Path, workers: int
-) -> Iterator[tuple[Case, TrabeculaError | None]]:
+def _made(kind: Kind, cases: list[Case], folder: Path, workers: int) -> Iterator[tuple[Case, TrabeculaError | None]]:
     if workers <= 1 or len(cases) < 2:
         for case in cases:
             yield case, _make(kind, case, folder)

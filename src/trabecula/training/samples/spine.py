@@ -30,7 +30,7 @@ def cut(labelled: Labelled) -> Shard:
         "hu": np.clip(hu, -1024, 3071).astype(np.int16),
         "body": masks["bodies"],
         "trabecular": masks["trabecular"],
-        "kvp": np.float32(known.tube_voltage_kvp or 120.0),
+        "kvp": np.array(known.tube_voltage_kvp or 120.0, np.float32),
         "bmd": np.array([[level.verse_id, bmd] for level, bmd in density.items()], np.float32).reshape(-1, 2),
     }
 

@@ -48,11 +48,11 @@ def segmenter_loss(network: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
 
 
 def _finder() -> nn.Module:
-    return SpineFinder(len(NAMES.names)).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload,no-any-return]
+    return SpineFinder(len(NAMES.names)).to(memory_format=torch.channels_last_3d)
 
 
 def _segmenter() -> nn.Module:
-    return BodySegmenter(PATCH_VIEW.shape).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload,no-any-return]
+    return BodySegmenter(PATCH_VIEW.shape).to(memory_format=torch.channels_last_3d)
 
 
 def finder() -> Task:

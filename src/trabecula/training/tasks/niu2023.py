@@ -77,7 +77,7 @@ def boxes_batch(samples: Sequence[tuple[Any, ...]]) -> tuple[list[Tensor], list[
 
 
 def _anatomynet() -> nn.Module:
-    return AnatomyNet().to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload,no-any-return]
+    return AnatomyNet().to(memory_format=torch.channels_last_3d)
 
 
 def localiser() -> Task:

@@ -1,11 +1,13 @@
 """How closely measured densities follow reference densities: regression and Bland-Altman."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from trabecula.evaluation.clustered import resampled
 from trabecula.evaluation.interval import Z95, Estimate, bootstrap, mean, t95
 
 
@@ -29,16 +31,25 @@ class Agreement:
     rmse: Estimate
 
 
-def agreement(measured: NDArray[np.float64], reference: NDArray[np.float64], *, seed: int = 0) -> Agreement:
+def agreement(
+    measured: NDArray[np.float64],
+    reference: NDArray[np.float64],
+    *,
+    patients: Sequence[str] | None = None,
+    seed: int = 0,
+) -> Agreement:
     """Compare paired values.
 
     Limits of agreement and their intervals after Bland and Altman 1986; r2 by Fisher's z; the intervals of the mean
-    absolute and root-mean-square errors by a seeded bootstrap.
+    absolute and root-mean-square errors by a seeded bootstrap. Where pairs share ``patients``, every interval comes of
+    a bootstrap of whole patients.
 
     Raises:
         ValueError: fewer than four pairs, unequal lengths, values that are not finite, or a constant series.
     """
     measured, reference = _pairs(measured, reference)
+    if patients is not None and len(set(patients)) < len(patients):
+        return _clustered(np.column_stack([measured, reference]), patients, seed)
     difference = measured - reference
     n = difference.size
     sd = float(difference.std(ddof=1))
@@ -71,6 +82,36 @@ def _pairs(
     if np.ptp(measured) == 0 or np.ptp(reference) == 0:
         raise ValueError("A constant series has no correlation")
     return measured, reference
+
+
+def _clustered(pairs: NDArray[np.float64], patients: Sequence[str], seed: int) -> Agreement:
+    """The same figures; whole patients are drawn for their intervals."""
+
+    def of(statistic: Callable[[NDArray[np.float64]], float]) -> Estimate:
+        return resampled(pairs, patients, statistic, seed=seed)
+
+    def error(p: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(p[:, 0] - p[:, 1])
+
+    def slope(p: NDArray[np.float64]) -> float:
+        both = np.asarray(np.cov(p.T))
+        return float(both[0, 1] / both[1, 1]) if both[1, 1] > 0 else float("nan")
+
+    def r2(p: NDArray[np.float64]) -> float:
+        return float(np.corrcoef(p.T)[0, 1] ** 2) if p.std(axis=0).all() else float("nan")
+
+    return Agreement(
+        n=len(pairs),
+        bias=of(lambda p: float(error(p).mean())),
+        sd=float(error(pairs).std(ddof=1)),
+        lower_limit=of(lambda p: float(error(p).mean() - Z95 * error(p).std(ddof=1))),
+        upper_limit=of(lambda p: float(error(p).mean() + Z95 * error(p).std(ddof=1))),
+        r2=of(r2),
+        slope=of(slope),
+        intercept=of(lambda p: float(p[:, 0].mean() - slope(p) * p[:, 1].mean())),
+        mae=of(lambda p: float(np.abs(error(p)).mean())),
+        rmse=of(lambda p: float(np.sqrt((error(p) ** 2).mean()))),
+    )
 
 
 def _r2(measured: NDArray[np.float64], reference: NDArray[np.float64]) -> Estimate:

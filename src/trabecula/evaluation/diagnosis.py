@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from trabecula.evaluation.interval import Z95, Estimate, wilson
+from trabecula.evaluation.interval import Z95, Estimate, clopper_pearson
 
 
 @dataclass(frozen=True)
@@ -22,28 +22,28 @@ class Confusion:
     @property
     def sensitivity(self) -> Estimate:
         """Share of the ill that were found."""
-        return wilson(self.true_positive, self.true_positive + self.false_negative)
+        return clopper_pearson(self.true_positive, self.true_positive + self.false_negative)
 
     @property
     def specificity(self) -> Estimate:
         """Share of the well that were left alone."""
-        return wilson(self.true_negative, self.true_negative + self.false_positive)
+        return clopper_pearson(self.true_negative, self.true_negative + self.false_positive)
 
     @property
     def positive_predictive_value(self) -> Estimate:
         """Share of the positive findings that were right; holds for this sample's prevalence only."""
-        return wilson(self.true_positive, self.true_positive + self.false_positive)
+        return clopper_pearson(self.true_positive, self.true_positive + self.false_positive)
 
     @property
     def negative_predictive_value(self) -> Estimate:
         """Share of the negative findings that were right; holds for this sample's prevalence only."""
-        return wilson(self.true_negative, self.true_negative + self.false_negative)
+        return clopper_pearson(self.true_negative, self.true_negative + self.false_negative)
 
     @property
     def accuracy(self) -> Estimate:
         """Share of all that were right."""
         right = self.true_positive + self.true_negative
-        return wilson(right, right + self.false_positive + self.false_negative)
+        return clopper_pearson(right, right + self.false_positive + self.false_negative)
 
 
 @dataclass(frozen=True)
@@ -88,14 +88,19 @@ def cross_table(found: Sequence[str], true: Sequence[str], names: Sequence[str])
 def auc(scores: NDArray[np.float64], true: NDArray[np.bool_]) -> Estimate:
     """Area under the ROC curve with DeLong's interval, cut at 0 and 1. A higher score means more likely positive.
 
-    A perfect separation leaves DeLong's variance at zero, and its interval a point: too narrow, not certain.
+    A perfect separation leaves DeLong's variance at zero and its interval a point. Its interval is here that of as many
+    independent pairs of a positive and a negative as there are of the rarer, all in order: an exact bound, and wide.
 
     Raises:
         ValueError: fewer than two positives or negatives, or scores that are not finite.
     """
     areas, covariance = _delong([scores], true)
-    half = Z95 * float(np.sqrt(covariance[0, 0]))
     area = float(areas[0])
+    if area in (0.0, 1.0):
+        positive = int(np.asarray(true, bool).sum())
+        pairs = min(positive, len(true) - positive)
+        return clopper_pearson(round(area) * pairs, pairs)
+    half = Z95 * float(np.sqrt(covariance[0, 0]))
     return Estimate(area, max(0.0, area - half), min(1.0, area + half))
 
 

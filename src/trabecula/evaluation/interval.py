@@ -24,8 +24,8 @@ class Estimate:
         return f"{value} ({low} to {high})"
 
 
-def wilson(successes: int, trials: int) -> Estimate:
-    """A proportion with Wilson's score interval (Wilson 1927), which stays within 0 and 1; nan without trials.
+def clopper_pearson(successes: int, trials: int) -> Estimate:
+    """A proportion with Clopper and Pearson's exact interval (1934), never too narrow; nan without trials.
 
     Raises:
         ValueError: more successes than trials, or fewer than none.
@@ -34,12 +34,15 @@ def wilson(successes: int, trials: int) -> Estimate:
         raise ValueError(f"{successes} successes in {trials} trials")
     if trials == 0:
         return Estimate(np.nan, np.nan, np.nan)
-    share = successes / trials
-    shrink = 1 / (1 + Z95**2 / trials)
-    centre = shrink * (share + Z95**2 / (2 * trials))
-    half = shrink * Z95 * np.sqrt(share * (1 - share) / trials + Z95**2 / (4 * trials**2))
-    # The ends touch 0 and 1 exactly there; min and max keep rounding from stepping over the figure.
-    return Estimate(share, min(max(0.0, float(centre - half)), share), max(min(1.0, float(centre + half)), share))
+    return clopper_pearson_real(successes / trials, float(trials))
+
+
+def clopper_pearson_real(share: float, trials: float) -> Estimate:
+    """The same for a share of any number of trials, whole or not."""
+    hits = share * trials
+    low = 0.0 if hits <= 0 else float(stats.beta.ppf(0.025, hits, trials - hits + 1))
+    high = 1.0 if hits >= trials else float(stats.beta.ppf(0.975, hits + 1, trials - hits))
+    return Estimate(share, min(low, share), max(high, share))
 
 
 def mean(values: NDArray[np.float64]) -> Estimate:

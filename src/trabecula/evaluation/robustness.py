@@ -18,7 +18,7 @@ from trabecula.errors import TrabeculaError
 from trabecula.evaluation.tables import markdown
 from trabecula.flow.read import read
 from trabecula.recipe import Recipe
-from trabecula.recipes import DEFAULT, RECIPES
+from trabecula.recipes import DEFAULT, recipe_named
 from trabecula.records import Assessment, Scan
 from trabecula.screen import screen
 from trabecula.volume import PADDING_HU, Float64, Grid, Volume
@@ -119,10 +119,10 @@ def compare(base: Assessment, changed: Assessment, change: Change) -> Finding:
     """Holds every vertebra measured in the original against the one found in its place."""
     kept = withheld = outside = 0
     broken, differences = [], [0.0]
-    found = changed.densities.vertebrae
+    found = changed.readings.vertebrae
     doubt = ", and said to be uncertain" if changed.spine.reasons else ""
-    for one in base.densities.vertebrae:
-        if not one.measurable:
+    for one in base.readings.vertebrae:
+        if one.withheld:
             continue
         place = (change.moved @ [*one.centroid_lps_mm, 1.0])[:3]
         z = changed.scan.volume.to_index(place)[0] * changed.scan.volume.spacing_mm[0]
@@ -133,7 +133,7 @@ def compare(base: Assessment, changed: Assessment, change: Change) -> Finding:
         if not near:
             box = changed.spine.find(one.level)
             broken.append(f"{one.level} {'not outlined' if box else 'not found'}")
-        elif not near[0].measurable or not near[0].level.is_named:
+        elif near[0].withheld or not near[0].level.is_named:
             withheld += 1
         elif near[0].level != one.level:
             broken.append(f"{one.level} called {near[0].level}{doubt}")
@@ -151,7 +151,7 @@ def examine(scan: Scan, recipe: Recipe, progress: Callable[[str], None] = lambda
     """All changes of one scan, each written to a file and read again as any CT."""
     progress("as it is")
     base = screen(scan, recipe)
-    middles = {v.level: np.asarray(v.centroid_lps_mm) for v in base.densities.vertebrae}
+    middles = {v.level: np.asarray(v.centroid_lps_mm) for v in base.readings.vertebrae}
     findings = []
     for change in changes(scan.volume, middles):
         progress(change.name)
@@ -206,7 +206,7 @@ def main(
     for path in cts:
         name = path.parent.name if path.is_file() else path.name
         with console.status(name) as status:
-            results[name] = examine(read(path), RECIPES[recipe](), status.update)
+            results[name] = examine(read(path), recipe_named(recipe), status.update)
     out.parent.mkdir(parents=True, exist_ok=True)
     command = f"python -m trabecula.evaluation.robustness CTS --recipe {recipe}"
     out.write_text(page(results, command, recipe), encoding="utf-8")

@@ -3,10 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from trabecula.evaluation.agreement import Agreement
-from trabecula.evaluation.diagnosis import Confusion
-from trabecula.evaluation.interval import Estimate
-
 
 @dataclass(frozen=True)
 class Published:
@@ -41,11 +37,14 @@ PUBLISHED = (
 """Each on its own patients: they can be read beside one another, not ranked."""
 
 NIU2023_TEST = {
+    "Localisation recall": "100%",
+    "Localisation precision": "100%",
     "Dice, mean": "0.95",
     "Dice, share above 0.9": "96.6%",
     "BMD R2": "0.967",
     "BMD bias, mg/cm3": "2.21",
-    "BMD limits of agreement, mg/cm3": "-10.16 to 14.57",
+    "BMD lower limit of agreement, mg/cm3": "-10.16",
+    "BMD upper limit of agreement, mg/cm3": "14.57",
     "Osteoporosis: AUC": "0.984 (0.965 to 1)",
     "Osteoporosis: sensitivity": "95.45% (21/22)",
     "Osteoporosis: specificity": "91.03% (71/78)",
@@ -56,9 +55,16 @@ NIU2023_TEST = {
     "Abnormal: specificity": "100.00% (42/42)",
     "Abnormal: PPV": "100.00% (56/56)",
     "Abnormal: NPV": "95.45% (42/44)",
-    "Seconds a case": "8.46 (Tesla P100 server)",
+    "Seconds a case, median": "8.46 (Tesla P100 server)",
 }
 """Niu 2023, results and table 1, test set of 100 patients."""
+
+
+PUBLISHED_FOR: Mapping[str, tuple[str, Mapping[str, str]]] = {
+    "niu2023": ("Niu 2023, 100 patients", NIU2023_TEST),
+    "niu2023-fixed-crop": ("Niu 2023, 100 patients", NIU2023_TEST),
+}
+"""What the publication of a recipe reports, by the recipe: never shown beside another."""
 
 
 def markdown(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -80,44 +86,15 @@ def peers(ours: Sequence[Published]) -> str:
     return markdown(("system", "segmentation Dice", "BMD", "diagnosis"), rows)
 
 
-def beside(published: Mapping[str, str], ours: Mapping[str, str], heads: tuple[str, str, str]) -> str:
-    """Two columns of figures, ours on the right; figures that only we give come last.
+def beside(recipe: str, ours: Mapping[str, str], head: str) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Heads and rows of our figures, those of the recipe's own publication before them where there is one.
 
-    Raises:
-        ValueError: a published figure is passed over; say "not measured" instead.
+    A published figure that was not measured here is said so, never passed over.
     """
-    missing = published.keys() - ours.keys()
-    if missing:
-        raise ValueError(f"Not said of ours: {sorted(missing)}")
-    return markdown(heads, [(name, published.get(name, "-"), ours[name]) for name in {**published, **ours}])
-
-
-def agreement_figures(result: Agreement) -> dict[str, str]:
-    """The rows that an agreement gives, under the names of ``NIU2023_TEST`` where they are its own."""
-    return {
-        "BMD R2": result.r2.text(3),
-        "BMD bias, mg/cm3": result.bias.text(2),
-        "BMD limits of agreement, mg/cm3": f"{result.lower_limit.value:.2f} to {result.upper_limit.value:.2f}",
-        "BMD slope of measured on reference": result.slope.text(3),
-        "BMD mean absolute error, mg/cm3": result.mae.text(2),
-        "BMD root-mean-square error, mg/cm3": result.rmse.text(2),
-        "BMD pairs": str(result.n),
-    }
-
-
-def diagnosis_figures(name: str, counts: Confusion, area: Estimate) -> dict[str, str]:
-    """The rows of one yes-or-no diagnosis, ``name`` being "Osteoporosis" or "Abnormal" as in ``NIU2023_TEST``."""
-    tp, fp, fn, tn = counts.true_positive, counts.false_positive, counts.false_negative, counts.true_negative
-    return {
-        f"{name}: AUC": area.text(3),
-        f"{name}: sensitivity": _share(counts.sensitivity, tp, tp + fn),
-        f"{name}: specificity": _share(counts.specificity, tn, tn + fp),
-        f"{name}: PPV": _share(counts.positive_predictive_value, tp, tp + fp),
-        f"{name}: NPV": _share(counts.negative_predictive_value, tn, tn + fn),
-    }
-
-
-def _share(share: Estimate, count: int, of: int) -> str:
-    if of == 0:
-        return "none (0/0)"
-    return f"{100 * share.value:.2f}% ({count}/{of}; {100 * share.low:.1f} to {100 * share.high:.1f})"
+    if recipe not in PUBLISHED_FOR:
+        return ("figure", head), list(ours.items())
+    source, published = PUBLISHED_FOR[recipe]
+    names = {**published, **ours}
+    return ("figure", source, head), [
+        (name, published.get(name, "-"), ours.get(name, "not measured")) for name in names
+    ]

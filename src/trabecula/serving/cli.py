@@ -12,6 +12,7 @@ import typer
 
 from trabecula.errors import Defect, TrabeculaError, WrongUsage, fault_of
 from trabecula.messages import DEFAULT_LANGUAGE
+from trabecula.serving import train_cli
 
 app = typer.Typer(
     name="trabecula",
@@ -20,6 +21,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+train_cli.register(app)
 
 
 def _path(text: str) -> Path:

@@ -1,15 +1,19 @@
-"""The one training loop: steps, a cosine schedule, bf16, checkpoints that it resumes from, a line of progress."""
+"""The one training loop: steps, a cosine-like descent, bf16, validation, checkpoints that it resumes from."""
 
 import json
+import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+
+CHECKPOINT, BEST, WEIGHTS, LOG = "checkpoint.safetensors", "best.safetensors", "weights.safetensors", "log.jsonl"
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,16 @@ class Schedule:
     save_every: int = 100
     bf16: bool = True
     settle_after: float = 1.0  # share of the run after which batch normalisation keeps its statistics
+    judge_every: int = 200  # steps between two looks at the validation cases
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Looks at a network with the validation cases: ``score`` its figures, ``better`` whether one beats another."""
+
+    score: Callable[[nn.Module], Mapping[str, float]]
+    figure: str
+    better: Callable[[float, float | None], bool]
 
 
 def train(
@@ -33,60 +47,190 @@ def train(
     schedule: Schedule,
     folder: Path,
     device: str = "cpu",
+    judge: Judge | None = None,
+    tell: Callable[[str], None] = print,
 ) -> None:
     """Trains in place; resumes from ``folder`` and leaves ``weights.safetensors`` and ``log.jsonl`` there.
 
-    The weights kept are an average over the last steps (decay 0.99), which a short run needs to settle.
+    The weights kept are an average over the last steps (about 100, fewer at the start), which a short run needs to
+    settle; with a ``judge``, that average which it found best.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
-    average = torch.optim.swa_utils.AveragedModel(
-        network,
-        multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99),
-        use_buffers=True,
-    )
-    step, spent = _resume(folder, network, average, optimiser)
+    run = _Run(network, schedule, folder, device, judge)
+    step, spent = run.resume()
     started = time.monotonic() - spent
     network.train()
     settled = False
-    with (folder / "log.jsonl").open("a") as log:
+    with (folder / LOG).open("a") as log:
         while step < schedule.steps:
             progress = _progress(step, time.monotonic() - started, schedule)
             if progress >= 1:
                 break
             rate = schedule.learning_rate * min(1, (step + 1) / schedule.warmup) * (1 - 0.98 * progress**1.5)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
             if progress >= schedule.settle_after and not settled:
                 settled = True
-                _settle(network, average, batches, loss)
-            with torch.autocast(device, torch.bfloat16, enabled=schedule.bf16):
-                value = loss(network, next(batches))
-            optimiser.zero_grad(set_to_none=True)
-            value.backward()
-            nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-            optimiser.step()
-            average.update_parameters(network)
+                _settle(network, run.average, batches, loss, device)
+            value = run.step(loss, next(batches), rate)
             step += 1
+            seconds = time.monotonic() - started
             if step % 10 == 0:
-                entry = {
-                    "step": step,
-                    "loss": round(value.item(), 4),
-                    "rate": rate,
-                    "s": round(time.monotonic() - started),
-                }
+                entry = {"step": step, "loss": round(value, 4), "rate": rate, "s": round(seconds)}
                 print(json.dumps(entry), file=log, flush=True)
-                print(entry, flush=True)
+                tell(f"step {step} of {schedule.steps}, loss {value:.4f}, {seconds:.0f} s")
+            if step % schedule.judge_every == 0 and step < schedule.steps:
+                run.judge(step, log, tell)
             if step % schedule.save_every == 0:
-                _save(folder, network, average, optimiser, step, time.monotonic() - started)
-    _save(folder, network, average, optimiser, step, time.monotonic() - started)
-    save_file(_tensors(average.module), folder / "weights.safetensors")
-    record = {**asdict(schedule), "steps_done": step, "seconds": round(time.monotonic() - started), "device": device}
-    (folder / "schedule.json").write_text(json.dumps(record, indent=1))
+                run.save(step, time.monotonic() - started)
+        if not (folder / WEIGHTS).exists():
+            run.judge(step, log, tell)
+    run.save(step, time.monotonic() - started)
+    run.finish(step, time.monotonic() - started)
+
+
+class _Run:
+    """A network, the average of its weights, its optimiser, and the folder where they are kept."""
+
+    def __init__(self, network: nn.Module, schedule: Schedule, folder: Path, device: str, judge: Judge | None) -> None:
+        self.network, self.schedule, self.folder, self.device, self._judge = network, schedule, folder, device, judge
+        self.optimiser = torch.optim.AdamW(
+            network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay
+        )
+        self.average = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=_moving_average, use_buffers=True)
+
+    def step(self, loss: Callable[[nn.Module, Any], Tensor], batch: Any, rate: float) -> float:
+        """One step; the loss before it."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        with torch.autocast(self.device.partition(":")[0], torch.bfloat16, enabled=self.schedule.bf16):
+            value = loss(self.network, to_device(batch, self.device))
+        self.optimiser.zero_grad(set_to_none=True)
+        value.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+        self.optimiser.step()
+        self.average.update_parameters(self.network)
+        return float(value.item())
+
+    def judge(self, step: int, log: Any, tell: Callable[[str], None]) -> None:
+        """Looks at the averaged weights with the validation cases and keeps them where they are the best so far."""
+        if self._judge is None:
+            return
+        candidate = self.average.module.eval()
+        with torch.no_grad():
+            figures = {name: float(value) for name, value in self._judge.score(candidate).items()}
+        candidate.train()
+        value, old = figures[self._judge.figure], best_of(self.folder).get(self._judge.figure)
+        kept = self._judge.better(value, old)
+        if kept:
+            about = {"step": str(step), "figures": json.dumps(figures)}
+            _write(_tensors(self.average.module), self.folder / BEST, about)
+        shown = {name: round(figure, 4) for name, figure in figures.items()}
+        print(json.dumps({"step": step, "validation": shown, "kept": kept}), file=log, flush=True)
+        told = ", ".join(f"{name} {figure:.4g}" for name, figure in shown.items())
+        tell(f"step {step}: validation {told}{', kept' if kept else ''}")
+
+    def save(self, step: int, seconds: float) -> None:
+        tensors = {f"network.{k}": v for k, v in _tensors(self.network).items()}
+        tensors |= {f"average.{k}": v for k, v in _tensors(self.average).items()}
+        for index, state in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"adam.{index}.{k}": torch.as_tensor(v).clone().contiguous() for k, v in state.items()}
+        _write(tensors, self.folder / CHECKPOINT, {"step": str(step), "seconds": str(seconds)})
+
+    def finish(self, step: int, seconds: float) -> None:
+        """Leaves the weights to use and how they came about."""
+        if (self.folder / BEST).exists():
+            shutil.copyfile(self.folder / BEST, self.folder / f"{WEIGHTS}.part")
+            (self.folder / f"{WEIGHTS}.part").rename(self.folder / WEIGHTS)
+        else:
+            _write(_tensors(self.average.module), self.folder / WEIGHTS, {"step": str(step)})
+        record = {**asdict(self.schedule), "steps_done": step, "seconds": round(seconds), "device": self.device}
+        (self.folder / "schedule.json").write_text(json.dumps(record, indent=1))
+
+    def resume(self) -> tuple[int, float]:
+        """Step and seconds of the last checkpoint, from which everything is as it was."""
+        path = self.folder / CHECKPOINT
+        if not path.exists():
+            return 0, 0.0
+        step, seconds = steps_done(self.folder)
+        tensors = load_file(path)
+
+        def part(prefix: str) -> dict[str, Tensor]:
+            return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+        self.network.load_state_dict(part("network."))
+        self.average.load_state_dict(part("average."))
+        adam: dict[int, dict[str, Tensor]] = {}
+        for key, value in part("adam.").items():
+            index, name = key.split(".", 1)
+            adam.setdefault(int(index), {})[name] = value
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": adam, "param_groups": groups})
+        _forget_after(self.folder / LOG, step)
+        return step, seconds
+
+
+@torch.no_grad()
+def _moving_average(averaged: Any, current: Any, number: Tensor | int) -> None:
+    """Decay 0.99; less at first, or a short run's average would be of the weights it began with."""
+    decay = min(0.99, (1 + float(number)) / (10 + float(number)))
+    for mean, new in zip(averaged, current, strict=True):
+        if mean.is_floating_point():
+            mean.lerp_(new.to(mean.dtype), 1 - decay)
+        else:
+            mean.copy_(new)
+
+
+def steps_done(folder: Path) -> tuple[int, float]:
+    """Steps and seconds of the last checkpoint of a folder."""
+    path = folder / CHECKPOINT
+    if not path.exists():
+        return 0, 0.0
+    with safe_open(path, "pt") as file:
+        about = file.metadata()
+    return int(about["step"]), float(about["seconds"])
+
+
+def best_of(folder: Path) -> dict[str, float]:
+    """The validation figures of the best checkpoint so far; none where there is none."""
+    path = folder / BEST
+    if not path.exists():
+        return {}
+    with safe_open(path, "pt") as file:
+        return {name: float(value) for name, value in json.loads(file.metadata()["figures"]).items()}
+
+
+def to_device(batch: Any, device: str) -> Any:
+    """Tensors in tuples, lists and dicts, on a device."""
+    if isinstance(batch, Tensor):
+        return batch.to(device, non_blocking=True)
+    if isinstance(batch, Mapping):
+        return {name: to_device(part, device) for name, part in batch.items()}
+    return type(batch)(to_device(part, device) for part in batch) if isinstance(batch, list | tuple) else batch
+
+
+def load_weights(network: nn.Module, folder: Path) -> nn.Module:
+    """The trained weights of a folder, or those of its last checkpoint; the network set to evaluation."""
+    done = folder / WEIGHTS
+    if done.exists():
+        network.load_state_dict(load_file(done))
+    else:
+        tensors = load_file(folder / CHECKPOINT)
+        prefix = "average.module."
+        network.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+    return network.eval()
+
+
+def record_of(folder: Path) -> dict[str, Any]:
+    """How a network was trained, as far as it is."""
+    path = folder / "schedule.json"
+    return dict(json.loads(path.read_text())) if path.exists() else {"unfinished": True}
 
 
 def _settle(
-    network: nn.Module, average: nn.Module, batches: Iterator[Any], loss: Callable[[nn.Module, Any], Tensor]
+    network: nn.Module,
+    average: nn.Module,
+    batches: Iterator[Any],
+    loss: Callable[[nn.Module, Any], Tensor],
+    device: str,
 ) -> None:
     """Goes on from the averaged weights with batch normalisation as it will be in use.
 
@@ -102,30 +246,12 @@ def _settle(
         norm.momentum = None  # a plain mean over all that follows
     with torch.no_grad():
         for _ in range(40):
-            loss(network, next(batches))
+            loss(network, to_device(next(batches), device))
     for norm in norms:
         norm.eval()
     average.load_state_dict(
         {**{f"module.{k}": v for k, v in network.state_dict().items()}, "n_averaged": torch.tensor(0)}
     )
-
-
-def load_weights(network: nn.Module, folder: Path) -> nn.Module:
-    """The trained weights of a folder, or those of its last checkpoint; the network set to evaluation."""
-    done = folder / "weights.safetensors"
-    if done.exists():
-        network.load_state_dict(load_file(done))
-    else:
-        tensors = load_file(folder / "checkpoint.safetensors")
-        prefix = "average.module."
-        network.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
-    return network.eval()
-
-
-def record_of(folder: Path) -> dict[str, Any]:
-    """How a network was trained, as far as it is."""
-    path = folder / "schedule.json"
-    return dict(json.loads(path.read_text())) if path.exists() else {"unfinished": True}
 
 
 def _progress(step: int, seconds: float, schedule: Schedule) -> float:
@@ -134,41 +260,25 @@ def _progress(step: int, seconds: float, schedule: Schedule) -> float:
 
 
 def _tensors(module: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().clone().contiguous() for name, value in module.state_dict().items()}
+    return {name: value.detach().cpu().clone().contiguous() for name, value in module.state_dict().items()}
 
 
-def _save(
-    folder: Path, network: nn.Module, average: nn.Module, optimiser: torch.optim.Optimizer, step: int, seconds: float
-) -> None:
-    tensors = {f"network.{k}": v for k, v in _tensors(network).items()}
-    tensors |= {f"average.{k}": v for k, v in _tensors(average).items()}
-    for index, state in optimiser.state_dict()["state"].items():
-        tensors |= {f"adam.{index}.{k}": torch.as_tensor(v).clone().contiguous() for k, v in state.items()}
-    partial = folder / "checkpoint.part"
-    save_file(tensors, partial, {"step": str(step), "seconds": str(seconds)})
-    partial.rename(folder / "checkpoint.safetensors")
+def _write(tensors: dict[str, Tensor], path: Path, about: dict[str, str]) -> None:
+    """A file of tensors that appears whole, whenever the run is killed."""
+    partial = path.with_suffix(".part")
+    save_file(tensors, partial, about)
+    partial.rename(path)
 
 
-def _resume(
-    folder: Path, network: nn.Module, average: nn.Module, optimiser: torch.optim.Optimizer
-) -> tuple[int, float]:
-    from safetensors import safe_open
+def _forget_after(log: Path, step: int) -> None:
+    """Takes what came after the checkpoint out of the log: it is walked again."""
+    if log.exists():
+        kept = [line for line in log.read_text().splitlines() if _step_of(line) <= step]
+        log.write_text("".join(f"{line}\n" for line in kept))
 
-    path = folder / "checkpoint.safetensors"
-    if not path.exists():
-        return 0, 0.0
-    with safe_open(path, "pt") as file:
-        about = file.metadata()
-    tensors = load_file(path)
 
-    def part(prefix: str) -> dict[str, Tensor]:
-        return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-    network.load_state_dict(part("network."))
-    average.load_state_dict(part("average."))
-    adam: dict[int, dict[str, Tensor]] = {}
-    for key, value in part("adam.").items():
-        index, name = key.split(".", 1)
-        adam.setdefault(int(index), {})[name] = value
-    optimiser.load_state_dict({"state": adam, "param_groups": optimiser.state_dict()["param_groups"]})
-    return int(about["step"]), float(about["seconds"])
+def _step_of(line: str) -> float:
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):  # cut off in the middle
+        return float("inf")

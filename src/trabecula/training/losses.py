@@ -1,4 +1,4 @@
-"""What the three networks of Niu 2023 are trained to make small."""
+"""What networks are trained to make small."""
 
 import torch
 from torch import Tensor
@@ -28,6 +28,6 @@ def focal(scores: Tensor, target: Tensor, alpha: float = 0.6, gamma: float = 2.0
     return -(alpha * target * (1 - log_p.exp()) ** gamma * log_p).sum(1).mean()
 
 
-def expected_bmd(scores: Tensor, centres: Tensor) -> Tensor:
-    """The expectation of BMD over the bins, mg/cm3 (B,)."""
+def expected_value(scores: Tensor, centres: Tensor) -> Tensor:
+    """The expectation over the bins, in their unit (B,)."""
     return torch.as_tensor((scores.softmax(1) * centres).sum(1))

@@ -24,8 +24,8 @@ from trabecula.volume import Grid, Volume, point
 class VirtualCt:
     """A whole CT of a virtual patient and its truth.
 
-    ``vertebrae``, ``trabecular`` and ``qct_regions`` are VerSe ids on the grid of ``volume``: vertebrae with their
-    arches, their trabecular regions, and the part of these that QCT reads.
+    ``vertebrae``, ``bodies``, ``trabecular`` and ``qct_regions`` are VerSe ids on the grid of ``volume``: vertebrae with
+    their arches, their bodies, the trabecular regions of these, and the part of them that QCT reads.
     """
 
     subject: Subject
@@ -34,6 +34,7 @@ class VirtualCt:
     vertebrae: NDArray[np.uint8]
     trabecular: NDArray[np.uint8]
     qct_regions: NDArray[np.uint8]
+    bodies: NDArray[np.uint8]
     truth: dict[Level, LevelTruth]
 
     @property
@@ -157,23 +158,24 @@ def scan_patient(
     part, inner = _subgrid(grid, spine.volume)
     fine = blur(spine.volume, protocol, inner, outside_hu=np.nan)
     hu[part] = np.where(np.isnan(fine), hu[part], fine)
-    whole, trabecular, regions = (np.zeros(grid.shape, np.uint8) for _ in range(3))
-    whole[part], trabecular[part], regions[part] = _labels(spine, protocol.thickness_mm, inner)
+    whole, trabecular, regions, bodies = (np.zeros(grid.shape, np.uint8) for _ in range(4))
+    whole[part], trabecular[part], regions[part], bodies[part] = _labels(spine, protocol.thickness_mm, inner)
     # The maker's slope is in the materials already.
     volume = finish(hu, replace(protocol, slope=1.0), grid, rng)
     truth = true_levels(subject) if truth is None else truth
-    return VirtualCt(subject, protocol, volume, whole, trabecular, regions, truth)
+    return VirtualCt(subject, protocol, volume, whole, trabecular, regions, bodies, truth)
 
 
 def _labels(spine: Drawn, thickness_mm: float, grid: Grid) -> tuple[NDArray[np.uint8], ...]:
-    """Vertebrae, trabecular and QCT regions on another grid, in one resampling: the latter lie within the former."""
+    """Vertebrae, trabecular and QCT regions, bodies on another grid, in one resampling: all lie within the first."""
     index = np.linalg.inv(spine.volume.affine) @ grid.affine
     code = spine.whole.astype(np.uint16)
     code += (spine.trabecular(thickness_mm) > 0).astype(np.uint16) << 8
     code += (spine.qct_regions() > 0).astype(np.uint16) << 9
+    code += (spine.body > 0).astype(np.uint16) << 10
     code = ndimage.affine_transform(code, index[:3, :3], index[:3, 3], grid.shape, order=0, mode="constant")
     whole = (code & 255).astype(np.uint8)
-    return whole, whole * (code >> 8 & 1).astype(np.uint8), whole * (code >> 9 & 1).astype(np.uint8)
+    return whole, *(whole * (code >> bit & 1).astype(np.uint8) for bit in (8, 9, 10))
 
 
 def _clip_grid(grid: Grid, low_mm: float, high_mm: float) -> Grid:

@@ -2,7 +2,7 @@
 
     cohort/cohort.json                what was ordered; an interrupted order is taken up again only as it was
     cohort/subject-000042/ct/         a DICOM series, or ct.nii.gz
-    cohort/subject-000042/*.nii.gz    vertebrae, their trabecular regions, and the regions that QCT reads (VerSe ids)
+    cohort/subject-000042/*.nii.gz    vertebrae, their bodies, trabecular and QCT regions (VerSe ids)
     cohort/subject-000042/rescan/     a second scan, if ordered: the same files
     cohort/subject-000042/truth.json  of both
 
@@ -196,7 +196,7 @@ def _write_scan(ct: VirtualCt, format_: str, folder: Path, header: StudyHeader) 
     else:
         as_stored = Orientation(flips=ct.protocol.flips)
         _write_nifti(ct.volume.hu.astype(np.int16), ct.volume.affine, as_stored, folder / "ct.nii.gz")
-    for name in ("vertebrae", "trabecular", "qct_regions"):
+    for name in ("vertebrae", "bodies", "trabecular", "qct_regions"):
         _write_nifti(getattr(ct, name), ct.volume.affine, as_stored, folder / f"{name}.nii.gz")
 
 

@@ -5,6 +5,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -15,6 +16,9 @@ from trabecula.errors import Defect
 from trabecula.view import Head, View, head_from, view_from
 
 FOLDER = Path(__file__).parent
+INSTEAD = "TRABECULA_WEIGHTS"
+"""The environment variable that names a folder with a manifest of its own: what stands in it is used instead."""
+
 MANIFEST = "manifest.json"
 INSTALL_AGAIN = "Install Trabecula again."
 
@@ -30,6 +34,7 @@ class Weights:
     head: Head
     error_sd: float | None = None
     training: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    folder: Path = field(default=FOLDER, repr=False)
 
     def content(self) -> bytes:
         """The ONNX file's bytes, held against the manifest's hash.
@@ -37,7 +42,7 @@ class Weights:
         Raises:
             Defect: the file is missing, or its hash is not the manifest's.
         """
-        path = FOLDER / self.file
+        path = self.folder / self.file
         try:
             content = path.read_bytes()
         except OSError as error:
@@ -51,21 +56,31 @@ class Weights:
 
 @cache
 def catalogue() -> dict[str, Weights]:
-    """Every network that is shipped, by name.
+    """Every network that is shipped, by name, and instead of it what ``TRABECULA_WEIGHTS`` holds of that name.
 
     Raises:
-        Defect: the manifest is missing, is no JSON, or an entry lacks what using its network takes.
+        Defect: a manifest is missing, is no JSON, or an entry lacks what using its network takes.
+    """
+    instead = os.environ.get(INSTEAD)
+    return read_manifest(FOLDER) | (read_manifest(Path(instead)) if instead else {})
+
+
+def read_manifest(folder: Path) -> dict[str, Weights]:
+    """The networks of a folder, by name.
+
+    Raises:
+        Defect: its manifest is missing, is no JSON, or an entry lacks what using its network takes.
     """
     try:
-        entries = json.loads((FOLDER / MANIFEST).read_text(encoding="utf-8"))
-        return {name: weights_from(name, entry) for name, entry in entries.items()}
+        entries = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        return {name: weights_from(name, entry, folder) for name, entry in entries.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise Defect(
             "weights-missing", f"The weights manifest cannot be read ({type(error).__name__}). {INSTALL_AGAIN}"
         ) from error
 
 
-def weights_from(name: str, entry: Mapping[str, Any]) -> Weights:
+def weights_from(name: str, entry: Mapping[str, Any], folder: Path = FOLDER) -> Weights:
     """A network from its manifest entry.
 
     Raises:
@@ -80,6 +95,7 @@ def weights_from(name: str, entry: Mapping[str, Any]) -> Weights:
         head_from(entry["head"]),
         None if entry.get("error_sd") is None else float(entry["error_sd"]),
         {key: value for key, value in entry.items() if key not in known},
+        folder,
     )
 
 

@@ -1,0 +1,107 @@
+"""A folder that ``trabecula simulate`` wrote, as a cohort: each subject, and its second scan where there is one."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from trabecula.anatomy import NAMED_LEVELS, Level
+from trabecula.cohort.case import MASKS, Case, Cohort, Known
+from trabecula.cohort.files import Files
+from trabecula.errors import WrongUsage
+from trabecula.volume import point
+
+Json = dict[str, Any]
+
+NOTE = "cohort.json"
+
+BONE_ALONE = ("bmd_bone_k2hpo4", "bmd_without_implants_k2hpo4", "bmd_k2hpo4")
+"""Where a vertebra's density stands in truth.json: that of its bone without screws or cement, where it is told."""
+
+
+def read_folder(folder: Path) -> Cohort:
+    """The subjects that are whole; one that is being made has no folder yet.
+
+    Raises:
+        WrongUsage: it is no such folder, or a subject's truth.json is damaged.
+    """
+    try:
+        note = json.loads((folder / NOTE).read_text(encoding="utf-8"))
+        if not str(note["schema"]).startswith("trabecula.cohort/"):
+            raise ValueError(note["schema"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WrongUsage(
+            "no-cohort",
+            f"{folder} is no folder that 'trabecula simulate' wrote (it has no sound {NOTE}); give such a folder, a"
+            " table (.csv), or virtual:NUMBER.",
+        ) from error
+    digest = hashlib.sha256()
+    cases: list[Case] = []
+    for truth_path in sorted(folder.glob("subject-*/truth.json")):
+        content = truth_path.read_bytes()
+        digest.update(content)
+        try:
+            cases += _cases(truth_path.parent, json.loads(content))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise WrongUsage(
+                "truth-damaged", f"{truth_path} is damaged; remove that subject's folder and simulate again."
+            ) from error
+    return Cohort(
+        folder.name, digest.hexdigest(), tuple(cases), True, str(note.get("family")), str(note.get("version"))
+    )
+
+
+def _cases(folder: Path, truth: Json) -> list[Case]:
+    seed = truth["seed"]
+    patient = f"virtual-{truth['family']}-{seed}"
+    cases = [Case(folder.name, patient, _files(folder), _known(truth, truth, truth["levels"]))]
+    again = truth.get("rescan")
+    if again is not None:
+        known = _known(truth, again, again["levels"])
+        cases.append(Case(f"{folder.name}-rescan", patient, _files(folder / "rescan"), known))
+    return cases
+
+
+def _files(folder: Path) -> Files:
+    ct = folder / "ct"
+    masks = {kind: folder / f"{kind}.nii.gz" for kind in MASKS}
+    there = {kind: path for kind, path in masks.items() if path.exists()}
+    return Files(ct if ct.is_dir() else folder / "ct.nii.gz", there)
+
+
+def _known(truth: Json, scan: Json, views: Json) -> Known:
+    """What is true of a person, and of one scan of it, in which ``views`` says what is in view."""
+    vertebrae = {level: v for name, v in truth["levels"].items() if (level := _level(name)) is not None}
+    others = {level: v for name, v in truth["other_vertebrae"].items() if (level := _level(name)) is not None}
+    whole = [level for level in vertebrae if views[level]["in_view"] and not views[level]["cut_by_view"]]
+    if views is truth["levels"]:
+        whole += [level for level, v in others.items() if v["in_view"] and not v["cut_by_view"]]
+    protocol = scan["protocol"]
+    return Known(
+        sex=truth["sex"],
+        age_years=truth["age_years"],
+        tube_voltage_kvp=float(protocol["kvp"]),
+        density={level: float(next(v[key] for key in BONE_ALONE if key in v)) for level, v in vertebrae.items()},
+        areal_bmd_g_cm2=truth["dxa"]["areal_bmd_g_cm2"],
+        centres_lps_mm={level: point(v["centre_lps_mm"]) for level, v in {**vertebrae, **others}.items()},
+        whole_levels=tuple(sorted(whole, key=NAMED_LEVELS.index)),
+        findings={level: tuple(sorted(v["findings"])) for level, v in vertebrae.items() if v["findings"]},
+        numbering=truth["numbering"],
+        groups=groups(truth["sex"], truth["numbering"], scan["contrast_phase"], protocol["kvp"], protocol),
+    )
+
+
+def groups(sex: str, numbering: str, contrast: str, kvp: float, protocol: Json) -> dict[str, str]:
+    """What the figures of virtual patients may be broken down by."""
+    thickness = protocol["thickness_mm"]
+    return {
+        "sex": sex,
+        "slices": "to 1.5 mm" if thickness <= 1.5 else f"{thickness:g} mm",
+        "tube voltage": f"{kvp:g} kVp",
+        "contrast": contrast,
+        "numbering": numbering,
+    }
+
+
+def _level(name: str) -> Level | None:
+    return Level(name) if name in {level.value for level in NAMED_LEVELS} else None

@@ -1,0 +1,31 @@
+"""Whatever a cohort was given as: a folder of ``simulate``, a table, or virtual patients to draw."""
+
+from pathlib import Path
+
+from trabecula.cohort.case import Cohort, require_sound
+from trabecula.errors import WrongUsage
+
+
+def read_cohort(given: str, judging: bool, leave_out_bad: bool = False) -> Cohort:
+    """The cohort that is named; ``judging`` one to evaluate by, not to train on.
+
+    Raises:
+        WrongUsage: there is none, it is damaged, it has bad rows, or nobody is in it.
+    """
+    from trabecula.cohort.drawn import PREFIX, drawn_cohort
+    from trabecula.cohort.folder import read_folder
+    from trabecula.cohort.table import read_table
+
+    path = Path(given)
+    if given.startswith(PREFIX):
+        cohort = drawn_cohort(given, judging)
+    elif path.is_dir():
+        cohort = read_folder(path)
+    elif path.exists():
+        cohort = read_table(path)
+    else:
+        raise WrongUsage(
+            "cohort-missing", f"There is no {given}: give a folder that simulate wrote, a table, or virtual:NUMBER."
+        )
+    require_sound(cohort, leave_out_bad)
+    return cohort

@@ -1,0 +1,220 @@
+"""A site's table as a cohort: a CSV file with a row a scan. docs/cohorts.md says what each column holds."""
+
+import csv
+import hashlib
+import io
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from trabecula.anatomy import NAMED_LEVELS, Level
+from trabecula.cohort.case import MASKS, BadRow, Case, Cohort, Known, Split
+from trabecula.cohort.files import LABELS, Files
+from trabecula.errors import WrongUsage
+from trabecula.quantity import VBMD_HA, VBMD_K2HPO4, Quantity
+
+MATERIALS: dict[str, Quantity] = {"K2HPO4": VBMD_K2HPO4, "HA": VBMD_HA}
+
+QCT_LIMITS_MG_CM3 = (0.0, 400.0)
+"""What is denser than 400 is no trabecular bone; what is not above 0 was not measured."""
+
+DXA_LIMITS_G_CM2 = (0.2, 2.5)
+AGE_LIMITS_YEARS = (0.0, 130.0)
+VOLTAGE_LIMITS_KVP = (60.0, 160.0)
+
+REQUIRED = ("case", "path")
+QCT = {f"qct_{level.value}": level for level in NAMED_LEVELS}
+COLUMNS = (
+    *REQUIRED,
+    "patient",
+    *(f"{kind}_mask" for kind in MASKS),
+    "labels",
+    *QCT,
+    "qct_material",
+    "dxa_g_cm2",
+    "scanner",
+    "site",
+    "split",
+    "sex",
+    "age",
+    "kvp",
+    "numbering",
+    "findings",
+)
+"""Every column that there may be, in any order; only those of ``REQUIRED`` must be there."""
+
+T = TypeVar("T")
+
+
+def read_table(path: Path) -> Cohort:
+    """The cases of a table; rows that cannot be used stand in ``bad`` with their line and every reason.
+
+    Paths are relative to the table's folder. The file is UTF-8, with commas or semicolons.
+
+    Raises:
+        WrongUsage: the file cannot be read, a column is missing, unknown or there twice, or one patient is in two
+            splits (``leakage``).
+    """
+    try:
+        content = path.read_bytes()
+        text = content.decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise WrongUsage("table-unreadable", f"The table {path} is missing or no text in UTF-8.") from error
+    reader = csv.reader(io.StringIO(text), delimiter=";" if ";" in text.partition("\n")[0] else ",")
+    heads = [head.strip() for head in next(reader, [])]
+    _require_columns(heads, path)
+    cases: list[Case] = []
+    bad: list[BadRow] = []
+    lines: dict[str, int] = {}
+    places: dict[str, dict[Split, int]] = defaultdict(dict)
+    for cells in reader:
+        if not any(cell.strip() for cell in cells):
+            continue
+        row = _Row(dict(zip(heads, (cell.strip() for cell in cells), strict=False)), path.parent)
+        if len(cells) != len(heads):
+            row.problems.append(
+                WrongUsage("cells-missing", f"The row has {len(cells)} cells and the table {len(heads)} columns.")
+            )
+        case = row.case()
+        if (patient := row.cells.get("patient") or row.cells.get("case")) and case.split is not None:
+            places[patient].setdefault(case.split, reader.line_num)
+        if case.name in lines:
+            row.problems.append(
+                WrongUsage("case-repeated", f"The case is named as the one of line {lines[case.name]}.")
+            )
+        lines.setdefault(case.name, reader.line_num)
+        if row.problems:
+            bad += [BadRow(reader.line_num, problem) for problem in row.problems]
+        else:
+            cases.append(case)
+    _require_apart(places, path)
+    return Cohort(path.name, hashlib.sha256(content).hexdigest(), tuple(cases), bad=tuple(bad))
+
+
+def _require_columns(heads: list[str], path: Path) -> None:
+    missing = [name for name in REQUIRED if name not in heads]
+    unknown = [name for name in heads if name not in COLUMNS]
+    twice = sorted({name for name in heads if heads.count(name) > 1})
+    for names, what in ((missing, "lacks"), (unknown, "has unknown"), (twice, "repeats")):
+        if names:
+            raise WrongUsage(
+                "table-columns", f"{path.name} {what} columns: {', '.join(names)}. docs/cohorts.md says what there is."
+            )
+
+
+def _require_apart(places: Mapping[str, Mapping[Split, int]], path: Path) -> None:
+    """Refuses a table in which one patient is in two splits; names lines, not the patient."""
+    leaks = [where for where in places.values() if len(where) > 1]
+    if leaks:
+        told = "; ".join(" and ".join(f"{split} on line {line}" for split, line in where.items()) for where in leaks)
+        raise WrongUsage(
+            "leakage",
+            f"{path.name} has one patient in two splits ({told}): what was trained on would be judged by itself."
+            " Keep all scans of a patient in one split.",
+        )
+
+
+class _Row:
+    """A row's cells by column; what is wrong with them is collected, so that all of it is told at once."""
+
+    def __init__(self, cells: Mapping[str, str], folder: Path) -> None:
+        self.cells = cells
+        self.folder = folder
+        self.problems: list[WrongUsage] = []
+
+    def case(self) -> Case:
+        name = self.take("case", str) or ""
+        if not name:
+            self.problems.append(WrongUsage("case-unnamed", "The row names no case."))
+        masks = {kind: path for kind in MASKS if (path := self.take(f"{kind}_mask", self._file)) is not None}
+        ct = self.take("path", self._file)
+        if ct is None and not self.cells.get("path"):
+            self.problems.append(WrongUsage("path-missing", "The row gives no path of a CT."))
+        files = Files(ct or Path(), masks, self.take("labels", _among("labels", LABELS)) or "verse")
+        split = self.take("split", _among("split", {one.value: one for one in Split}))
+        known = self._known()
+        return Case(name, self.cells.get("patient") or name, files, known, None if split is None else Split(split))
+
+    def take(self, column: str, read: Callable[[str], T]) -> T | None:
+        """A cell as ``read`` makes it; None where it is empty or cannot be used."""
+        cell = self.cells.get(column, "")
+        if not cell:
+            return None
+        try:
+            return read(cell)
+        except WrongUsage as error:
+            self.problems.append(error)
+            return None
+
+    def _known(self) -> Known:
+        qct = {
+            level: value
+            for column, level in QCT.items()
+            if (value := self.take(column, _number(column, "mg/cm3", QCT_LIMITS_MG_CM3))) is not None
+        }
+        scanner, site, sex = self.take("scanner", str), self.take("site", str), self.take("sex", _sex)
+        named = {"scanner": scanner, "site": site, "sex": sex}
+        return Known(
+            sex=sex,
+            age_years=self.take("age", _number("age", "years", AGE_LIMITS_YEARS)),
+            scanner=scanner,
+            site=site,
+            tube_voltage_kvp=self.take("kvp", _number("kvp", "kVp", VOLTAGE_LIMITS_KVP)),
+            density=qct,
+            quantity=MATERIALS[self.take("qct_material", _among("qct_material", MATERIALS)) or "K2HPO4"],
+            areal_bmd_g_cm2=self.take("dxa_g_cm2", _number("dxa_g_cm2", "g/cm2", DXA_LIMITS_G_CM2)),
+            findings=self.take("findings", _findings) or {},
+            numbering=self.take("numbering", str),
+            groups={name: value for name, value in named.items() if value is not None},
+        )
+
+    def _file(self, cell: str) -> Path:
+        path = self.folder / cell
+        if not path.exists():
+            raise WrongUsage("file-missing", f"There is no {cell}.")
+        return path
+
+
+def _among(column: str, choices: Mapping[str, object]) -> Callable[[str], str]:
+    def read(cell: str) -> str:
+        if cell not in choices:
+            raise WrongUsage("cell-unknown", f"{column} is {cell!r}; choose among {', '.join(choices)}.")
+        return cell
+
+    return read
+
+
+def _number(column: str, unit: str, limits: tuple[float, float]) -> Callable[[str], float]:
+    def read(cell: str) -> float:
+        try:
+            value = float(cell)
+        except ValueError:
+            value = float("nan")
+        if not limits[0] < value <= limits[1]:
+            raise WrongUsage(
+                "number-unusable",
+                f"{column} is {cell!r}, no number above {limits[0]:g} and up to {limits[1]:g} {unit}; leave the cell"
+                " empty where it is not known.",
+            )
+        return value
+
+    return read
+
+
+def _sex(cell: str) -> str:
+    if cell.upper() not in ("F", "M"):
+        raise WrongUsage("cell-unknown", f"sex is {cell!r}; give F, M or nothing.")
+    return cell.upper()
+
+
+def _findings(cell: str) -> dict[Level, tuple[str, ...]]:
+    """``L1:fracture+cement L3:metal`` as findings by level."""
+    names = {level.value: level for level in NAMED_LEVELS}
+    found: dict[Level, tuple[str, ...]] = {}
+    for one in cell.split():
+        level, _, what = one.partition(":")
+        if level not in names or not what:
+            raise WrongUsage("cell-unknown", f"findings hold {one!r}; write them as L1:fracture+cement L3:metal.")
+        found[names[level]] = tuple(what.split("+"))
+    return found

@@ -1,0 +1,206 @@
+"""An evaluation for people and for programs: results.md, index.html, CSV tables and figures.json, all from rows."""
+
+import base64
+import csv
+import html
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from trabecula.evaluation.figures import Figure, Group, figures, groups, one_a_patient
+from trabecula.evaluation.rows import CaseRow
+from trabecula.evaluation.score import SAME_PLACE_MM
+from trabecula.evaluation.tables import beside, markdown
+from trabecula.quantity import BANDS, QUANTITIES
+from trabecula.records.codec import plain
+
+Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
+
+STYLE = (
+    "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem;color:#1f2933}"
+    "table{border-collapse:collapse;margin:1rem 0;font-size:.85rem}td,th{border:1px solid #cbd2d9;padding:.2rem .5rem;"
+    "text-align:left}img{max-width:48%}"
+)
+
+
+def write(rows: Sequence[CaseRow], out: Path, command: str) -> Path:
+    """Writes every table and plot of the rows into a folder; returns the page.
+
+    Raises:
+        ValueError: there are no rows.
+    """
+    if not rows:
+        raise ValueError("no rows")
+    found, parts = figures(rows), groups(rows)
+    pictures = _pictures(rows, out)
+    _csv(out / "figures.csv", *_figures_csv(found))
+    _csv(out / "groups.csv", *_groups(parts))
+    _csv(out / "vertebrae.csv", *_vertebrae(rows))
+    told = {
+        "run": plain(asdict(rows[0].run)),
+        "cases": len(rows),
+        "patients": len(one_a_patient(rows)),
+        "figures": [plain(asdict(one)) | {"text": one.text} for one in found],
+        "groups": [plain(asdict(one)) for one in parts],
+    }
+    (out / "figures.json").write_text(json.dumps(told, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    tables = [
+        ("Figures", beside(rows[0].run.recipe, {one.name: one.text for one in found}, _head(rows))),
+        ("Vertebrae by what may make them hard", _groups(parts)),
+        ("Every vertebra", _vertebrae(rows)),
+        ("What this was made by", _run(rows)),
+    ]
+    lines = [f"# {_title(rows)}", "", _words(rows, command), ""]
+    lines += [f"![{name}]({name})\n" for name in pictures]
+    for title, (heads, cells) in tables:
+        lines += [f"## {title}", "", markdown(heads, cells), ""]
+    (out / "results.md").write_text("\n".join(lines), encoding="utf-8")
+    page = out / "index.html"
+    page.write_text(_html(rows, command, tables, [out / name for name in pictures]), encoding="utf-8")
+    return page
+
+
+def _title(rows: Sequence[CaseRow]) -> str:
+    run = rows[0].run
+    kind = "unseen virtual patients" if run.simulated else "patients"
+    return f"{run.recipe} on {len(one_a_patient(rows))} {kind}"
+
+
+def _head(rows: Sequence[CaseRow]) -> str:
+    return "ours, simulated" if rows[0].run.simulated else "ours"
+
+
+def _words(rows: Sequence[CaseRow], command: str) -> str:
+    """What the figures are, and are not."""
+    run = rows[0].run
+    simulated = (
+        "**Simulated accuracy**: virtual patients, not people; the truth is exact, the anatomy is ours. "
+        if run.simulated
+        else ""
+    )
+    refused = [f"{row.case} ({row.refused})" for row in rows if row.refused is not None]
+    return (
+        f"{simulated}Made by `{command}`. Intervals are 95%: of proportions exact (Clopper and Pearson), of vertebrae"
+        " with patients as clusters (Korn and Graubard; whole patients drawn), of an AUC DeLong's, and where it"
+        " separates perfectly the exact one of independent pairs. Figures of patients count one scan each. A vertebra"
+        f" counts as found within {SAME_PLACE_MM:.0f} mm along the spine, where the cohort tells where it is. Refused:"
+        f" {', '.join(refused) or 'none'}."
+    )
+
+
+def _run(rows: Sequence[CaseRow]) -> Table:
+    run = rows[0].run
+    weights = [(f"weights {name}", digest) for name, digest in run.weights.items()]
+    facts: list[tuple[str, ...]] = [
+        ("recipe", run.recipe),
+        ("cohort", run.cohort),
+        ("family of the generator", run.family or "-"),
+        ("version of the generator", run.generator or "-"),
+        ("version of Trabecula", run.version),
+        ("sha256 of its source", run.code),
+        ("sha256 of the recipe's settings", run.settings),
+        *weights,
+    ]
+    return ("what", "value"), facts
+
+
+def _figures_csv(found: Sequence[Figure]) -> Table:
+    heads = ("figure", "value", "low", "high", "hits", "of", "patients", "unit")
+    return heads, [
+        (
+            one.name,
+            *(_number(v) for v in (one.estimate.value, one.estimate.low, one.estimate.high)),
+            "" if one.hits is None else str(one.hits),
+            str(one.of),
+            str(one.patients),
+            one.unit,
+        )
+        for one in found
+    ]
+
+
+def _groups(parts: Sequence[Group]) -> Table:
+    heads = ("vertebrae", "n", "patients", "found", "named right", "Dice", "error, mean (SD)")
+    return heads, [
+        (
+            one.name,
+            str(one.number),
+            str(one.patients),
+            one.found.text,
+            one.named_right.text,
+            "-" if one.dice is None else f"{one.dice:.3f}",
+            "-"
+            if one.error_mean is None
+            else f"{one.error_mean:+.1f}" + ("" if one.error_sd is None else f" ({one.error_sd:.1f})"),
+        )
+        for one in parts
+    ]
+
+
+def _vertebrae(rows: Sequence[CaseRow]) -> Table:
+    heads = ("case", "level", "called", "off, mm", "Dice", "reference", "measured", "withheld", "findings")
+    return heads, [
+        (
+            row.case,
+            v.level,
+            v.called or "-",
+            _shown(v.off_mm, 1),
+            _shown(v.dice, 3),
+            _shown(v.reference, 1),
+            _shown(v.value, 1),
+            " ".join(v.withheld),
+            " ".join(v.findings),
+        )
+        for row in rows
+        for v in row.vertebrae
+    ]
+
+
+def _shown(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.6g}" if np.isfinite(value) else ""
+
+
+def _csv(path: Path, heads: tuple[str, ...], cells: list[tuple[str, ...]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([heads, *cells])
+
+
+def _pictures(rows: Sequence[CaseRow], out: Path) -> list[str]:
+    """Scatter and Bland-Altman of the patients' numbers, where there are enough of them."""
+    from trabecula.evaluation import plots
+
+    both = [row for row in one_a_patient(rows) if row.value is not None and row.reference is not None]
+    values, references = (np.array([getattr(row, name) for row in both], float) for name in ("value", "reference"))
+    if len(both) < 4 or np.ptp(values) == 0 or np.ptp(references) == 0:
+        return []
+    key = str(both[0].quantity)
+    unit, bands = QUANTITIES[key].unit, BANDS.get(key)
+    simulated = ", simulated" if rows[0].run.simulated else ""
+    title = f"{rows[0].run.recipe}, {len(both)} patients{simulated}"
+    edges = () if bands is None else bands.edges
+    plots.save(plots.scatter(values, references, title=title, unit=unit, bands=edges), out / "scatter.png")
+    plots.save(plots.bland_altman(values, references, title=title, unit=unit), out / "bland-altman.png")
+    return ["scatter.png", "bland-altman.png"]
+
+
+def _html(rows: Sequence[CaseRow], command: str, tables: Sequence[tuple[str, Table]], pictures: Sequence[Path]) -> str:
+    """One page that holds all of it, pictures too."""
+    body = [f"<h1>{html.escape(_title(rows))}</h1><p>{html.escape(_words(rows, command).replace('**', ''))}</p>"]
+    for path in pictures:
+        data = base64.b64encode(path.read_bytes()).decode()
+        body.append(f'<img alt="{html.escape(path.stem)}" src="data:image/png;base64,{data}">')
+    for title, (heads, cells) in tables:
+        head = "".join(f"<th>{html.escape(one)}</th>" for one in heads)
+        lines = "".join(f"<tr>{''.join(f'<td>{html.escape(c)}</td>' for c in line)}</tr>" for line in cells)
+        body.append(f"<h2>{html.escape(title)}</h2><table><tr>{head}</tr>{lines}</table>")
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(_title(rows))}</title>'
+        f"<style>{STYLE}</style>{''.join(body)}</html>\n"
+    )

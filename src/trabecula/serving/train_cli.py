@@ -1,0 +1,86 @@
+"""The commands ``train`` and ``evaluate``: from a cohort to weights, and from a cohort to figures."""
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+CohortGiven = Annotated[
+    str,
+    typer.Argument(metavar="COHORT", help="A folder that simulate wrote, a table (.csv), or virtual:NUMBER[:FAMILY]."),
+]
+LeaveOut = Annotated[bool, typer.Option("--leave-out-bad", help="Go on without the rows that cannot be used.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds both commands."""
+    app.command()(train)
+    app.command()(evaluate)
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Whose networks; see 'trabecula recipes'.")],
+    cohort: CohortGiven,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the training; new, or with --resume its own.")],
+    preset: Annotated[str, typer.Option(help="full, or small to see within minutes that all of it works.")] = "full",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
+    only: Annotated[list[str] | None, typer.Option(help="Only these weights of the recipe; may be repeated.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Fewer steps than the preset has.")] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that cut shards and make batches.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the training in the folder.")] = False,
+    leave_out_bad: LeaveOut = False,
+) -> None:
+    """Train a recipe's networks on a cohort and export them."""
+    from importlib.util import find_spec
+
+    from trabecula.errors import Defect
+
+    missing = [name for name in ("torch", "safetensors", "onnx") if find_spec(name) is None]
+    if missing:
+        raise Defect("train-missing", f"Training takes {', '.join(missing)}: pip install 'trabecula[train]'.")
+    from trabecula.cohort.read import read_cohort
+    from trabecula.training.run import Wanted, train_recipe
+
+    given = read_cohort(cohort, judging=False, leave_out_bad=leave_out_bad)
+    wanted = Wanted(preset, device, tuple(only or ()), workers, resume, steps)
+    train_recipe(recipe, given, out, wanted, lambda line: print(line, file=sys.stderr, flush=True))
+    print(out / "weights")
+
+
+def evaluate(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Which recipe; see 'trabecula recipes'.")],
+    cohort: CohortGiven,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the figures; new, or of the same run to go on.")],
+    weights: Annotated[
+        Path | None, typer.Option(help="Folder of weights to use instead of those shipped, as train leaves it.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="How many scans at a time.")] = 2,
+    leave_out_bad: LeaveOut = False,
+) -> None:
+    """Screen a cohort and hold the results against what is known of it."""
+    from trabecula.cohort.read import read_cohort
+    from trabecula.evaluation.run import evaluate as run
+    from trabecula.recipes import recipe_named
+    from trabecula.weights import INSTEAD, catalogue, read_manifest
+
+    if weights is not None:
+        from trabecula.training.fit import require_all_fitting
+
+        require_all_fitting(recipe_named(recipe), read_manifest(weights))
+        os.environ[INSTEAD] = str(weights.resolve())  # for the processes that screen, too
+        catalogue.cache_clear()
+    given = read_cohort(cohort, judging=True, leave_out_bad=leave_out_bad)
+    words = ["trabecula", "evaluate", recipe, cohort, "--out", out.name]
+    words += [] if weights is None else ["--weights", weights.name]
+    page = run(
+        recipe,
+        given,
+        out,
+        workers,
+        shlex.join(words),
+        lambda done, total: print(f"{done} of {total} scans", file=sys.stderr, flush=True),
+    )
+    print(page)

@@ -1,0 +1,156 @@
+"""Does an ONNX file answer as the network it was exported from? Held against each other before weights are halved.
+
+OpenVINO runs the file where it is installed, as in use; elsewhere onnx's own reference does, its convolutions by torch,
+because in plain Python they would take hours.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from trabecula.errors import Defect
+
+TOLERANCE = 1e-3
+"""The largest difference of an output, or share of it where it is above 1, that is the same answer."""
+
+Run = Callable[[NDArray[np.float32]], list[NDArray[Any]]]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The largest difference of any output over some inputs, relative where outputs are above 1."""
+
+    runtime: str
+    largest: float
+    inputs: int
+
+
+def require_same(network: nn.Module, path: Path, inputs: Sequence[Tensor]) -> Difference:
+    """Holds an ONNX file against its network.
+
+    Raises:
+        Defect: ``export-differs``: an output differs by more than ``TOLERANCE``.
+    """
+    found = difference(network, path, inputs)
+    if not found.largest <= TOLERANCE:
+        raise Defect(
+            "export-differs",
+            f"The exported {path.name} differs from what was trained by {found.largest:.2g} (at most {TOLERANCE:g}),"
+            f" run by {found.runtime}; it was not kept. The training is whole: mend the export and run it again.",
+        )
+    return found
+
+
+def difference(network: nn.Module, path: Path, inputs: Sequence[Tensor]) -> Difference:
+    """The largest difference between an ONNX file's answers and the network's."""
+    runtime, run = runner(path, tuple(inputs[0].shape))
+    largest = 0.0
+    for image in inputs:
+        with torch.no_grad():
+            answers = network(image)
+        expected = answers if isinstance(answers, tuple | list) else (answers,)
+        found = run(image.numpy())
+        for one, true in zip(found, expected, strict=True):
+            largest = max(largest, _apart(np.asarray(one), true.numpy()))
+    return Difference(runtime, largest, len(inputs))
+
+
+def _apart(found: NDArray[Any], true: NDArray[Any]) -> float:
+    if found.shape != true.shape:
+        return float("inf")
+    if not found.size:
+        return 0.0
+    apart = np.abs(found.astype(np.float64) - true) / np.maximum(1.0, np.abs(true.astype(np.float64)))
+    return float(apart.max())
+
+
+def runner(path: Path, shape: tuple[int, ...]) -> tuple[str, Run]:
+    """What runs an ONNX file here, by name, and as a function."""
+    try:
+        import openvino
+    except ModuleNotFoundError:
+        return "onnx.reference", _reference(path)
+    core = openvino.Core()
+    model = core.read_model(str(path))
+    model.reshape(list(shape))
+    compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+    def run(image: NDArray[np.float32]) -> list[NDArray[Any]]:
+        results = compiled([np.ascontiguousarray(image, np.float32)])
+        return [np.array(results[output]) for output in compiled.outputs]
+
+    return "OpenVINO", run
+
+
+def _reference(path: Path) -> Run:
+    from onnx.reference import ReferenceEvaluator
+    from onnx.reference.op_run import OpRun
+
+    class Conv(OpRun):
+        """A convolution of any dimension, as the ONNX standard has it."""
+
+        op_domain = ""
+
+        def _run(self, x: Any, w: Any, b: Any = None, **settings: Any) -> tuple[Any]:
+            begin, end = _pads(settings, x.ndim - 2)
+            if begin != end:
+                raise NotImplementedError("uneven padding")
+            convolve = (nn.functional.conv1d, nn.functional.conv2d, nn.functional.conv3d)[x.ndim - 3]
+            strides, dilations = settings.get("strides"), settings.get("dilations")
+            out = convolve(
+                _tensor(x),
+                _tensor(w),
+                None if b is None else _tensor(b),
+                tuple(strides) if strides else 1,
+                begin,
+                tuple(dilations) if dilations else 1,
+                int(settings.get("group") or 1),
+            )
+            return (out.numpy(),)
+
+    class ConvTranspose(OpRun):
+        """A transposed convolution of any dimension, as the ONNX standard has it."""
+
+        op_domain = ""
+
+        def _run(self, x: Any, w: Any, b: Any = None, **settings: Any) -> tuple[Any]:
+            begin, end = _pads(settings, x.ndim - 2)
+            if begin != end:
+                raise NotImplementedError("uneven padding")
+            grow = (
+                nn.functional.conv_transpose1d,
+                nn.functional.conv_transpose2d,
+                nn.functional.conv_transpose3d,
+            )[x.ndim - 3]
+            strides, dilations = settings.get("strides"), settings.get("dilations")
+            out = grow(
+                _tensor(x),
+                _tensor(w),
+                None if b is None else _tensor(b),
+                tuple(strides) if strides else 1,
+                begin,
+                tuple(settings.get("output_padding") or [0] * (x.ndim - 2)),
+                int(settings.get("group") or 1),
+                tuple(dilations) if dilations else 1,
+            )
+            return (out.numpy(),)
+
+    evaluator = ReferenceEvaluator(str(path), new_ops=[Conv, ConvTranspose])
+    name = onnx.load(path, load_external_data=False).graph.input[0].name
+    return lambda image: list(evaluator.run(None, {name: image}))
+
+
+def _tensor(array: Any) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array))
+
+
+def _pads(settings: dict[str, Any], axes: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    pads = tuple(settings.get("pads") or [0] * (2 * axes))
+    return pads[:axes], pads[axes:]

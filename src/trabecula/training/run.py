@@ -1,0 +1,256 @@
+"""Trains what a recipe runs on, from a cohort to exported weights: ``trabecula train RECIPE COHORT --out DIR``.
+
+    DIR/training.json              what was asked for; only the same is taken up again
+    DIR/shards/KIND/CASE.npz       what samples are drawn from
+    DIR/WEIGHTS/                   checkpoint, log, curves.csv, curves.svg, weights.safetensors
+    DIR/weights/WEIGHTS.onnx       the exported networks, with manifest.json as Trabecula itself has it
+
+It needs torch, numpy, scipy, safetensors and onnx, and nothing else (niu2023-localiser torchvision as well).
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trabecula import __version__
+from trabecula.cohort.case import Case, Cohort, validation_split
+from trabecula.errors import WrongUsage
+from trabecula.recipes import recipe_named
+from trabecula.training import curves
+from trabecula.training.batches import batches, validation_batches
+from trabecula.training.export import export
+from trabecula.training.fit import require_fitting
+from trabecula.training.loop import Judge, Schedule, best_of, load_weights, record_of, steps_done, train
+from trabecula.training.samples.shards import LeftOut, make_shards, read_shard, shard_path
+from trabecula.training.task import Task
+from trabecula.training.tasks import task_for
+from trabecula.view import Classes
+
+PRESETS = ("small", "full")
+VALIDATION_BATCHES = {"small": 2, "full": 32}
+PARITY_INPUTS = 3
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How to train. ``only`` some of the recipe's weights; ``workers`` processes cut shards and make batches.
+
+    ``steps`` are fewer than the preset's, to try what a machine can do.
+    """
+
+    preset: str = "full"
+    device: str = "auto"
+    only: tuple[str, ...] = ()
+    workers: int = 0
+    resume: bool = False
+    steps: int | None = None
+
+    def schedule(self, task: Task) -> Schedule:
+        """That of the preset, ended early where ``steps`` says so."""
+        preset = task.schedules[self.preset]
+        return preset if self.steps is None else replace(preset, steps=min(self.steps, preset.steps))
+
+
+def train_recipe(recipe_name: str, cohort: Cohort, out: Path, wanted: Wanted, tell: Tell) -> dict[str, dict[str, Any]]:
+    """Trains and exports; the manifest entries of what was trained, by name.
+
+    Raises:
+        WrongUsage: no such recipe, weights, preset or device; ``out`` holds something else; the cohort lacks what a
+            network is to learn.
+        Defect: an export does not answer as what was trained.
+    """
+    tasks = tasks_of(recipe_name, wanted.only)
+    device = device_named(wanted.device)
+    if wanted.preset not in PRESETS:
+        raise WrongUsage("unknown-preset", f"There is no preset {wanted.preset!r}. Choose among: {', '.join(PRESETS)}.")
+    training, judging = validation_split(cohort.cases)
+    _claim(out, recipe_name, cohort, wanted)
+    tell(f"{len(training)} cases to train on, {len(judging)} to judge by, on {device}.")
+    entries = {}
+    for task in tasks:
+        require_fitting(recipe_named(recipe_name), task.weights, task.head)
+        left_out = _shards(task, (*training, *judging), out, wanted, tell)
+        paths = [
+            tuple(path for case in cases if (path := shard_path(_shards_of(task, out), case)).exists())
+            for cases in (training, judging)
+        ]
+        _require_shown(task, paths[0], paths[1])
+        _learn(task, paths[0], paths[1], out, wanted, device, tell)
+        entries[task.weights] = _export(task, paths[1], out, recipe_name, cohort, wanted, left_out)
+        tell(f"{task.weights}: {out / 'weights' / task.weights}.onnx")
+    return entries
+
+
+def tasks_of(recipe_name: str, only: tuple[str, ...]) -> tuple[Task, ...]:
+    """The trainings of the weights that a recipe runs on, or of those of them that are named.
+
+    Raises:
+        WrongUsage: there is no such recipe or training, or the recipe does not run on what is named.
+    """
+    weights = recipe_named(recipe_name).weights
+    foreign = [name for name in only if name not in weights]
+    if foreign:
+        raise WrongUsage(
+            "not-of-recipe", f"{recipe_name} does not run on {', '.join(foreign)}, but on {', '.join(weights)}."
+        )
+    return tuple(task_for(name) for name in weights if not only or name in only)
+
+
+def device_named(name: str) -> str:
+    """``auto`` is a GPU where there is one.
+
+    Raises:
+        WrongUsage: ``unknown-device``: torch has none of this name here.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise WrongUsage(
+            "unknown-device", f"torch finds no device {name!r} here; give cpu, or leave --device out."
+        ) from error
+    return name
+
+
+def _claim(out: Path, recipe_name: str, cohort: Cohort, wanted: Wanted) -> None:
+    """Notes what is trained; refuses a folder that holds something else, or the same without ``resume``."""
+    note = out / "training.json"
+    asked = {
+        "schema": "trabecula.training/1",
+        "version": __version__,
+        "recipe": recipe_name,
+        "preset": wanted.preset,
+        "steps": wanted.steps,
+        "cohort": cohort.name,
+        "cohort_digest": cohort.digest,
+        "cases": len(cohort.cases),
+    }
+    if note.exists():
+        try:
+            noted = json.loads(note.read_text(encoding="utf-8"))
+        except ValueError:
+            noted = None
+        if noted != asked:
+            raise WrongUsage(
+                "other-training", f"{out} holds another training (see training.json); give --out another folder."
+            )
+        if not wanted.resume:
+            raise WrongUsage("training-begun", f"{out} holds this training already; give --resume to go on with it.")
+        return
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise WrongUsage("output-not-empty", f"{out} already holds something else; name a new folder.")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        partial = out / "training.part"
+        partial.write_text(json.dumps(asked, indent=1) + "\n", encoding="utf-8")
+        partial.rename(note)
+    except OSError as error:
+        raise WrongUsage("output-unwritable", f"{out} cannot be written: {error.strerror}.") from error
+
+
+def _shards_of(task: Task, out: Path) -> Path:
+    return out / "shards" / task.kind.name
+
+
+def _shards(task: Task, cases: tuple[Case, ...], out: Path, wanted: Wanted, tell: Tell) -> tuple[LeftOut, ...]:
+    def progress(done: int, total: int) -> None:
+        if done in (0, total) or done % max(1, total // 10) == 0:
+            tell(f"{task.weights}: {done} of {total} {task.kind.name}")
+
+    left_out = make_shards(task.kind, cases, _shards_of(task, out), max(1, wanted.workers), progress)
+    for one in left_out:
+        tell(f"{task.weights}: left out {one}")
+    return left_out
+
+
+def _require_shown(task: Task, training: tuple[Path, ...], judging: tuple[Path, ...]) -> None:
+    """Refuses a cohort in which a class has nobody, or whose validation cases were all left out."""
+    for paths, what in ((training, "train on"), (judging, "judge by")):
+        if not paths:
+            raise WrongUsage("no-shards", f"No case to {what} is left for {task.weights}; the reasons stand above.")
+    if task.seen is None or not isinstance(task.head, Classes):
+        return
+    shown: set[str] = set()
+    for path in training:
+        shown |= task.seen(read_shard(path))
+        if shown >= set(task.head.names):
+            return
+    missing = [name for name in task.head.names if name not in shown]
+    raise WrongUsage(
+        "class-empty",
+        f"No case to train on shows {', '.join(missing)}: {task.weights} would never learn it. Give cases that do.",
+    )
+
+
+def _learn(
+    task: Task,
+    training: tuple[Path, ...],
+    judging: tuple[Path, ...],
+    out: Path,
+    wanted: Wanted,
+    device: str,
+    tell: Tell,
+) -> None:
+    """Trains, or goes on, and draws the curves."""
+    folder = out / task.weights
+    torch.manual_seed(task.seed)
+    held_out = validation_batches(task, judging, VALIDATION_BATCHES[wanted.preset])
+    judge = Judge(lambda network: task.score(network, held_out), task.rule.figure, task.rule.better)
+    train(
+        task.network().to(device),
+        batches(task, training, steps_done(folder)[0], wanted.workers),
+        task.loss,
+        wanted.schedule(task),
+        folder,
+        device,
+        judge,
+        lambda line: tell(f"{task.weights}: {line}"),
+    )
+    curves.write_curves(folder, task.rule.figure)
+
+
+def _export(
+    task: Task,
+    judging: tuple[Path, ...],
+    out: Path,
+    recipe_name: str,
+    cohort: Cohort,
+    wanted: Wanted,
+    left_out: tuple[LeftOut, ...],
+) -> dict[str, Any]:
+    """Exports the best checkpoint with all that is known of it."""
+    folder = out / task.weights
+    network = load_weights(task.network(), folder)
+    figures = best_of(folder)
+    error_sd = figures.get("error_sd")
+    about = {
+        **({} if error_sd is None else {"error_sd": float(f"{error_sd:.4g}")}),
+        "figures": {
+            "on": f"{len(judging)} validation cases{', simulated' if cohort.simulated else ''}",
+            **{name: float(f"{value:.4g}") for name, value in figures.items()},
+        },
+        "kept_by": {"figure": task.rule.figure, "highest": task.rule.highest, "source": task.rule.source},
+        "data": {
+            "cohort": cohort.name,
+            "digest": cohort.digest,
+            "cases": len(cohort.cases),
+            "left_out": len(left_out),
+            "seed": task.seed,
+            "generator": cohort.generator,
+            "family": cohort.family,
+        },
+        "trained_by": f"trabecula train {recipe_name} {cohort.name} --preset {wanted.preset} --only {task.weights}",
+        "version": __version__,
+        "schedule": record_of(folder),
+    }
+    generator = torch.Generator().manual_seed(task.seed)
+    inputs = [torch.rand(task.input_shape, generator=generator) for _ in range(PARITY_INPUTS)]
+    path = out / "weights" / f"{task.weights}.onnx"
+    return export(task.graph(network), inputs, path, task.view, task.head, about)

@@ -1,0 +1,35 @@
+"""The trainings there are, by the weights that come of them; each module is loaded when its weights are asked for."""
+
+from collections.abc import Callable
+from importlib import import_module
+
+from trabecula.errors import WrongUsage
+from trabecula.training.task import Task
+
+MODULES: dict[str, str] = {
+    "house-finder": "house",
+    "house-segmenter": "house",
+    "niu2023-localiser": "niu2023",
+    "niu2023-segmenter": "niu2023",
+    "niu2023-densitometer": "niu2023",
+}
+"""Weights and the module here whose ``TASKS`` holds a function that makes their task."""
+
+
+def task_for(weights: str) -> Task:
+    """The training of some weights.
+
+    Raises:
+        WrongUsage: ``no-training``: there is none; ``package-missing``: it takes a package that is not installed.
+    """
+    if weights not in MODULES:
+        raise WrongUsage("no-training", f"There is no training for {weights}. There is for: {', '.join(MODULES)}.")
+    makers: dict[str, Callable[[], Task]] = import_module(f"{__name__}.{MODULES[weights]}").TASKS
+    try:
+        return makers[weights]()
+    except ModuleNotFoundError as error:
+        raise WrongUsage(
+            "package-missing",
+            f"Training {weights} takes {error.name}, which is not installed. Install it, or name other weights with"
+            " --only.",
+        ) from error

@@ -18,24 +18,30 @@ from trabecula.anatomy import Level
 from trabecula.export import codes
 from trabecula.export.bundle import Wanted, prepare
 from trabecula.flow.read import read
-from trabecula.flow.report import report
 from trabecula.formats.given import on_given_grid
 from trabecula.formats.opened import opened
+from trabecula.messages import Phrase
+from trabecula.quantity import Category, Measurement
 from trabecula.records import (
     Assessment,
-    Densities,
+    Basis,
+    Calibration,
     Diagnosis,
+    Effect,
+    Readings,
     Reason,
     Regions,
     Scan,
     Spine,
     VertebraBox,
-    VertebraDensity,
+    VertebraReading,
 )
+from trabecula.report.folder import report
 from trabecula.virtual.study import StudyHeader, write_dicom
 from trabecula.volume import Volume
 
 Edit = Callable[[pydicom.Dataset], None]
+DENSITY = Measurement(104.76, (90.0, 119.5))
 MIDDLES = {Level.T12: (20, 24, 22), Level.L1: (13, 22, 20), Level.L2: (6, 20, 18)}
 
 
@@ -83,12 +89,13 @@ def assessed(scan: Scan, labels: np.ndarray[Any, Any] | None = None) -> Assessme
         scan=scan,
         spine=Spine(boxes, 20.0),
         regions=Regions(labels, ()),
-        densities=Densities(vertebrae, {"rung": "voltage default", "material": "K2HPO4"}),
+        calibration=Calibration(Phrase("rung-default"), 1.422, 0.0, 0.07),
+        readings=Readings(vertebrae, Phrase("method-network", {"error_sd": 10.3})),
         diagnosis=Diagnosis(
-            "osteopenia",
-            104.76,
-            (90.0, 119.5),
-            {"osteopenia": 0.95},
+            Category.OSTEOPENIA,
+            Basis.BANDS,
+            DENSITY,
+            {Category.OSTEOPENIA: 0.95},
             (Level.L1, Level.L2),
             (Reason("t12-not-used", "T12 was not used."),),
         ),
@@ -96,14 +103,15 @@ def assessed(scan: Scan, labels: np.ndarray[Any, Any] | None = None) -> Assessme
     )
 
 
-def vertebra(level: Level, volume: Volume, labels: np.ndarray[Any, Any]) -> VertebraDensity:
+def vertebra(level: Level, volume: Volume, labels: np.ndarray[Any, Any]) -> VertebraReading:
     mask = labels == level.verse_id
     x, y, z = volume.to_lps(np.argwhere(mask).mean(axis=0))
     hu, size = volume.hu[mask], float(mask.sum() * volume.voxel_volume_mm3)
     about = (level, (float(x), float(y), float(z)), size, float(hu.mean()), float(hu.std()))
     if level in (Level.L1, Level.L2):
-        return VertebraDensity(*about, 104.76, (90.0, 119.5))
-    return VertebraDensity(*about, None, None, (Reason("metal-in-or-beside-it", f"{level} holds metal."),))
+        return VertebraReading(*about, DENSITY)
+    metal = Reason("metal-in-or-beside-it", f"{level} holds metal.", effect=Effect.WITHHOLD)
+    return VertebraReading(*about, None, reasons=(metal,))
 
 
 @pytest.fixture

@@ -26,9 +26,11 @@ from trabecula.export.bundle import Wanted, prepare
 from trabecula.export.pdf import pdf_of
 from trabecula.flow.read import read
 from trabecula.formats.opened import opened
-from trabecula.records import Assessment, Diagnosis
+from trabecula.quantity import Category
+from trabecula.records import Assessment, Basis, Diagnosis
 
 OBJECTS = ("seg.dcm", "sr.dcm", "report.dcm", "capture.dcm")
+UNDETERMINED = Diagnosis(Category.UNDETERMINED, Basis.BANDS, None, {}, ())
 Study = Callable[..., Path]
 Exported = Callable[..., Path]
 Complaints = Callable[[Path], tuple[list[str], list[str]]]
@@ -285,7 +287,7 @@ def test_a_single_vertebra(
     """With one segment the standard lets it be named once for all frames."""
     given = study()
     made = assess(read(given))
-    alone = np.where(made.regions.labels == Level.L2.verse_id, made.regions.labels, 0).astype(np.uint8)
+    alone = np.where(made.labels == Level.L2.verse_id, made.labels, 0).astype(np.uint8)
     out = exported(given, Wanted(dicom=True), assess(made.scan, alone))
     assert len(known(out)["seg.dcm"].SegmentSequence) == 1
     for name in OBJECTS:
@@ -298,13 +300,75 @@ def test_vertebrae_without_names(
 ) -> None:
     given = study()
     made = assess(read(given))
-    labels = made.regions.labels.copy()
+    labels = made.labels.copy()
     for level, unknown in zip((Level.T12, Level.L1, Level.L2), UNKNOWN_LEVELS, strict=False):
-        labels[made.regions.labels == level.verse_id] = unknown.verse_id
-    result = replace(assess(made.scan, labels), diagnosis=Diagnosis("undetermined", None, None, {}, ()))
+        labels[made.labels == level.verse_id] = unknown.verse_id
+    result = replace(assess(made.scan, labels), diagnosis=UNDETERMINED)
     out = exported(given, Wanted(dicom=True, fhir=True), result)
     for name in OBJECTS:
         assert complaints(out / "dicom" / name) == ([], []), name
     seg = known(out)["seg.dcm"]
     assert [one.SegmentLabel for one in seg.SegmentSequence] == [f"unknown-{n} trabecular bone" for n in (1, 2, 3)]
     assert {one.AnatomicRegionSequence[0].CodeValue for one in seg.SegmentSequence} == {"51282000"}
+
+
+def coded(report: pydicom.Dataset, name: str) -> list[str]:
+    """The meanings that a report codes under a name."""
+    return [
+        item.ConceptCodeSequence[0].CodeMeaning
+        for item in items(report)
+        if "ConceptCodeSequence" in item and item.ConceptNameCodeSequence[0].CodeMeaning == name
+    ]
+
+
+def test_a_category_without_a_density(
+    study: Study,
+    exported: Exported,
+    complaints: Complaints,
+    assess: Callable[..., Assessment],
+    as_classifier: Callable[[Assessment], Assessment],
+) -> None:
+    given = study()
+    out = exported(given, Wanted(dicom=True), as_classifier(assess(read(given))))
+    for name in OBJECTS:
+        assert complaints(out / "dicom" / name) == ([], []), name
+    report = known(out)["sr.dcm"]
+    assert coded(report, codes.BMD_CATEGORY.meaning) == ["Osteoporosis"]
+    assert coded(report, codes.DECIDES_CATEGORY.meaning) == ["No", "Yes", "Yes"]
+    assert coded(report, codes.WITHHELD_BECAUSE.meaning) == ["Metal in or beside it"]
+    assert not [name for name in codes.QUANTITY_CODES.values() if name.meaning in str(report)]
+    assert "ndetermin" not in str(report)
+
+
+def test_areal_density_is_coded_as_such(
+    study: Study,
+    exported: Exported,
+    complaints: Complaints,
+    assess: Callable[..., Assessment],
+    as_areal: Callable[[Assessment], Assessment],
+) -> None:
+    given = study()
+    out = exported(given, Wanted(dicom=True), as_areal(assess(read(given))))
+    for name in OBJECTS:
+        assert complaints(out / "dicom" / name) == ([], []), name
+    report = known(out)["sr.dcm"]
+    areal = codes.QUANTITY_CODES["abmd"].meaning
+    measured = [
+        one.MeasuredValueSequence[0]
+        for one in items(report)
+        if one.ValueType == "NUM" and one.ConceptNameCodeSequence[0].CodeMeaning == areal
+    ]
+    assert [float(one.NumericValue) for one in measured] == [0.8] * 3  # L1, L2 and their mean
+    assert {one.MeasurementUnitsCodeSequence[0].CodeValue for one in measured} == {"g/cm2"}
+    assert codes.VOLUMETRIC_BMD.meaning not in str(report) and "mg/cm3" not in str(report)
+
+
+def test_where_nothing_is_outlined_there_is_no_segmentation(
+    study: Study, exported: Exported, complaints: Complaints, assess: Callable[..., Assessment]
+) -> None:
+    given = study()
+    out = exported(given, Wanted(dicom=True, fhir=True), replace(assess(read(given)), regions=None))
+    assert {path.name for path in (out / "dicom").iterdir()} == set(OBJECTS) - {"seg.dcm"}
+    for path in (out / "dicom").iterdir():
+        assert complaints(path) == ([], []), path.name
+    assert coded(pydicom.dcmread(out / "dicom" / "sr.dcm"), codes.BMD_CATEGORY.meaning) == ["Osteopenia"]

@@ -18,7 +18,8 @@ from trabecula.anatomy import SNOMED_CODES, Level
 from trabecula.export import codes
 from trabecula.export.bundle import Wanted
 from trabecula.flow.read import read
-from trabecula.records import Assessment, Diagnosis
+from trabecula.quantity import Category
+from trabecula.records import Assessment, Basis, Diagnosis
 
 Study = Callable[..., Path]
 Exported = Callable[..., Path]
@@ -144,9 +145,9 @@ def test_a_nifti_has_no_patient_and_no_study(study: Study, exported: Exported, t
 
 def test_nothing_determined(study: Study, exported: Exported, assess: Callable[..., Assessment]) -> None:
     given = study()
-    made = replace(assess(read(given)), diagnosis=Diagnosis("undetermined", None, None, {}, ()))
-    vertebrae = tuple(replace(one, bmd_mg_cm3=None, bmd_interval_mg_cm3=None) for one in made.densities.vertebrae)
-    made = replace(made, densities=replace(made.densities, vertebrae=vertebrae))
+    made = replace(assess(read(given)), diagnosis=Diagnosis(Category.UNDETERMINED, Basis.BANDS, None, {}, ()))
+    vertebrae = tuple(replace(one, density=None) for one in made.readings.vertebrae)
+    made = replace(made, readings=replace(made.readings, vertebrae=vertebrae))
     out = exported(given, Wanted(dicom=True, fhir=True), made)
     sites = by_site(resources(out))
     assert all("valueQuantity" not in one for one in sites.values())
@@ -167,3 +168,46 @@ def test_a_date_that_is_none_is_left_out(study: Study, exported: Exported, date:
     found = resources(exported(given, Wanted(fhir=True)))
     assert "effectiveDateTime" not in of_kind(found, "DiagnosticReport")[0]
     assert "started" not in of_kind(found, "ImagingStudy")[0]
+
+
+@pytest.mark.parametrize(("release", "schema"), [("R4", BundleR4), ("R5", BundleR5)])
+def test_a_category_without_a_density(
+    study: Study,
+    exported: Exported,
+    assess: Callable[..., Assessment],
+    as_classifier: Callable[[Assessment], Assessment],
+    release: str,
+    schema: type[BundleR4] | type[BundleR5],
+) -> None:
+    given = study()
+    out = exported(given, Wanted(fhir=True, fhir_release=release), as_classifier(assess(read(given))))
+    found = resources(out, schema)
+    sites = by_site(found)
+    spine, l1, t12 = (sites[site] for site in ("122496007", SNOMED_CODES[Level.L1], SNOMED_CODES[Level.T12]))
+    assert spine["valueCodeableConcept"]["text"] == "Osteoporosis"
+    assert "component" not in spine
+    assert of_kind(found, "DiagnosticReport")[0]["conclusion"].startswith("Osteoporosis. ")
+    assert t12["dataAbsentReason"]["text"] == "T12 holds metal."
+    assert l1["dataAbsentReason"]["text"] == "No density was asked for."
+    text = (out / "fhir.json").read_text()
+    assert "ndetermin" not in text and "ithheld" not in text
+
+
+def test_areal_density_has_its_own_code_and_unit(
+    study: Study,
+    exported: Exported,
+    assess: Callable[..., Assessment],
+    as_areal: Callable[[Assessment], Assessment],
+) -> None:
+    given = study()
+    out = exported(given, Wanted(fhir=True), as_areal(assess(read(given))))
+    found = resources(out)
+    l1 = by_site(found)[SNOMED_CODES[Level.L1]]
+    assert l1["code"]["coding"][0]["code"] == "abmd"
+    assert (l1["valueQuantity"]["value"], l1["valueQuantity"]["code"]) == (0.8, "g/cm2")
+    interval = l1["component"][0]
+    assert interval["code"]["coding"][0]["code"] == "abmd-interval"
+    assert (interval["valueRange"]["low"]["value"], interval["valueRange"]["high"]["value"]) == (0.7049, 0.9)
+    assert "0.8 g/cm2, mean of L1 and L2" in of_kind(found, "DiagnosticReport")[0]["conclusion"]
+    t12 = by_site(found)[SNOMED_CODES[Level.T12]]
+    assert "valueQuantity" not in t12

@@ -19,11 +19,14 @@ import pytest
 
 from trabecula.anatomy import Level
 from trabecula.flow.read import read
+from trabecula.quantity import Category, Measurement
 from trabecula.recipe import Recipe
 from trabecula.recipes import RECIPES
-from trabecula.records import Assessment, Diagnosis
+from trabecula.records import Assessment, Basis, Diagnosis
 from trabecula.serving import cli
 
+DENSITY = Measurement(104.76, (90.0, 119.5))
+OSTEOPENIA = Diagnosis(Category.OSTEOPENIA, Basis.BANDS, DENSITY, {}, (Level.L1, Level.L2))
 Study = Callable[..., Path]
 Assess = Callable[..., Assessment]
 
@@ -44,10 +47,12 @@ def trabecula(
         "nobody",
         localise=lambda scan: assess(scan).spine,
         segment=lambda scan, spine: assess(scan).regions,
-        measure=lambda scan, regions: assess(scan).densities,
-        diagnose=lambda densities: Diagnosis("osteopenia", 104.76, (90.0, 119.5), {}, (Level.L1, Level.L2)),
+        calibrate=lambda scan, spine, regions: assess(scan).calibration,
+        measure=lambda scan, spine, regions, calibration: assess(scan).readings,
+        exclude=lambda scan, spine, regions, calibration, readings: readings,
+        diagnose=lambda readings: OSTEOPENIA,
     )
-    monkeypatch.setitem(RECIPES, "blocks", lambda: recipe)
+    monkeypatch.setitem(RECIPES, "blocks", recipe)
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
 
     def run(*arguments: object) -> Run:

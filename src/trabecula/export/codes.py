@@ -21,6 +21,11 @@ QUANTITY_CODES = {
     VBMD_HA.key: Code("vbmd-ha", SCHEME, "Volumetric bone mineral density, HA-equivalent"),
     AREAL_BMD.key: Code("abmd", SCHEME, "Areal bone mineral density, estimated from CT"),
 }
+INTERVAL_CODES = {
+    VBMD_K2HPO4.key: Code("vbmd-interval", SCHEME, "95% interval of volumetric bone mineral density"),
+    VBMD_HA.key: Code("vbmd-interval", SCHEME, "95% interval of volumetric bone mineral density"),
+    AREAL_BMD.key: Code("abmd-interval", SCHEME, "95% interval of areal bone mineral density"),
+}
 BMD_CATEGORY = Code("bmd-category", SCHEME, "Bone mineral density category")
 WITHHELD_BECAUSE = Code("withheld-because", SCHEME, "Bone mineral density withheld because")
 DOUBTED_BECAUSE = Code("doubted-because", SCHEME, "Result doubted because")
@@ -46,6 +51,11 @@ CATEGORIES = {
 def quantity_code(quantity: Quantity) -> Code:
     """What was measured."""
     return QUANTITY_CODES[quantity.key]
+
+
+def interval_code(quantity: Quantity) -> Code:
+    """Its 95% interval."""
+    return INTERVAL_CODES[quantity.key]
 
 
 def unit_code(quantity: Quantity) -> Code:

@@ -35,7 +35,9 @@ IMAGING_STUDY_CODE = Code("18748-4", "LN", "Diagnostic imaging study")
 MEAN_HU = Code("112031", "DCM", "Attenuation Coefficient")
 VOLUME = Code("118565006", "SCT", "Volume")
 STANDARD_DEVIATION = Code("386136009", "SCT", "Standard Deviation")
-INTERVAL = Code("vbmd-interval", ours.SCHEME, "95% interval of volumetric bone mineral density")
+NOT_ASKED_FOR = "No density was asked for."
+"""Of a vertebra that a classifier read."""
+
 RELEASES = ("R4", "R5")
 R5_BUNDLE = "http://hl7.org/fhir/StructureDefinition/Bundle|5.0.0"
 GENDERS = {"F": "female", "M": "male", "O": "other"}
@@ -117,11 +119,13 @@ def _category_observation(
     assessment: Assessment, about: Json, tracking: Mapping[Level | None, str], members: list[str]
 ) -> Json:
     diagnosis, density = assessment.diagnosis, assessment.diagnosis.density
-    mean: Json = {"code": _concept(ours.VOLUMETRIC_BMD)}
-    if density is None:
-        mean |= {"dataAbsentReason": _absent([reason.message for reason in assessment.reasons])}
-    else:
+    components = _interval(density)
+    if density is not None:
         mean = {"code": _concept(ours.quantity_code(density.quantity)), "valueQuantity": _density(density)}
+        components.insert(0, mean)
+    elif not diagnosis.determined:
+        absent = _absent([reason.message for reason in assessment.reasons])
+        components.append({"code": _concept(ours.VOLUMETRIC_BMD), "dataAbsentReason": absent})
     made: Json = {
         "resourceType": "Observation",
         **about,
@@ -129,7 +133,7 @@ def _category_observation(
         "code": _concept(ours.BMD_CATEGORY),
         "bodySite": _concept(ours.LUMBAR_SPINE),
         "valueCodeableConcept": _concept(ours.CATEGORIES[diagnosis.category]),
-        "component": [mean, *_interval(density)],
+        **({"component": components} if components else {}),
         "note": [{"text": f"{RESEARCH_ONLY} {NO_RULING_OUT}"}]
         + [{"text": f"{reason.message} [{reason.code}]"} for reason in assessment.reasons],
     }
@@ -146,7 +150,8 @@ def _vertebra(vertebra: VertebraReading, about: Json, tracking: Mapping[Level | 
         "bodySite": _concept(ours.vertebra_code(level)),
     }
     if density is None:
-        made["dataAbsentReason"] = _absent([reason.message for reason in vertebra.reasons])
+        because = [reason.message for reason in vertebra.reasons] if vertebra.withheld else [NOT_ASKED_FOR]
+        made["dataAbsentReason"] = _absent(because)
     else:
         made["valueQuantity"] = _density(density)
     components = _interval(density)
@@ -173,7 +178,7 @@ def _interval(density: Measurement | None) -> list[Json]:
         return []
     digits, unit = ours.decimals(density.quantity), ours.unit_code(density.quantity)
     low, high = (_quantity(round(float(end), digits), unit) for end in density.interval)
-    return [{"code": _concept(INTERVAL), "valueRange": {"low": low, "high": high}}]
+    return [{"code": _concept(ours.interval_code(density.quantity)), "valueRange": {"low": low, "high": high}}]
 
 
 def _device() -> Json:

@@ -2,22 +2,23 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from trabecula.anatomy import MEASURED_LEVELS, Level
-from trabecula.flow.find import WINDOW_SLICES
 from trabecula.flow.read import read
 from trabecula.recipes import DEFAULT, RECIPES
-from trabecula.recipes.house import FINDER, PATCH, house
-from trabecula.records import Acquisition, Assessment, Scan
+from trabecula.recipes.house import HOUSE
+from trabecula.records import Acquisition, Assessment, Effect, Regions, Scan, Spine
 from trabecula.screen import screen
 from trabecula.virtual.cohort import VirtualCt, scan_patient
 from trabecula.virtual.scanner import Protocol
 from trabecula.virtual.subject import sample_subject
 from trabecula.volume import Orientation
+from trabecula.weights import weights_named
 
 # Generous: what no trained network may miss, not what a good one reaches.
 CENTROID_MM, DICE, HU, BMD_MG_CM3 = 6.0, 0.8, 15.0, 25.0
@@ -26,15 +27,16 @@ IN_VIEW = (Level.T11, Level.T12, Level.L1, Level.L2, Level.L3, Level.L4, Level.L
 
 def test_it_is_the_default() -> None:
     assert DEFAULT == "house"
-    assert RECIPES[DEFAULT]().name == "house"
-    assert house().settings["levels"] == list(MEASURED_LEVELS)
+    assert RECIPES[DEFAULT] is HOUSE
+    assert HOUSE.levels == MEASURED_LEVELS
 
 
 def test_the_networks_fit_their_inputs() -> None:
-    assert FINDER.columns % 32 == 0 and WINDOW_SLICES % 64 == 0
-    assert all(side % 8 == 0 for side in PATCH.shape)
+    finder, patch = weights_named("house-finder").view, weights_named("house-segmenter").view
+    assert finder.shape[0] % 64 == 0 and all(side % 32 == 0 for side in finder.shape)
+    assert all(side % 8 == 0 for side in patch.shape)
     # The largest L5, 60 x 45 x 35 mm and tilted, fits.
-    assert (np.array(PATCH.shape) * PATCH.spacing_mm >= (60, 60, 75)).all()
+    assert (patch.size_mm >= (60, 60, 75)).all()
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +48,7 @@ def ct() -> VirtualCt:
 
 @pytest.fixture(scope="module")
 def assessment(ct: VirtualCt) -> Assessment:
-    return screen(Scan(ct.volume, Orientation(), Acquisition("nifti", tube_voltage_kvp=120.0)), house())
+    return screen(Scan(ct.volume, Orientation(), Acquisition("nifti", tube_voltage_kvp=120.0)), HOUSE)
 
 
 def test_every_level_in_view_is_named_and_has_its_middle(ct: VirtualCt, assessment: Assessment) -> None:
@@ -62,17 +64,39 @@ def test_every_level_in_view_is_named_and_has_its_middle(ct: VirtualCt, assessme
 
 @pytest.mark.parametrize("level", IN_VIEW)
 def test_its_trabecular_bone_is_outlined_and_measured(ct: VirtualCt, assessment: Assessment, level: Level) -> None:
-    found, truth = assessment.regions.labels == level.verse_id, ct.trabecular == level.verse_id
-    density = assessment.densities.find(level)
-    assert density is not None
-    assert np.linalg.norm(np.subtract(density.centroid_lps_mm, ct.subject.vertebra(level).centre_lps_mm)) < CENTROID_MM
+    found, truth = assessment.labels == level.verse_id, ct.trabecular == level.verse_id
+    reading = assessment.readings.find(level)
+    assert reading is not None and reading.density is not None
+    assert np.linalg.norm(np.subtract(reading.centroid_lps_mm, ct.subject.vertebra(level).centre_lps_mm)) < CENTROID_MM
     assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > DICE
-    assert density.mean_hu == pytest.approx(float(ct.volume.hu[truth].mean()), abs=HU)
-    assert density.bmd_mg_cm3 == pytest.approx(ct.bmd[level], abs=BMD_MG_CM3)
+    assert reading.mean_hu == pytest.approx(float(ct.volume.hu[truth].mean()), abs=HU)
+    assert reading.density.value == pytest.approx(ct.bmd[level], abs=BMD_MG_CM3)
 
 
 def test_nothing_else_is_labelled(assessment: Assessment) -> None:
-    assert set(np.unique(assessment.regions.labels)) == {0, *(level.verse_id for level in IN_VIEW)}
+    assert set(np.unique(assessment.labels)) == {0, *(level.verse_id for level in IN_VIEW)}
+
+
+def test_a_vertebra_found_twice_is_measured_once(ct: VirtualCt, assessment: Assessment) -> None:
+    l1 = assessment.spine.find(Level.L1)
+    assert l1 is not None and HOUSE.segment is not None
+    twice = Spine((l1, replace(l1, level=Level.L2)), assessment.spine.body_y)
+    regions: Regions = HOUSE.segment(assessment.scan, twice)
+    whole = regions.find(Level.L1)
+    assert whole is not None and whole.reasons == ()
+    again = regions.find(Level.L2)
+    doubts = () if again is None else again.reasons  # all of it may be taken
+    assert [(one.code, one.effect) for one in doubts] in ([], [("regions-overlap", Effect.WITHHOLD)])
+    assert (regions.labels == Level.L2.verse_id).sum() < 0.2 * (regions.labels == Level.L1.verse_id).sum()
+
+
+def test_where_none_of_its_levels_is_in_view_it_says_so(assessment: Assessment) -> None:
+    assert HOUSE.segment is not None
+    above = tuple(box for box in assessment.spine.vertebrae if box.level not in HOUSE.levels)
+    assert above
+    regions = HOUSE.segment(assessment.scan, replace(assessment.spine, vertebrae=above))
+    assert (regions.vertebrae, regions.labels.any()) == ((), False)
+    assert [one.code for one in regions.reasons] == ["levels-not-in-view"]
 
 
 def test_real_cts_are_named_as_a_reader_named_them() -> None:
@@ -81,10 +105,10 @@ def test_real_cts_are_named_as_a_reader_named_them() -> None:
         pytest.skip("TRABECULA_REAL_CT does not name the folder of real CTs")
     cases = json.loads((Path(folder) / "reference.json").read_text())["cases"]
     judged = {name: case for name, case in cases.items() if case.get("expect", "result") == "result"}
-    assert judged
+    assert judged and HOUSE.segment is not None
     for name, case in judged.items():
         scan = read(Path(folder) / case["path"])
-        regions = house().segment(scan, house().localise(scan))
+        regions = HOUSE.segment(scan, HOUSE.localise(scan))
         found = {v.level.value: v.centroid_lps_mm for v in regions.vertebrae}
         for level in case["judge"]:
             assert level in found, (name, level, list(found))

@@ -1,22 +1,40 @@
 """The recipe holds the paper's numbers, and screens a virtual CT whose truth is known."""
 
 import json
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
 from trabecula.anatomy import Level
-from trabecula.flow.document import AssessmentDocument
-from trabecula.flow.report import report
-from trabecula.recipes import DEFAULT, RECIPES
-from trabecula.recipes.niu2023 import CROP, DENSITY, LEVELS, PAPER, TRAINING, niu2023
-from trabecula.records import Acquisition, Assessment, Regions, Scan, Spine
+from trabecula.errors import Defect, WrongUsage
+from trabecula.messages import Phrase
+from trabecula.quantity import Category, Measurement
+from trabecula.recipes import DEFAULT, RECIPES, recipe_named
+from trabecula.recipes.exclusions import EXCLUSIONS
+from trabecula.recipes.niu2023 import NIU2023, NIU2023_FIXED_CROP, PAPER
+from trabecula.records import (
+    Acquisition,
+    Assessment,
+    Calibration,
+    Readings,
+    Regions,
+    Scan,
+    Spine,
+    VertebraReading,
+)
+from trabecula.records.codec import decode, to_json
 from trabecula.screen import screen
+from trabecula.view import Bins
 from trabecula.virtual.cohort import VirtualCt, scan_patient
 from trabecula.virtual.scanner import Protocol
 from trabecula.virtual.subject import sample_subject
 from trabecula.volume import Orientation
+from trabecula.weights import weights_named
+
+LEVELS = (Level.T12, Level.L1, Level.L2)
+CROP = weights_named("niu2023-segmenter").view
+DENSITY = weights_named("niu2023-densitometer").view
 
 # Generous: what no trained network may miss, not what a good one reaches.
 CENTROID_MM, DICE, HU, BMD_MG_CM3 = 8.0, 0.7, 20.0, 25.0
@@ -35,40 +53,84 @@ def test_the_settings_of_the_paper() -> None:
 
 
 def test_what_is_kept_of_them() -> None:
-    assert LEVELS == (Level.T12, Level.L1, Level.L2)
+    assert NIU2023.levels == LEVELS
     assert CROP.window_hu == PAPER["window_level_width_hu"]
-    assert TRAINING["focal_loss_alpha_gamma"] == PAPER["focal_loss_alpha_gamma"]
     # The field of the paper's crop: 105 x 154 x 150 mm.
-    field_mm = np.array(CROP.shape) * CROP.spacing_mm
-    assert (field_mm >= np.array([150, 154, 105]) * 0.75).all()
+    assert (CROP.size_mm >= np.array([150, 154, 105]) * 0.75).all()
     # AnatomyNet halves once, DenseNet five times.
     assert all(side % 2 == 0 for side in CROP.shape)
     assert all(side >= 32 for side in DENSITY.shape)
     # One vertebra fits into what the density network sees.
-    assert (np.array(DENSITY.shape) * DENSITY.spacing_mm >= (40, 45, 60)).all()
+    assert (DENSITY.size_mm >= (40, 45, 60)).all()
 
 
 def test_the_window_of_the_density_network_clips_no_trabecular_bone() -> None:
     level, width = DENSITY.window_hu
     assert level - width / 2 <= -150  # fatty marrow of the old
     assert level + width / 2 >= 1.906 * 300  # the last bin at 80 kVp
-    assert DENSITY.bins_mg_cm3[0] <= 20
-    assert DENSITY.bins_mg_cm3[1] >= 250
+    bins = weights_named("niu2023-densitometer").head
+    assert isinstance(bins, Bins)
+    assert bins.first <= 20 and bins.last >= 250
 
 
 def test_recipes_are_found_by_their_names() -> None:
-    assert DEFAULT in RECIPES
-    for name, make in RECIPES.items():
-        assert make().name == name
-    assert "10.21037/qims-22-1438" in niu2023().source
+    for name, recipe in RECIPES.items():
+        assert recipe.name == name
+        assert recipe_named(name) is recipe
+    assert recipe_named(None) is RECIPES[DEFAULT]
+    assert "10.21037/qims-22-1438" in NIU2023.source
+    with pytest.raises(WrongUsage, match="niu2023") as refused:
+        recipe_named("nobody")
+    assert refused.value.code == "unknown-recipe"
 
 
-def test_the_papers_crop_is_an_option_that_the_run_record_tells() -> None:
-    assert niu2023().settings["crop_centre"] == "spine"
-    paper = niu2023(centre="paper")
-    assert paper.settings["crop_centre"] == "paper"
-    assert paper.segment.keywords["crop"].centre == "paper"  # type: ignore[attr-defined]
-    json.dumps(paper.settings)
+def test_every_recipe_excludes_by_the_same_checks() -> None:
+    assert {recipe.exclude for recipe in RECIPES.values()} == {EXCLUSIONS}
+
+
+def test_the_papers_crop_is_a_recipe_that_the_run_record_tells() -> None:
+    assert NIU2023.settings["segment"]["centre"] == "spine"
+    assert NIU2023_FIXED_CROP.settings["segment"]["centre"] == "paper"
+    assert NIU2023_FIXED_CROP.settings["paper"] == PAPER
+    assert replace(NIU2023_FIXED_CROP, name="niu2023", segment=NIU2023.segment) == NIU2023
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_run_record_tells_every_stage_with_its_settings(name: str) -> None:
+    settings = RECIPES[name].settings
+    assert {"localise", "segment", "calibrate", "measure", "exclude", "diagnose"} <= set(settings)
+    assert json.loads(json.dumps(settings))["measure"] == {
+        "kind": "NetworkDensity",
+        "weights": "niu2023-densitometer",
+        "precision": "f32",
+    }
+    assert [one["kind"] for one in settings["exclude"]["checks"]][:3] == ["CutByView", "TooSmall", "Metal"]
+    assert settings["diagnose"]["bands"]["quantity"] == "vbmd-k2hpo4"
+
+
+def test_weights_and_levels_are_read_off_the_stages() -> None:
+    assert NIU2023.weights == ("niu2023-localiser", "niu2023-segmenter", "niu2023-densitometer")
+    whole_images = replace(NIU2023, segment=None, measure=WholeImages(LEVELS, "niu2023-densitometer"))
+    assert whole_images.weights == ("niu2023-localiser", "niu2023-densitometer")
+    assert whole_images.levels == LEVELS
+    assert "segment" not in whole_images.stages
+
+
+@dataclass(frozen=True)
+class WholeImages:
+    """A stage that looks at whole images: it has the levels that a segmenter has elsewhere."""
+
+    levels: tuple[Level, ...]
+    weights: str
+
+    def __call__(self, scan: Scan, spine: Spine, regions: Regions | None, calibration: Calibration) -> Readings:
+        assert regions is None
+        at = tuple(
+            VertebraReading(one.level, (0.0, 0.0, 0.0), 12000.0, 140.0, 40.0, Measurement(100.0, (80.0, 120.0)))
+            for one in spine.vertebrae
+            if one.level in self.levels
+        )
+        return Readings(at, Phrase("nothing"))
 
 
 @pytest.fixture(scope="module")
@@ -84,21 +146,22 @@ def scan(ct: VirtualCt) -> Scan:
 
 
 @pytest.fixture(scope="module")
-def spine(scan: Scan) -> Spine:
-    return niu2023().localise(scan)
-
-
-@pytest.fixture(scope="module")
-def regions(scan: Scan, spine: Spine) -> Regions:
-    return niu2023().segment(scan, spine)
-
-
-@pytest.fixture(scope="module")
 def assessment(scan: Scan) -> Assessment:
     stages: list[str] = []
-    result = screen(scan, niu2023(), stages.append)
-    assert stages == ["localise", "segment", "measure", "diagnose"]
+    result = screen(scan, NIU2023, stages.append)
+    assert stages == ["localise", "segment", "calibrate", "measure", "exclude", "diagnose"]
     return result
+
+
+@pytest.fixture(scope="module")
+def spine(assessment: Assessment) -> Spine:
+    return assessment.spine
+
+
+@pytest.fixture(scope="module")
+def regions(assessment: Assessment) -> Regions:
+    assert assessment.regions is not None
+    return assessment.regions
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -134,36 +197,45 @@ def test_nothing_but_the_wanted_levels_is_labelled(regions: Regions) -> None:
 
 def test_the_whole_chain_gives_a_density_near_the_truth(ct: VirtualCt, assessment: Assessment) -> None:
     for level in LEVELS:
-        vertebra = assessment.densities.find(level)
-        assert vertebra is not None
-        assert vertebra.bmd_mg_cm3 == pytest.approx(ct.bmd[level], abs=BMD_MG_CM3)
-        assert vertebra.mean_hu == pytest.approx(
-            float(ct.volume.hu[assessment.regions.labels == level.verse_id].mean()), abs=0.01
-        )
+        vertebra = assessment.readings.find(level)
+        assert vertebra is not None and vertebra.density is not None
+        assert vertebra.density.value == pytest.approx(ct.bmd[level], abs=BMD_MG_CM3)
+        plain_mean = float(ct.volume.hu[assessment.labels == level.verse_id].mean())
+        assert vertebra.mean_hu == pytest.approx(plain_mean, abs=0.01)
     truth = (ct.bmd[Level.L1] + ct.bmd[Level.L2]) / 2
-    assert assessment.diagnosis.bmd_mg_cm3 == pytest.approx(truth, abs=BMD_MG_CM3)
+    assert assessment.diagnosis.density is not None
+    assert assessment.diagnosis.density.value == pytest.approx(truth, abs=BMD_MG_CM3)
     assert assessment.diagnosis.levels_used == (Level.L1, Level.L2)
 
 
 def test_the_run_record_says_what_ran(assessment: Assessment) -> None:
     run = assessment.run
     assert run["recipe"] == assessment.recipe == "niu2023"
-    assert set(run["weights_sha256"]) == {"niu2023-localiser", "niu2023-segmenter", "niu2023-densitometer"}
-    assert all(len(sha) == 64 for sha in run["weights_sha256"].values())
-    assert set(run["seconds"]) == {"localise", "segment", "measure", "diagnose"}
+    assert run["weights_sha256"] == {name: weights_named(name).sha256 for name in NIU2023.weights}
+    assert set(run["seconds"]) == {"localise", "segment", "calibrate", "measure", "exclude", "diagnose"}
     assert all(seconds >= 0 for seconds in run["seconds"].values())
+    assert run["settings"] == NIU2023.settings
 
 
-def test_an_assessment_comes_back_from_its_json(assessment: Assessment, tmp_path: Path) -> None:
-    report(assessment, tmp_path / "out")
-    text = (tmp_path / "out" / "assessment.json").read_text(encoding="utf-8")
-    back = AssessmentDocument.model_validate_json(text)
-    assert json.loads(back.to_json()) == json.loads(text)
-    assert [v.level for v in back.vertebrae] == [str(v.level) for v in assessment.densities.vertebrae]
-    for written, measured in zip(back.vertebrae, assessment.densities.vertebrae, strict=True):
-        assert written.bmd_mg_cm3 == pytest.approx(measured.bmd_mg_cm3, abs=0.01)
-        assert written.centroid_lps_mm == pytest.approx(measured.centroid_lps_mm, abs=0.01)
-        assert [(r.code, r.message) for r in written.reasons] == [(r.code, r.message) for r in measured.reasons]
-    assert back.diagnosis.category == assessment.diagnosis.category
+def test_an_assessment_comes_back_from_its_json(assessment: Assessment) -> None:
+    text = to_json(assessment)
+    back = decode(json.loads(text))
+    assert to_json(back) == text
+    assert back.diagnosis.category is assessment.diagnosis.category
     assert sum(back.diagnosis.probabilities.values()) == pytest.approx(1, abs=1e-3)
-    assert back.run["weights_sha256"] == assessment.run["weights_sha256"]
+    for kept, measured in zip(back.readings.vertebrae, assessment.readings.vertebrae, strict=True):
+        assert kept.density == measured.density
+        assert kept.centroid_lps_mm == pytest.approx(measured.centroid_lps_mm, abs=0.01)
+        assert kept.reasons == measured.reasons
+
+
+def test_a_system_that_looks_at_whole_images_is_screened_without_a_segmenter(scan: Scan, spine: Spine) -> None:
+    recipe = replace(NIU2023, localise=lambda scan: spine, segment=None, measure=WholeImages(LEVELS, "nobody"))
+    stages: list[str] = []
+    with pytest.raises(Defect, match="nobody"):  # whose weights are not shipped
+        screen(scan, recipe, stages.append)
+    assert stages == ["localise", "calibrate", "measure", "exclude", "diagnose"]
+    shipped = replace(recipe, measure=WholeImages(LEVELS, "niu2023-densitometer"))
+    found = screen(scan, shipped)
+    assert (found.regions, found.diagnosis.category) == (None, Category.OSTEOPENIA)
+    assert list(found.run["weights_sha256"]) == ["niu2023-densitometer"]

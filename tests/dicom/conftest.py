@@ -13,6 +13,7 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 COUNT, SIDE, STEP_MM = 40, 48, 2.5
+STUDY = generate_uid()
 
 
 def scene_hu(lps_mm: NDArray[Any]) -> NDArray[Any]:
@@ -40,11 +41,11 @@ def make(
     step = np.cross(row, column) * STEP_MM if step is None else np.asarray(step, float)
     rows, columns = np.meshgrid(*(np.arange(n) - (n - 1) / 2 for n in shape), indexing="ij")
     plane = rows[..., None] * column * spacing[0] + columns[..., None] * row * spacing[1]
-    series, study = generate_uid(), generate_uid()
+    series = generate_uid()
     made = []
     for number in range(count):
         middle = step * (number - (count - 1) / 2)
-        dataset = _instance(np.rint(scene(plane + middle) + 1024).astype(np.uint16), number, series, study)
+        dataset = _instance(np.rint(scene(plane + middle) + 1024).astype(np.uint16), number, series, STUDY)
         dataset.ImagePositionPatient = [f"{v:.6f}" for v in plane[0, 0] + middle]
         dataset.ImageOrientationPatient = [f"{v:.8f}" for v in (*row, *column)]
         dataset.PixelSpacing = list(spacing)
@@ -78,7 +79,7 @@ def _instance(stored: NDArray[np.uint16], number: int, series: str, study: str) 
 
 def enhanced(slices: list[FileDataset]) -> FileDataset:
     """The same slices as one enhanced multi-frame CT, in reverse order."""
-    whole = _instance(np.zeros((1, 1), np.uint16), 0, generate_uid(), generate_uid())
+    whole = _instance(np.zeros((1, 1), np.uint16), 0, generate_uid(), STUDY)
     whole.SOPClassUID = whole.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.2.1"
     for keyword in ("RescaleSlope", "RescaleIntercept", "RescaleType", "KVP", "ConvolutionKernel", "SliceThickness"):
         delattr(whole, keyword)

@@ -7,22 +7,12 @@ from typing import Any
 from pydicom import Dataset
 from pydicom.uid import JPEG2000, UID, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 
+from trabecula.dicom.decimals import decimal
 from trabecula.records import Acquisition, Reason, reason
 
 REFERENCE_KVP = 120.0
 THICK_SLICE_MM = 5.0
 LOSSY_SYNTAXES = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
-
-# words of ImageType that mark numbers other than the attenuation of the whole beam (PS3.3 C.8.15.3 and vendors' own)
-_NOT_HU_WORD = re.compile(
-    r"MONO(?!C)|VMI|VNC|VUE|IODINE|VIRTUAL|MATERIAL|Z_?EFF|EFFECTIVE|ELECTRON|M(AX|IN)?_?IP$|VRT|SUBTRACT|SCREEN"
-    r"|DOSE|RGB"
-)
-_NOT_HU_DESCRIPTION = re.compile(
-    r"\b\d{2,3} ?kev\b|\bmono ?(e|energetic|\+|plus)|(?<![a-z])(vnc|vue|vmi|mip|minip|vrt|z-?eff)(?![a-z])"
-    r"|iodine *(map|no|density|overlay|conc|\[|\(|$)|virtual|electron density|subtract",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True)
@@ -52,32 +42,15 @@ def words(value: Any) -> tuple[str, ...]:
     return tuple((text(value) or "").upper().split())
 
 
-def number(value: Any) -> float | None:
-    """A finite decimal, or None."""
-    try:
-        found = float(value)
-    except (TypeError, ValueError):
-        return None
-    return found if abs(found) < float("inf") else None
-
-
-def why_not_hounsfield(image_type: Any, description: Any, rescale_type: Any) -> str | None:
-    """The word by which an image says that its numbers are not plain CT numbers, or None."""
-    unit = (text(rescale_type) or "HU").upper()
-    if unit not in ("HU", "US"):  # US: unspecified
-        return unit
-    for word in words(image_type):
-        if _NOT_HU_WORD.match(word):
-            return word
-    found = _NOT_HU_DESCRIPTION.search((text(description) or "").replace("_", " "))
-    return found.group() if found else None
-
-
 def phase_of(dataset: Dataset, facts: Dataset) -> Phase:
     """``facts`` are the instance itself or the flattened functional groups of one of its frames."""
 
     def either(keyword: str) -> Any:
         return facts.get(keyword) or dataset.get(keyword)
+
+    def first(keyword: str) -> float | None:
+        found = decimal(facts, keyword)
+        return decimal(dataset, keyword) if found is None else found
 
     agent = text(either("ContrastBolusAgent"))
     if agent is None and (facts.get("ContrastBolusUsageSequence") or dataset.get("ContrastBolusAgentSequence")):
@@ -86,8 +59,8 @@ def phase_of(dataset: Dataset, facts: Dataset) -> Phase:
         acquisition=text(facts.get("FrameAcquisitionNumber") or dataset.get("AcquisitionNumber")) or "",
         image_type=words(either("ImageType")),
         kernel=tuple(part for part in (text(v) for v in _several(either("ConvolutionKernel"))) if part),
-        kvp=number(either("KVP")),
-        thickness_mm=number(either("SliceThickness")),
+        kvp=first("KVP"),
+        thickness_mm=first("SliceThickness"),
         contrast_agent=None if (agent or "").upper() in ("", "NONE", "NO") else agent,
         taken_at=_seconds(dataset.get("ContentTime") or dataset.get("AcquisitionTime")),
     )

@@ -33,6 +33,15 @@ def hounsfield(plane: Plane) -> Float32:
     Raises:
         Refusal: the pixels are damaged, cut short or not of the size declared.
     """
+    return mask_outside(rescaled(plane))
+
+
+def rescaled(plane: Plane) -> Float32:
+    """The plane in HU, (row, column) float32, declared padding at -1000, but whatever lies below the scale as it is.
+
+    Raises:
+        Refusal: the pixels are damaged, cut short or not of the size declared.
+    """
     try:
         stored = _decoded(plane) if transfer_syntax(plane).is_encapsulated else _native(plane)
         outside = _padding(stored, plane)
@@ -44,7 +53,7 @@ def hounsfield(plane: Plane) -> Float32:
     hu += np.float32(plane.intercept)
     if outside is not None:
         hu[outside] = PADDING_HU
-    return mask_outside(hu)
+    return hu
 
 
 def _native(plane: Plane) -> NDArray[Any]:
@@ -113,15 +122,24 @@ def _dtype(dataset: Dataset) -> np.dtype[Any]:
 
 def _padding(stored: NDArray[Any], plane: Plane) -> NDArray[np.bool_] | None:
     """Where PixelPaddingValue (to PixelPaddingRangeLimit) stands. Compared before unused bits are cut off."""
-    value = plane.dataset.get("PixelPaddingValue")
+    value = _whole(plane.dataset, "PixelPaddingValue")
     if value is None:
         return None
-    limit = plane.dataset.get("PixelPaddingRangeLimit")
+    limit = _whole(plane.dataset, "PixelPaddingRangeLimit")
     first, last = sorted((_as_stored(value, stored), _as_stored(value if limit is None else limit, stored)))
     for end in (first, last):
         if TISSUE_HU[0] < end * plane.slope + plane.intercept < TISSUE_HU[1]:
             return None
     return (stored >= first) & (stored <= last)
+
+
+def _whole(dataset: Dataset, keyword: str) -> int | None:
+    """A padding value; None also where text stands in its place, which programs have written there."""
+    try:
+        value = dataset.get(keyword)
+        return None if value is None else int(str(value).strip())
+    except MALFORMED:
+        return None
 
 
 def _as_stored(value: Any, stored: NDArray[Any]) -> int:

@@ -3,19 +3,23 @@
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 import numpy as np
 from pydicom import Dataset
 from pydicom.uid import UID
 
-from trabecula.dicom.headers import Phase, number, phase_of, text, why_not_hounsfield, words
+from trabecula.dicom.decimals import decimal, decimals, has_decimal_comma
+from trabecula.dicom.derived import why_not_hounsfield
+from trabecula.dicom.headers import Phase, phase_of, text, words
+from trabecula.dicom.studies import Study, study_of
 from trabecula.volume import Float64
 
 MAX_SIDE = 8192
 """Rows or columns; scanners make 512 to 2048."""
 
 MAX_FRAMES = 20_000
+MEASURES = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "RescaleSlope", "RescaleIntercept")
+SERIES_LABEL = ("SeriesNumber", "SeriesDescription", "ProtocolName", "Manufacturer")
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
@@ -30,6 +34,7 @@ class LeftOut(StrEnum):
     NOT_HOUNSFIELD = "not-hounsfield"
     NOT_IMAGE = "not-image"
     NO_GEOMETRY = "no-geometry"
+    OTHER_STUDY = "other-study"
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +56,10 @@ class Plane:
     slope: float
     intercept: float
     rescale_declared: bool
+    decimal_comma: bool
+    study: Study
     series_uid: str
+    series_label: tuple[str, ...]  # what slices of one series share beside its UID
     phase: Phase
 
     @property
@@ -119,9 +127,9 @@ def _one(dataset: Dataset, facts: Dataset, frame: int) -> list[Plane] | LeftOut:
         return LeftOut.LOCALIZER
     if why_not_hounsfield(kind, dataset.get("SeriesDescription"), facts.get("RescaleType")):
         return LeftOut.NOT_HOUNSFIELD
-    position = _numbers(facts.get("ImagePositionPatient"), 3)
-    cosines = _numbers(facts.get("ImageOrientationPatient"), 6)
-    spacing = _numbers(facts.get("PixelSpacing"), 2)
+    position = _numbers(facts, "ImagePositionPatient", 3)
+    cosines = _numbers(facts, "ImageOrientationPatient", 6)
+    spacing = _numbers(facts, "PixelSpacing", 2)
     if position is None or cosines is None or spacing is None or spacing.min() <= 0:
         return LeftOut.NO_GEOMETRY
     row, column = cosines[:3], cosines[3:]
@@ -130,7 +138,7 @@ def _one(dataset: Dataset, facts: Dataset, frame: int) -> list[Plane] | LeftOut:
         return LeftOut.NO_GEOMETRY
     row = row / lengths[0]
     column = column - (column @ row) * row  # cosines are rounded decimals; square them
-    slope, intercept = number(facts.get("RescaleSlope")), number(facts.get("RescaleIntercept"))
+    slope, intercept = decimal(facts, "RescaleSlope"), decimal(facts, "RescaleIntercept")
     if slope == 0 or "ModalityLUTSequence" in dataset:
         return LeftOut.NOT_HOUNSFIELD
     plane = Plane(
@@ -145,17 +153,18 @@ def _one(dataset: Dataset, facts: Dataset, frame: int) -> list[Plane] | LeftOut:
         slope=1.0 if slope is None else slope,
         intercept=0.0 if intercept is None else intercept,
         rescale_declared=slope is not None and intercept is not None,
+        decimal_comma=has_decimal_comma(facts, MEASURES),
+        study=study_of(dataset),
         series_uid=text(dataset.get("SeriesInstanceUID")) or "",
+        series_label=tuple(text(dataset.get(keyword)) or "" for keyword in SERIES_LABEL),
         phase=phase_of(dataset, facts),
     )
     return [plane]
 
 
-def _numbers(value: Any, count: int) -> Float64 | None:
-    if value is None or isinstance(value, str) or len(value) != count:
-        return None
-    numbers = np.asarray([float(n) for n in value], dtype=np.float64)
-    return numbers if np.isfinite(numbers).all() and np.abs(numbers).max() < 1e5 else None
+def _numbers(facts: Dataset, keyword: str, count: int) -> Float64 | None:
+    numbers = np.asarray(decimals(facts, keyword), dtype=np.float64)
+    return numbers if numbers.shape == (count,) and np.abs(numbers).max() < 1e5 else None
 
 
 def transfer_syntax(plane: Plane) -> UID:

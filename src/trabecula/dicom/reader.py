@@ -10,12 +10,13 @@ from trabecula.dicom.files import MALFORMED, open_dataset
 from trabecula.dicom.headers import acquisition_of, acquisition_reasons, is_lossy, text
 from trabecula.dicom.planes import LeftOut, Plane, other_modality, planes_of, transfer_syntax
 from trabecula.dicom.series import Series, chosen_reason, group, rank
-from trabecula.dicom.stack import stack
+from trabecula.dicom.stack import Interleaved, stack
+from trabecula.dicom.studies import one_study
 from trabecula.errors import Refusal, refusal
 from trabecula.formats.budget import Budget, OverBudget
 from trabecula.formats.damage import muted
 from trabecula.messages import Phrase
-from trabecula.records import Scan, reason
+from trabecula.records import Effect, Scan, reason
 
 MAX_GAP_SHARE = 1.2
 """Steps longer than this many slice thicknesses leave bone unseen; headers round, so not 1."""
@@ -29,25 +30,34 @@ class Found:
 
     planes: list[Plane] = field(default_factory=list)
     left_out: Counter[LeftOut] = field(default_factory=Counter)
+    interleaved: bool = False  # scans were told apart by their pixels alone
     modalities: Counter[str] = field(default_factory=Counter)
 
 
 def read_dicom(
     files: Sequence[Path], progress: FileProgress = lambda done, total: None, budget: Budget | None = None
 ) -> Scan:
-    """The CT in these files; of several series the best that can be read. ``budget`` is that of the whole input.
+    """The CT in these files, all of one study; of several series the best that can be read. ``budget`` is that of the whole input.
 
     Raises:
-        Refusal: there is no CT, or none that is regular and in Hounsfield units.
+        Refusal: there is no CT, or several studies, or nothing that is in Hounsfield units.
     """
     with muted("pydicom"), nullcontext(budget) if budget else Budget(len(files)) as within:
         found = _sort(files, progress, within)
         if not found.planes:
             raise _refusal(found)
+        found.planes, strayed = one_study(found.planes)
+        found.left_out[LeftOut.OTHER_STUDY] += strayed
         series, refusals = group(found.planes)
-        for one in rank(series):
+        waiting = rank(series)
+        while waiting:
+            one = waiting.pop(0)
             try:
                 return _scan(one, series, refusals, found)
+            except Interleaved as two:
+                found.interleaved = True
+                series[series.index(one) : series.index(one) + 1] = two.parts
+                waiting[:0] = two.parts
             except Refusal as refusal:
                 refusals.append(refusal)
     raise refusals[0] if not series else refusals[-len(series)]  # that of the best
@@ -75,10 +85,10 @@ def _sort(files: Sequence[Path], progress: FileProgress, budget: Budget) -> Foun
 
 
 def _scan(one: Series, series: list[Series], unusable: list[Refusal], found: Found) -> Scan:
-    volume, orientation, mended = stack(one)
+    stacked = stack(one)
     first = one.planes[0]
     acquisition = acquisition_of(first.dataset, first.phase)
-    reasons = [*mended, *acquisition_reasons(acquisition, first.phase.kernel)]
+    reasons = [*stacked.reasons, *acquisition_reasons(acquisition, first.phase.kernel)]
     if len(series) > 1 or unusable:
         reasons.append(chosen_reason(one, series, unusable))
     thickness = acquisition.slice_thickness_mm
@@ -90,10 +100,16 @@ def _scan(one: Series, series: list[Series], unusable: list[Refusal], found: Fou
         reasons.append(reason("burned-in-annotation"))
     if not all(plane.rescale_declared for plane in one.planes):
         reasons.append(reason("rescale-missing"))
+    if found.interleaved:
+        reasons.append(reason("scans-interleaved"))
+    if any(plane.decimal_comma for plane in one.planes):
+        reasons.append(reason("decimal-comma", Effect.NOTE))
+    if len({plane.series_uid for plane in one.planes}) > 1:
+        reasons.append(reason("series-uids-differ", Effect.NOTE))
     if sum(found.left_out.values()):
-        kinds = tuple(Phrase(f"left-out-{kind}", {"number": n}) for kind, n in sorted(found.left_out.items()))
+        kinds = tuple(Phrase(f"left-out-{kind}", {"number": n}) for kind, n in sorted(found.left_out.items()) if n)
         reasons.append(reason("files-left-out", kinds=kinds))
-    return Scan(volume, orientation, acquisition, tuple(reasons))
+    return Scan(stacked.volume, stacked.orientation, acquisition, tuple(reasons), stacked.gaps)
 
 
 def _refusal(found: Found) -> Refusal:

@@ -8,14 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from trabecula.dicom.pixels import hounsfield
+from trabecula.dicom.pixels import rescaled
 from trabecula.dicom.planes import Plane
 from trabecula.dicom.series import Series
-from trabecula.dicom.spacing import Spacing, judge
+from trabecula.dicom.slices import judge_slices
+from trabecula.dicom.spacing import Spacing, judge, longest_stretch
 from trabecula.errors import Refusal, refusal
 from trabecula.formats.given import volume_from_given
-from trabecula.formats.grid import require_bearable, require_sound_affine
-from trabecula.records import Reason, reason
+from trabecula.formats.grid import mask_outside, require_bearable, require_sound_affine
+from trabecula.formats.levels import alternating
+from trabecula.formats.tissues import thin
+from trabecula.records import Gap, Reason, reason
 from trabecula.volume import PADDING_HU, Float32, Float64, Orientation, Volume
 
 THREADS = min(4, os.cpu_count() or 1)
@@ -42,28 +45,85 @@ class Frame:
         return np.asarray(laid)
 
 
-def stack(series: Series) -> tuple[Volume, Orientation, tuple[Reason, ...]]:
+class Interleaved(Exception):
+    """Two scans lie between one another's slices and no header said so: ``parts`` are they, the darker first."""
+
+    def __init__(self, parts: tuple[Series, Series]) -> None:
+        super().__init__()
+        self.parts = parts
+
+
+@dataclass(frozen=True)
+class Stacked:
     """The volume of a series, the way back to (slice along the normal, row, column), and what was mended.
 
     Where slices had to be set square or interpolated, 'as given' is the mended grid: the given one is no grid.
+    """
+
+    volume: Volume
+    orientation: Orientation
+    reasons: tuple[Reason, ...]
+    gaps: tuple[Gap, ...]
+
+
+def stack(series: Series) -> Stacked:
+    """Read the pixels of a series, check slice by slice that they are Hounsfield units, and lay them on one grid.
 
     Raises:
-        Refusal: slices are missing, irregular or too few, or the volume would not fit in memory.
+        Refusal: slices are too few or too far apart, hold no Hounsfield units, or would not fit in memory.
+        Interleaved: it is two scans.
     """
     judge(series.along_mm)  # from the headers alone, before pixels are read
     frame, reasons = _frame(series)
-    given, kept = _decode(series, frame)
+    given, sample, kept = _decode(series, frame)
     if not kept:
         raise refusal("file-unreadable.series")
-    damaged = tuple(float(series.along_mm[i]) for i in range(len(series.planes)) if i not in set(kept))
-    spacing = judge(series.along_mm[kept], damaged)
+    _require_one_scan(series, sample, kept)
+    judged = judge_slices(sample, series.along_mm[kept], series.planes[0].phase.kvp, series.axial)
+    chosen = longest_stretch(series.along_mm[kept][judged.kept])
+    places = np.asarray(kept)[judged.kept][chosen]
+    lost = tuple(float(place) for place in np.delete(series.along_mm, places))
+    spacing = judge(series.along_mm[places], lost)
+    reasons += (*judged.reasons, *spacing.reasons)
+    if len(places) < len(kept):
+        given = given[np.searchsorted(kept, places)]
     if spacing.mended:
         given = spacing.resample(given)
-        reasons += spacing.reasons
     affine = _affine(series.planes[0], frame, spacing, float(spacing.even_mm[0] - series.along_mm[0]))
     require_sound_affine(affine)
     volume, orientation = volume_from_given(given, affine)
-    return volume, orientation, reasons
+    gaps = tuple(_gap(stretch, spacing, orientation) for stretch in (*spacing.gaps_mm, *judged.off_mm))
+    return Stacked(volume, orientation, reasons, gaps)
+
+
+def _require_one_scan(series: Series, sample: Float32, kept: list[int]) -> None:
+    """Raises ``Interleaved`` where every other slice of a stretch is of another scan."""
+    mixed = alternating(sample)
+    if not mixed.any():
+        return
+    first = int(mixed.argmax())
+    odd = (np.arange(len(kept)) - first) % 2 == 1
+    # beyond the stretch lies only one of the two scans; it goes to that whose even places it continues
+    places = series.along_mm[kept]
+    for index in np.flatnonzero(~mixed):
+        nearest = int(np.abs(np.flatnonzero(mixed) - index).argmin())
+        edge = int(np.flatnonzero(mixed)[nearest])
+        apart = abs(places[index] - places[edge]) / (2 * series.step_mm)
+        odd[index] = odd[edge] if abs(apart - round(apart)) < 0.25 else not odd[edge]
+    parts = [[series.planes[kept[i]] for i in np.flatnonzero(which)] for which in (~odd, odd)]
+    level = [float(np.clip(sample[which & mixed], -200, 300).mean()) for which in (~odd, odd)]
+    one, other = (Series(tuple(parts[i])) for i in np.argsort(level, kind="stable"))
+    raise Interleaved((one, other))
+
+
+def _gap(stretch_mm: tuple[float, float], spacing: Spacing, orientation: Orientation) -> Gap:
+    """A stretch along the normal as one of the volume."""
+    start, stop = ((place - float(spacing.even_mm[0])) / spacing.step_mm for place in stretch_mm)
+    axis = orientation.axes.index(0)
+    if orientation.flips[axis]:
+        last = len(spacing.even_mm) - 1
+        start, stop = last - stop, last - start
+    return Gap(axis, start, stop)
 
 
 def _frame(series: Series) -> tuple[Frame, tuple[Reason, ...]]:
@@ -89,22 +149,26 @@ def _shift_reason(series: Series, shifts: Float64) -> Reason:
     return reason("gantry-tilt", degrees=tilt)
 
 
-def _decode(series: Series, frame: Frame) -> tuple[Float32, list[int]]:
-    """The slices that can be read, (slice, row, column) HU on the frame, and their numbers in the series."""
-    count = len(series.planes)
+def _decode(series: Series, frame: Frame) -> tuple[Float32, Float32, list[int]]:
+    """The slices that can be read: (slice, row, column) HU on the frame, thinned, and their numbers in the series."""
+    count, first = len(series.planes), series.planes[0]
     require_bearable((count, *frame.shape))
     given = np.empty((count, *frame.shape), np.float32)
+    small = thin(np.empty(frame.shape, np.float32), first.spacing_mm)
+    sample = np.empty((count, *small.shape), np.float32)
 
     def decode(index: int) -> bool:
         try:
-            given[index] = frame.lay(index, hounsfield(series.planes[index]))
+            hu = rescaled(series.planes[index])
         except Refusal:
             return False  # as good as missing: judged with the gaps
+        sample[index] = thin(frame.lay(index, hu), first.spacing_mm)
+        given[index] = frame.lay(index, mask_outside(hu))
         return True
 
     with ThreadPoolExecutor(THREADS) as pool:  # files and codecs leave the interpreter free
         kept = [index for index, readable in enumerate(pool.map(decode, range(count))) if readable]
-    return given if len(kept) == count else given[kept], kept
+    return (given, sample, kept) if len(kept) == count else (given[kept], sample[kept], kept)
 
 
 def _affine(first: Plane, frame: Frame, spacing: Spacing, skipped_mm: float) -> Float64:

@@ -25,7 +25,7 @@ FRAME = "FrameOfReferenceUID"
 SAME_PLACE_MM = 0.1
 """Headers round positions; slices whose place is further off are others."""
 
-MENDED = ("slices-interpolated", "spacing-uneven", "gantry-tilt", "slices-realigned")
+MENDED = ("slices-missing", "slices-interpolated", "spacing-uneven", "gantry-tilt", "slices-realigned")
 """Reasons of reading that say: the grid that was screened is not that of the images."""
 
 

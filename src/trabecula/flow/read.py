@@ -5,15 +5,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from scipy import ndimage
 
 from trabecula.dicom.reader import read_dicom
+from trabecula.dicom.slices import judge_slices
 from trabecula.errors import Refusal, refusal
 from trabecula.formats import nifti, nrrd
 from trabecula.formats.archive import nested
+from trabecula.formats.grid import mask_outside
 from trabecula.formats.opened import Opened, opened, told_as_missing
+from trabecula.formats.tissues import thin
 from trabecula.messages import Phrase
-from trabecula.records import Reason, Scan, reason
-from trabecula.volume import Volume
+from trabecula.records import Effect, Gap, Reason, Scan, reason
+from trabecula.volume import PADDING_HU, Volume
 
 FileProgress = Callable[[int, int], None]
 
@@ -22,9 +26,12 @@ WIDE_STEP_MM = 6.0
 THICK_STEP_MM = 5.0
 MAX_OBLIQUITY_DEGREES = 20.0
 
-AIR_HU, FAT_HU, SOFT_TISSUE_HU, BONE_HU = (-1100.0, -850.0), (-150.0, -40.0), (-150.0, 150.0), 250.0
-MIN_AIR_SHARE, MIN_FAT_SHARE, MIN_BONE_SHARE, MIN_SOFT_TISSUE_SHARE = 0.002, 0.02, 0.002, 0.3
+SATURATED_BELOW_HU = 800.0
+"""Scanners clip far above; what ends lower was cut off by a program, and trabecular bone with it."""
+
+MAX_CUT_SHARE, BONE_HU = 0.12, 150.0
 MAX_SATURATED_SHARE = 0.01
+PAINTED_SHARE = 0.5
 
 
 def read(path: Path, progress: FileProgress = lambda done, total: None) -> Scan:
@@ -45,7 +52,10 @@ def read_opened(given: Opened, progress: FileProgress = lambda done, total: None
             scan = _read(given, progress)
     except MemoryError as error:
         raise refusal("too-large.machine") from error
-    require_hounsfield(scan.volume)
+    if scan.acquisition.source != "dicom":  # DICOM was judged slice by slice
+        scan = _judged(scan)
+    scan = _air_for_background(scan)
+    require_unclipped(scan.volume)
     return replace(scan, reasons=(*scan.reasons, *_reasons(scan)))
 
 
@@ -65,28 +75,51 @@ def _read(given: Opened, progress: FileProgress) -> Scan:
     return replace(scan, reasons=(*scan.reasons, reason("files-left-out", kinds=(others,))))
 
 
-def require_hounsfield(volume: Volume) -> None:
-    """Refuse values that cannot be Hounsfield units: without air near -1000 (or fat, in a close crop) and soft tissue.
+def _judged(scan: Scan) -> Scan:
+    """A scan without DICOM headers, once its slices were held against the tissues that every CT shows.
 
     Raises:
-        Refusal: the intensities are on another scale, or cut off to a display window.
+        Refusal: its values are no Hounsfield units.
+    """
+    volume = scan.volume
+    sample = thin(volume.hu, volume.spacing_mm[1:])
+    along_mm = np.arange(volume.shape[0]) * volume.spacing_mm[0]
+    judged = judge_slices(sample, along_mm, None)
+    mask_outside(volume.hu)
+    gaps = [Gap(0, start / volume.spacing_mm[0], stop / volume.spacing_mm[0]) for start, stop in judged.off_mm]
+    for index in np.setdiff1d(np.arange(volume.shape[0]), judged.kept):
+        nearest = judged.kept[np.abs(judged.kept - index).argmin()]
+        volume.hu[index] = volume.hu[nearest]
+        gaps.append(Gap(0, max(0, index - 1), index + 1))
+    return replace(scan, reasons=(*scan.reasons, *judged.reasons), gaps=(*scan.gaps, *gaps))
+
+
+def _air_for_background(scan: Scan) -> Scan:
+    """A scan around whose body a program painted one value that is no air: air put in its place, and said so."""
+    hu = scan.volume.hu
+    edge = np.concatenate([hu[:, 0].ravel(), hu[:, -1].ravel(), hu[:, :, 0].ravel(), hu[:, :, -1].ravel()])
+    value = float(np.median(edge))
+    if not -900 < value < BONE_HU or (edge == value).mean() < PAINTED_SHARE:
+        return scan
+    # single voxels of the body may have that very value; what was painted is wider
+    painted = ndimage.binary_opening(hu == value, np.ones((1, 5, 5)))
+    hu[painted] = PADDING_HU
+    return replace(scan, reasons=(*scan.reasons, reason("background-replaced", Effect.NOTE, value_hu=value)))
+
+
+def require_unclipped(volume: Volume) -> None:
+    """Refuse values that are cut off to a display window.
+
+    Raises:
+        Refusal: many voxels share the highest or the lowest value.
     """
     step = max(1, round((volume.hu.size / 4e6) ** (1 / 3)))
     hu = volume.hu[::step, ::step, ::step]
     low, high = float(hu.min()), float(hu.max())
-    air = _share(hu, *AIR_HU)
-    inside = hu[hu > -400]
-    soft_tissue = _share(inside, *SOFT_TISSUE_HU) if inside.size else 0.0
-    # a crop of the spine alone may hold no air; fat and dense bone together still fix both ends of the scale
-    cropped = _share(hu, *FAT_HU) > MIN_FAT_SHARE and float((hu > BONE_HU).mean()) > MIN_BONE_SHARE
-    if (air < MIN_AIR_SHARE and not cropped) or soft_tissue < MIN_SOFT_TISSUE_SHARE:
-        raise refusal("not-hounsfield-units.range", low=low, high=high)
-    if float((hu == high).mean()) > MAX_SATURATED_SHARE or (air < MIN_AIR_SHARE and _share(hu, low, low) > 0.01):
+    bone = np.count_nonzero(hu > BONE_HU)
+    cut_above = high < SATURATED_BELOW_HU and (hu == high).sum() > max(20, MAX_CUT_SHARE * bone)
+    if cut_above or (low > -900 and float((hu == low).mean()) > MAX_SATURATED_SHARE):
         raise refusal("intensities-clipped", low=low, high=high)
-
-
-def _share(hu: np.ndarray[tuple[int, ...], np.dtype[np.float32]], low: float, high: float) -> float:
-    return float(((hu >= low) & (hu <= high)).mean())
 
 
 def _reasons(scan: Scan) -> list[Reason]:

@@ -17,7 +17,7 @@ from trabecula.errors import Refusal, refusal
 from trabecula.formats.budget import Budget
 from trabecula.formats.damage import MALFORMED
 from trabecula.formats.given import RAS_FROM_LPS, room_for
-from trabecula.formats.grid import mask_outside, require_finite, require_sound_affine, spatial_shape
+from trabecula.formats.grid import require_finite, require_sound_affine, spatial_shape
 from trabecula.formats.nifti_place import place_of
 from trabecula.formats.stream import Stream, fill, opened
 from trabecula.records import Acquisition, Scan
@@ -70,7 +70,6 @@ def read_nifti(path: Path, budget: Budget | None = None) -> Scan:
     except (*MALFORMED, HeaderDataError) as error:
         raise _damaged() from error
     require_finite(volume.hu)
-    mask_outside(volume.hu)
     return Scan(volume, orientation, Acquisition(source="nifti"), place.reasons)
 
 

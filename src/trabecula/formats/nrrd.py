@@ -13,7 +13,7 @@ from trabecula.errors import Refusal, refusal
 from trabecula.formats.budget import Budget
 from trabecula.formats.damage import MALFORMED
 from trabecula.formats.given import room_for
-from trabecula.formats.grid import mask_outside, require_finite, require_sound_affine, spatial_shape
+from trabecula.formats.grid import require_finite, require_sound_affine, spatial_shape
 from trabecula.formats.nrrd_header import TYPES, Header, header_of
 from trabecula.formats.stream import Stream, fill
 from trabecula.formats.units import mm_per_unit
@@ -63,7 +63,6 @@ def read_nrrd(path: Path, budget: Budget | None = None) -> Scan:
     except MALFORMED as error:
         raise _damaged() from error
     require_finite(volume.hu)
-    mask_outside(volume.hu)
     return Scan(volume, orientation, Acquisition(source="nrrd"), reasons)
 
 

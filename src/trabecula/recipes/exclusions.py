@@ -3,9 +3,12 @@
 from trabecula.flow.exclude import Exclusions
 from trabecula.flow.exclude.cut import CutByView
 from trabecula.flow.exclude.doubtful import MethodsDisagree, Uneven
+from trabecula.flow.exclude.gap import InGap
 from trabecula.flow.exclude.height import HeightLoss
 from trabecula.flow.exclude.metal import Metal
 from trabecula.flow.exclude.size import Incomplete, TooSmall
 
-EXCLUSIONS = Exclusions((CutByView(), TooSmall(), Metal(), HeightLoss(), Incomplete(), MethodsDisagree(), Uneven()))
+EXCLUSIONS = Exclusions(
+    (CutByView(), InGap(), TooSmall(), Metal(), HeightLoss(), Incomplete(), MethodsDisagree(), Uneven())
+)
 """In this order: a later check does not compare with what an earlier one withheld."""

@@ -71,6 +71,23 @@ class Acquisition:
 
 
 @dataclass(frozen=True)
+class Gap:
+    """A stretch of a scan that cannot be measured: no slice was seen there, or its numbers are off.
+
+    It runs along one axis of the volume (0 z, 1 y, 2 x) from ``start`` to ``stop`` in voxels, both included.
+    """
+
+    axis: int
+    start: float
+    stop: float
+
+    def touches(self, part: tuple[slice, slice, slice]) -> bool:
+        """Whether a part of the scan, (z, y, x) and not empty, reaches into it or to the slices beside it."""
+        along = part[self.axis]
+        return along.start < along.stop and along.start <= self.stop and along.stop - 1 >= self.start
+
+
+@dataclass(frozen=True)
 class Scan:
     """A CT that was read: the volume in (z, y, x), how it was given, what its headers say, what had to be mended."""
 
@@ -78,6 +95,7 @@ class Scan:
     orientation: Orientation
     acquisition: Acquisition
     reasons: tuple[Reason, ...] = ()
+    gaps: tuple[Gap, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -289,6 +307,7 @@ __all__ = [
     "Calibration",
     "Diagnosis",
     "Effect",
+    "Gap",
     "Interval",
     "Readings",
     "Reason",

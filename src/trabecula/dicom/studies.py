@@ -1,0 +1,72 @@
+"""Whose images these are: a result may come of one study of one person only."""
+
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from pydicom import Dataset
+
+from trabecula.dicom.headers import text
+from trabecula.errors import refusal
+
+MIN_SLICES = 3
+"""Fewer images of another study make no scan: they strayed into the folder."""
+
+_PERSON = ("PatientID", "PatientName", "PatientBirthDate")
+_OCCASION = ("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "StudyDescription")
+
+
+@dataclass(frozen=True)
+class Study:
+    """What tells studies apart. For comparison alone: it holds identifiers, and never shows them."""
+
+    uid: str = field(repr=False)
+    person: tuple[str, ...] = field(repr=False)
+    occasion: tuple[str, ...] = field(repr=False)
+
+
+class OfStudy(Protocol):
+    """Anything that says to which study it belongs."""
+
+    @property
+    def study(self) -> Study: ...
+
+
+T = TypeVar("T", bound=OfStudy)
+
+
+def study_of(dataset: Dataset) -> Study:
+    """The study an instance says it belongs to; names are compared without case and empty components."""
+    return Study(
+        uid=text(dataset.get("StudyInstanceUID")) or "",
+        person=tuple((text(dataset.get(keyword)) or "").upper().rstrip("^ ") for keyword in _PERSON),
+        occasion=tuple(text(dataset.get(keyword)) or "" for keyword in _OCCASION),
+    )
+
+
+def one_study(planes: Sequence[T]) -> tuple[list[T], int]:
+    """The images of the one study here, and how many strayed in from others.
+
+    Some anonymisers give each image another study UID, or another patient: such are taken by what they share.
+
+    Raises:
+        Refusal: ``several-studies``.
+    """
+    studies: list[list[T]] = []
+    rest = list(planes)
+    for key in (
+        lambda study: (study.uid, study.person),
+        lambda study: (study.person, study.occasion),
+        lambda study: study.uid,
+    ):
+        groups: dict[Hashable, list[T]] = defaultdict(list)
+        for plane in rest:
+            groups[key(plane.study)].append(plane)
+        studies += [group for group in groups.values() if len(group) >= MIN_SLICES]
+        rest = [plane for group in groups.values() if len(group) < MIN_SLICES for plane in group]
+    if len(studies) > 1:
+        people = len({group[0].study.person for group in studies})
+        sizes = tuple(str(len(group)) for group in sorted(studies, key=len, reverse=True))
+        raise refusal("several-studies", number=len(studies), people=people, sizes=sizes)
+    return (studies[0], len(rest)) if studies else (rest, 0)

@@ -2,7 +2,7 @@
 
     python tools/attenuation_table.py
 
-Spectra of a tungsten tube by SpekPy, mass attenuation coefficients by xraylib, compositions of ICRU Report 44; both
+Spectra of a tungsten tube by SpekPy, mass attenuation coefficients by xraylib, compositions of ICRU Reports 44 and 46; both
 packages come with the extra ``check``. Every figure holds for a trace of the material in the middle of a water path, on
 a detector that weighs photons by their energy. The virtual scanner's own table (``virtual/attenuation.py``) is not used.
 """
@@ -33,6 +33,8 @@ WATER = (1.0, {1: 0.1119, 8: 0.8881})
 TISSUES: dict[str, tuple[float, dict[int, float]]] = {
     "air": (0.0012, {7: 0.755, 8: 0.232, 18: 0.013}),
     "fat": (0.95, {1: 0.114, 6: 0.598, 7: 0.007, 8: 0.278, 11: 0.001, 16: 0.001, 17: 0.001}),
+    # ICRU Report 46's third adipose tissue, the fattest: what lies under an adult's skin.
+    "subcutaneous_fat": (0.93, {1: 0.116, 6: 0.681, 7: 0.002, 8: 0.198, 11: 0.001, 16: 0.001, 17: 0.001}),
     "muscle": (1.05, {1: 0.102, 6: 0.143, 7: 0.034, 8: 0.71, 11: 0.001, 15: 0.002, 16: 0.003, 17: 0.001, 19: 0.004}),
     "blood": (1.06, {1: 0.102, 6: 0.11, 7: 0.033, 8: 0.745, 11: 0.001, 15: 0.001, 16: 0.002, 17: 0.003, 19: 0.002, 26: 0.001}),
     "red_marrow": (1.03, {1: 0.105, 6: 0.414, 7: 0.034, 8: 0.439, 15: 0.001, 16: 0.002, 17: 0.002, 19: 0.002, 26: 0.001}),

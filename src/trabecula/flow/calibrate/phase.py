@@ -10,10 +10,9 @@ from enum import StrEnum
 
 import numpy as np
 
-from trabecula.flow.calibrate.around import surroundings
+from trabecula.flow.calibrate.around import Surroundings
 from trabecula.flow.calibrate.organs import kidney_hu, liver_hu, spleen_hu
 from trabecula.flow.calibrate.vessels import find_aorta, find_cava
-from trabecula.volume import Float64, Volume
 
 
 class Phase(StrEnum):
@@ -78,12 +77,8 @@ class Contrast:
         return self.phase is not Phase.PLAIN
 
 
-def read_contrast(volume: Volume, middles_lps_mm: Float64, iodine_factor: float, agent: bool) -> Contrast:
-    """The phase of a scan, from the organs about one or more bodies (middles (n, 3) in LPS mm).
-
-    ``iodine_factor`` is iodine's HU in this beam over those at 120 kVp; ``agent`` whether the header names an agent.
-    """
-    around = surroundings(volume, middles_lps_mm)
+def read_organs(around: Surroundings) -> dict[str, float]:
+    """HU of each organ of ``SIGNS`` that is in view."""
     aorta = find_aorta(around)
     cava = find_cava(around, aorta)
     read = {
@@ -93,11 +88,14 @@ def read_contrast(volume: Volume, middles_lps_mm: Float64, iodine_factor: float,
         "liver": liver_hu(around),
         "spleen": spleen_hu(around),
     }
-    return judge({name: hu for name, hu in read.items() if hu is not None}, iodine_factor, agent)
+    return {name: hu for name, hu in read.items() if hu is not None}
 
 
 def judge(organs_hu: dict[str, float], iodine_factor: float, agent: bool) -> Contrast:
-    """The phase that fits the organs' HU best, over all doses; with no organ read, what headers are worth."""
+    """The phase that fits the organs' HU best, over all doses; with no organ read, what headers are worth.
+
+    ``iodine_factor`` is iodine's HU in this beam over those at 120 kVp; ``agent`` whether the header names an agent.
+    """
     weights = {}
     for phase, prior in PRIOR.items():
         favoured = agent is (phase is not Phase.PLAIN)

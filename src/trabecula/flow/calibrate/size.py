@@ -52,7 +52,9 @@ def water_path(volume: Volume, middle_lps_mm: Float64) -> WaterPath:
         seen = ndimage.map_coordinates(inside.astype(np.float32), at, order=1) > 0.5
         last = int(np.flatnonzero(seen)[-1]) if seen.any() else 0
         # The ray ends inside the body where the view ends.
-        cut[k] = bool(ndimage.map_coordinates(body.astype(np.float32), at[:, max(0, last - 1) : last + 1], order=1).max() > 0.5)
+        cut[k] = bool(
+            ndimage.map_coordinates(body.astype(np.float32), at[:, max(0, last - 1) : last + 1], order=1).max() > 0.5
+        )
     half = ANGLES // 2
     return WaterPath(float((lengths[:half] + lengths[half:]).mean()), float(cut.mean()))
 

@@ -67,7 +67,7 @@ class Exclusions:
 
 def without_number(reading: VertebraReading) -> VertebraReading:
     """A withheld vertebra without what was measured; any other as it is."""
-    return replace(reading, density=None, probabilities=None) if reading.withheld else reading
+    return replace(reading, density=None, probabilities=None, opinions={}) if reading.withheld else reading
 
 
 def _with(reading: VertebraReading, reasons: tuple[Reason, ...]) -> VertebraReading:

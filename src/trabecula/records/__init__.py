@@ -15,7 +15,6 @@ from trabecula.messages import Fact, Phrase
 from trabecula.quantity import CATEGORIES, VBMD_K2HPO4, Category, Interval, Measurement, Quantity
 from trabecula.volume import Float64, Orientation, Volume
 
-
 SURE_SHARE = 0.8
 """A category less probable than this is no headline of its own."""
 

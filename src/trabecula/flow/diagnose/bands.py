@@ -10,7 +10,6 @@ from trabecula.anatomy import LEVELS, Level
 from trabecula.quantity import QCT_BANDS, Bands, Category, Interval, Measurement
 from trabecula.records import Basis, Diagnosis, Readings, Reason, VertebraReading, reason
 
-
 THORACIC_FACTOR = {Level.T12: 1 / 1.04, Level.T11: 1 / 1.06}
 """What brings a thoracic level to the mean of L1 and L2: T12 lies about 4% above it."""
 

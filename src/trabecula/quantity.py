@@ -49,11 +49,15 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class Measurement:
-    """A value of a quantity with the interval that holds the truth with 95% probability."""
+    """A value of a quantity with the interval that holds the truth with 95% probability.
+
+    ``own_sd`` is the part of its error, 1 SD, that other vertebrae of the same scan do not share.
+    """
 
     value: float
     interval: Interval
     quantity: Quantity = VBMD_K2HPO4
+    own_sd: float = 0.0
 
     @property
     def shown(self) -> str:

@@ -100,6 +100,8 @@ def acquisition_of(dataset: Dataset, phase: Phase) -> Acquisition:
         tube_voltage_kvp=phase.kvp,
         kernel=" ".join(phase.kernel) or None,
         slice_thickness_mm=phase.thickness_mm,
+        filter_material=text(dataset.get("FilterMaterial")) or text(dataset.get("FilterType")),
+        station=text(dataset.get("StationName")),
         contrast_agent=phase.contrast_agent,
         series_description=text(dataset.get("SeriesDescription")),
         study_instance_uid=_uid(dataset.get("StudyInstanceUID")),

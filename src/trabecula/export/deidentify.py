@@ -87,6 +87,7 @@ def deidentified_scan(scan: Scan, pseudonyms: Pseudonyms) -> Scan:
         said,
         contrast_agent=None if said.contrast_agent is None else "recorded",
         series_description=None,
+        station=None,
         study_instance_uid=None if study is None else pseudonyms.of(study),
         series_instance_uid=None if series is None else pseudonyms.of(series),
         patient_sex=None,

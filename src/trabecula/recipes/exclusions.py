@@ -5,10 +5,15 @@ from trabecula.flow.exclude.cut import CutByView
 from trabecula.flow.exclude.doubtful import MethodsDisagree, Uneven
 from trabecula.flow.exclude.gap import InGap
 from trabecula.flow.exclude.height import HeightLoss
-from trabecula.flow.exclude.metal import Metal
+from trabecula.flow.exclude.lesion import Cement, DenseFocus, FattyFocus, Osteophytes, Sclerosis
+from trabecula.flow.exclude.metal import Metal, Screws
+from trabecula.flow.exclude.outlier import DensityOutlier
 from trabecula.flow.exclude.size import Incomplete, TooSmall
 
 EXCLUSIONS = Exclusions(
-    (CutByView(), InGap(), TooSmall(), Metal(), HeightLoss(), Incomplete(), MethodsDisagree(), Uneven())
+    (
+        *(CutByView(), InGap(), TooSmall(), Metal(), Screws(), Cement(), HeightLoss(), Incomplete()),
+        *(DenseFocus(), Sclerosis(), FattyFocus(), Osteophytes(), DensityOutlier(), MethodsDisagree(), Uneven()),
+    )
 )
 """In this order: a later check does not compare with what an earlier one withheld."""

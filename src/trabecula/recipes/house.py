@@ -5,22 +5,23 @@ that the names rest on ribs and sacrum, and each body has a patch of its own, so
 """
 
 from trabecula.anatomy import MEASURED_LEVELS
-from trabecula.flow.calibrate.voltage import VoltageCalibration
+from trabecula.flow.calibrate.ladder import LadderCalibration
 from trabecula.flow.diagnose.bands import BandDiagnosis
 from trabecula.flow.localise.projection import ProjectionLocaliser
 from trabecula.flow.localise.volume import VolumeLocaliser
 from trabecula.flow.measure.network import NetworkDensity
+from trabecula.flow.measure.region import RegionDensity
 from trabecula.flow.segment.patch import PatchSegmenter
 from trabecula.recipe import Recipe
 from trabecula.recipes.exclusions import EXCLUSIONS
 
 HOUSE = Recipe(
     name="house",
-    source="Trabecula; measures as Niu 2023, doi 10.21037/qims-22-1438",
+    source="Trabecula; measures where QCT does, and as Niu 2023 beside it, doi 10.21037/qims-22-1438",
     localise=VolumeLocaliser("house-finder", witness=ProjectionLocaliser("niu2023-localiser")),
     segment=PatchSegmenter("house-segmenter", MEASURED_LEVELS),
-    calibrate=VoltageCalibration(),
-    measure=NetworkDensity("niu2023-densitometer"),
+    calibrate=LadderCalibration(),
+    measure=RegionDensity(NetworkDensity("niu2023-densitometer")),
     exclude=EXCLUSIONS,
     diagnose=BandDiagnosis(),
 )

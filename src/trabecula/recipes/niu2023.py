@@ -14,7 +14,7 @@ stand in the stages and with the weights:
 from dataclasses import replace
 
 from trabecula.anatomy import Level
-from trabecula.flow.calibrate.voltage import VoltageCalibration
+from trabecula.flow.calibrate.ladder import LadderCalibration
 from trabecula.flow.diagnose.bands import BandDiagnosis
 from trabecula.flow.localise.projection import ProjectionLocaliser
 from trabecula.flow.measure.network import NetworkDensity
@@ -42,10 +42,10 @@ NIU2023 = Recipe(
     source="Niu 2023, doi 10.21037/qims-22-1438",
     localise=ProjectionLocaliser("niu2023-localiser"),
     segment=SEGMENT,
-    calibrate=VoltageCalibration(),
+    calibrate=LadderCalibration(),
     measure=NetworkDensity("niu2023-densitometer"),
     exclude=EXCLUSIONS,
-    diagnose=BandDiagnosis(),
+    diagnose=BandDiagnosis(substitutes=(Level.T12,)),
     notes={"paper": PAPER},
 )
 

@@ -1,7 +1,7 @@
 """The frozen values between stages: Scan -> Spine -> Regions -> Calibration -> Readings -> Diagnosis -> Assessment."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -12,8 +12,11 @@ from scipy import ndimage
 
 from trabecula.anatomy import Level
 from trabecula.messages import Fact, Phrase
-from trabecula.quantity import VBMD_K2HPO4, Category, Interval, Measurement, Quantity
+from trabecula.quantity import CATEGORIES, VBMD_K2HPO4, Category, Interval, Measurement, Quantity
 from trabecula.volume import Float64, Orientation, Volume
+
+SURE_SHARE = 0.8
+"""A category less probable than this is no headline of its own."""
 
 
 class Effect(StrEnum):
@@ -62,6 +65,8 @@ class Acquisition:
     tube_voltage_kvp: float | None = None
     kernel: str | None = None
     slice_thickness_mm: float | None = None
+    filter_material: str | None = None  # of what is put into the beam
+    station: str | None = None  # which of a department's scanners
     contrast_agent: str | None = None
     series_description: str | None = None
     study_instance_uid: str | None = None
@@ -178,12 +183,28 @@ class Regions:
 
 
 @dataclass(frozen=True)
-class Calibration:
-    """A straight line, density = (HU - offset) / slope, which rung of the ladder it stands on, and how it errs.
+class Rung:
+    """One way from HU to density that a scan allows: a straight line, and the standard deviations of its errors."""
 
-    ``hu_factor`` is what bone's HU must be multiplied by to look as at the voltage that networks were trained at,
-    ``contrast_rise`` what contrast medium may have added, in the quantity's unit. ``facts`` are what else it rests on,
-    by name, for the report.
+    name: Phrase
+    slope_hu_cm3_mg: float
+    offset_hu: float
+    slope_sd_fraction: float
+    offset_sd_hu: float
+
+    def density(self, hu: float) -> float:
+        return (hu - self.offset_hu) / self.slope_hu_cm3_mg
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A straight line, density = (HU - offset) / slope, less what contrast medium adds, and how all of it errs.
+
+    ``rung`` names the way by which the line was found, ``rungs`` are all that the scan allows, the one used first.
+    ``systematic_sd_fraction`` is the slope's error, 1 SD; ``slope_range`` holds the slopes that are possible where the
+    voltage is not known. ``hu_factor`` is what bone's HU must be multiplied by to look as at the voltage that networks
+    were trained at. ``contrast_rise`` is what contrast medium adds, in the quantity's unit, and is taken off. ``facts``
+    are what else it rests on, by name, for the report.
     """
 
     rung: Phrase
@@ -193,12 +214,35 @@ class Calibration:
     quantity: Quantity = VBMD_K2HPO4
     hu_factor: float = 1.0
     contrast_rise: float = 0.0
+    contrast_rise_sd: float = 0.0
+    offset_sd_hu: float = 0.0
+    slope_range: Interval | None = None
+    rungs: tuple[Rung, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     reasons: tuple[Reason, ...] = ()
 
-    def density(self, hu: float) -> float:
-        """In the quantity's unit."""
+    def as_scanned(self, hu: float) -> float:
+        """The density that HU stand for, contrast medium and all, in the quantity's unit."""
         return (hu - self.offset_hu) / self.slope_hu_cm3_mg
+
+    def density(self, hu: float) -> float:
+        """The density that HU stand for without contrast medium, in the quantity's unit."""
+        return self.as_scanned(hu) - self.contrast_rise
+
+    @property
+    def without_contrast(self) -> "Calibration":
+        """The same line where contrast medium is left as it is."""
+        return replace(self, contrast_rise=0.0, contrast_rise_sd=0.0)
+
+    def interval(self, value: float, own_sd: float) -> Interval:
+        """What holds the truth with 95% probability, for a density whose method errs by ``own_sd``; never negative."""
+        scanned = value + self.contrast_rise
+        line = (self.systematic_sd_fraction * scanned, self.offset_sd_hu / self.slope_hu_cm3_mg)
+        half = 1.96 * float(np.linalg.norm([own_sd, *line, self.contrast_rise_sd]))
+        ends = [value]
+        if self.slope_range is not None:
+            ends += [scanned * self.slope_hu_cm3_mg / slope - self.contrast_rise for slope in self.slope_range]
+        return max(0.0, min(ends) - half), max(0.0, max(ends) + half)
 
 
 @dataclass(frozen=True)
@@ -212,6 +256,8 @@ class VertebraReading:
     sd_hu: float
     density: Measurement | None
     probabilities: Mapping[Category, float] | None = None  # of a classifier
+    read_hu: float | None = None  # mean HU of what the density was read from, where that is less than the region
+    opinions: Mapping[str, Measurement] = field(default_factory=dict)  # the density by other ways, by their names
     reasons: tuple[Reason, ...] = ()
 
     @property
@@ -254,6 +300,22 @@ class Diagnosis:
     @property
     def determined(self) -> bool:
         return self.category is not Category.UNDETERMINED
+
+    @property
+    def candidates(self) -> tuple[Category, ...]:
+        """The category, with those beside it without which no 80% are reached; densest last.
+
+        In this grey zone a headline names them all: "osteopenia or normal".
+        """
+        if not self.determined or self.basis is not Basis.BANDS or not self.probabilities:
+            return (self.category,)
+        order = [one for one in reversed(CATEGORIES) if one in self.probabilities]
+        at = order.index(self.category)
+        runs = [order[a:b] for a in range(at + 1) for b in range(at + 1, len(order) + 1)]
+        sure = [run for run in runs if sum(self.probabilities[one] for one in run) >= SURE_SHARE]
+        shortest = min((len(run) for run in sure), default=len(order))
+        fit = [run for run in sure if len(run) == shortest] or [order]
+        return tuple(max(fit, key=lambda run: sum(self.probabilities[one] for one in run)))
 
     def decided_by(self, level: Level) -> bool:
         """Whether the category rests on this vertebra."""
@@ -312,6 +374,7 @@ __all__ = [
     "Readings",
     "Reason",
     "Regions",
+    "Rung",
     "Scan",
     "Spine",
     "VertebraBox",

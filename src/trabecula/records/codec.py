@@ -118,7 +118,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, Quantity):
         return value.key
     if isinstance(value, Measurement):  # all its figures: a category hangs on them
-        return {"value": float(value.value), "interval": _numbers(value.interval), "quantity": value.quantity.key}
+        ends = {"value": float(value.value), "interval": _numbers(value.interval)}
+        return {**ends, "quantity": value.quantity.key, "own_sd": float(value.own_sd)}
     if isinstance(value, Phrase):
         return {"key": value.key, "facts": plain(value.facts)}
     if is_dataclass(value) and not isinstance(value, type):
@@ -151,7 +152,8 @@ def _vertebra(one: VertebraReading) -> Json:
 
 
 def _diagnosis(diagnosis: Diagnosis) -> Json:
-    return {**_without_reasons(plain(diagnosis)), **_bmd(diagnosis.density)}
+    beside = {"candidates": plain(diagnosis.candidates)}
+    return {**_without_reasons(plain(diagnosis)), **beside, **_bmd(diagnosis.density)}
 
 
 def _bmd(density: Measurement | None) -> Json:
@@ -182,6 +184,8 @@ def _reasons_by_stage(told: list[Json]) -> dict[str, tuple[Reason, ...]]:
 
 def _decoded(kind: Any, value: Any) -> Any:
     """``value`` (of objects, lists and scalars) as a ``kind``; keys that the dataclass does not have are left aside."""
+    if kind is Any:
+        return value
     origin, arguments = get_origin(kind), get_args(kind)
     if kind is Any or (is_dataclass(kind) and isinstance(value, cast(type, kind))):
         return value

@@ -6,37 +6,51 @@ No T-score is derived: the WHO's classes are not defined for QCT.
 from dataclasses import dataclass
 from math import erf, sqrt
 
-from trabecula.anatomy import Level
+from trabecula.anatomy import LEVELS, Level
 from trabecula.quantity import QCT_BANDS, Bands, Category, Interval, Measurement
 from trabecula.records import Basis, Diagnosis, Readings, Reason, VertebraReading, reason
+
+THORACIC_FACTOR = {Level.T12: 1 / 1.04, Level.T11: 1 / 1.06}
+"""What brings a thoracic level to the mean of L1 and L2: T12 lies about 4% above it."""
 
 
 @dataclass(frozen=True)
 class BandDiagnosis:
-    """The mean of ``levels``, ``substitute`` standing in for one that is withheld; undetermined below ``needed``."""
+    """The mean of ``levels``, ``substitutes`` standing in, in their order, for those that are withheld.
+
+    Undetermined below ``needed`` vertebrae. A thoracic stand-in is brought to the lumbar spine's density.
+    """
 
     levels: tuple[Level, ...] = (Level.L1, Level.L2)
-    substitute: Level | None = Level.T12
+    substitutes: tuple[Level, ...] = (Level.T12, Level.L3, Level.L4)
     needed: int = 2
     bands: Bands = QCT_BANDS
 
     def __call__(self, readings: Readings) -> Diagnosis:
-        """The category of the mean, with an interval as wide as that of one vertebra."""
-        used = [found for level in self.levels if (found := self._usable(readings, level)) is not None]
+        """The category of the mean, with its interval."""
+        used = self._found(readings, self.levels)
+        spare = self._found(readings, self.substitutes)[: max(0, self.needed - len(used))]
+        enough = len(used) + len(spare) >= self.needed
         reasons: list[Reason] = []
-        if len(used) == self.needed - 1 and self.substitute is not None:
-            stand_in = self._usable(readings, self.substitute)
-            if stand_in is not None:
-                missing = tuple(level for level in self.levels if level not in [v.level for v in used])
-                reasons.append(reason("substitute-level", substitute=self.substitute, missing=missing))
-                used.insert(0, stand_in)
+        if spare and enough:
+            missing = tuple(level for level in self.levels if level not in [v.level for v in used])
+            thoracic = any(one.level in THORACIC_FACTOR for one in spare)
+            names = tuple(one.level for one in spare)
+            if thoracic:
+                reasons.append(reason("substitute-level", substitute=names, missing=missing))
+            else:
+                reasons.append(reason("substitute-level.lumbar", substitute=names, missing=missing))
+            used = sorted((*used, *spare), key=lambda one: LEVELS.index(one.level))
         at = tuple(one.level for one in used)
-        if len(used) < self.needed:
+        if not enough:
             reasons.append(self._too_few(at))
             return Diagnosis(Category.UNDETERMINED, Basis.BANDS, None, {}, at, tuple(reasons))
-        mean = _mean(used)
+        mean = _mean([_as_lumbar(one) for one in used])
         shares = probabilities(mean, self.bands)
         return Diagnosis(self.bands.category(mean.value), Basis.BANDS, mean, shares, at, tuple(reasons))
+
+    def _found(self, readings: Readings, levels: tuple[Level, ...]) -> list[VertebraReading]:
+        return [found for level in levels if (found := self._usable(readings, level)) is not None]
 
     def _usable(self, readings: Readings, level: Level) -> VertebraReading | None:
         found = readings.find(level)
@@ -45,8 +59,8 @@ class BandDiagnosis:
         return found
 
     def _too_few(self, measurable: tuple[Level, ...]) -> Reason:
-        needed, levels, substitute = self.needed, self.levels, self.substitute
-        if substitute is None:
+        needed, levels, substitute = self.needed, self.levels, self.substitutes
+        if not substitute:
             return reason("too-few-vertebrae", needed=needed, levels=levels, measurable=measurable)
         return reason(
             "too-few-vertebrae.substitute", needed=needed, levels=levels, measurable=measurable, substitute=substitute
@@ -68,9 +82,22 @@ def _below(cut: float, value: float, interval: Interval) -> float:
     return 0.5 * (1 + erf((cut - value) / (max(sd, 1e-6) * sqrt(2))))
 
 
-def _mean(used: list[VertebraReading]) -> Measurement:
-    """The mean, and an interval as wide as theirs: calibration errs alike in both, so averaging does not narrow it."""
-    densities = [one.density for one in used if one.density is not None]
-    low, high = (sum(ends) / len(ends) for ends in zip(*(one.interval for one in densities), strict=True))
-    value = sum(one.value for one in densities) / len(densities)
-    return Measurement(value, (max(0.0, low), high), densities[0].quantity)
+def _as_lumbar(reading: VertebraReading) -> Measurement:
+    """A vertebra's density as that of L1 and L2 would be."""
+    assert reading.density is not None, "only measured vertebrae are used"
+    factor, one = THORACIC_FACTOR.get(reading.level, 1.0), reading.density
+    low, high = one.interval
+    return Measurement(factor * one.value, (factor * low, factor * high), one.quantity, factor * one.own_sd)
+
+
+def _mean(densities: list[Measurement]) -> Measurement:
+    """The mean: what vertebrae err by on their own shrinks in it, what the calibration errs by does not."""
+    number = len(densities)
+    value = sum(one.value for one in densities) / number
+    own = sum(one.own_sd**2 for one in densities) / number
+    halves = []
+    for end in (0, 1):
+        half = sum(abs(one.interval[end] - one.value) for one in densities) / number
+        halves.append(sqrt(max(0.0, half**2 - 1.96**2 * own * (1 - 1 / number))))
+    interval = (max(0.0, value - halves[0]), value + halves[1])
+    return Measurement(value, interval, densities[0].quantity, sqrt(own / number))

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import sqrt
 
 from trabecula.anatomy import Level
+from trabecula.quantity import VBMD_K2HPO4
 from trabecula.records import (
     Calibration,
     Effect,
@@ -62,12 +64,30 @@ class Exclusions:
                 _with(one, () if said is None else (said,)) for one, said in zip(readings.vertebrae, found, strict=True)
             )
             readings = replace(readings, vertebrae=vertebrae)
-        return replace(readings, vertebrae=tuple(without_number(one) for one in readings.vertebrae))
+        doubts = {one.code for stage in (spine, calibration) for one in stage.reasons}
+        return replace(readings, vertebrae=tuple(without_number(widened(one, doubts)) for one in readings.vertebrae))
+
+
+DOUBT_SD_MG_CM3 = {"level-uncertain": 5.0, "uneven-density": 6.0, "density-disagreement": 6.0, "dense-focus": 5.0}
+DOUBT_SD_MG_CM3 |= {"sclerosis": 4.0, "osteophytes": 4.0}
+"""What each doubt adds to a density's own error, 1 SD: neighbouring levels differ by 4%, a small lesion by as much."""
+
+
+def widened(reading: VertebraReading, doubts: set[str]) -> VertebraReading:
+    """The reading with an interval as wide as its doubts, and those of its scan, make it; K2HPO4 densities alone."""
+    density = reading.density
+    codes = doubts | {one.code for one in reading.reasons}
+    added = sum(sd**2 for code, sd in DOUBT_SD_MG_CM3.items() if code in codes)
+    if density is None or density.quantity != VBMD_K2HPO4 or not added:
+        return reading
+    low, high = (sqrt((end - density.value) ** 2 + 1.96**2 * added) for end in density.interval)
+    interval = (max(0.0, density.value - low), density.value + high)
+    return replace(reading, density=replace(density, interval=interval, own_sd=sqrt(density.own_sd**2 + added)))
 
 
 def without_number(reading: VertebraReading) -> VertebraReading:
     """A withheld vertebra without what was measured; any other as it is."""
-    return replace(reading, density=None, probabilities=None) if reading.withheld else reading
+    return replace(reading, density=None, probabilities=None, opinions={}) if reading.withheld else reading
 
 
 def _with(reading: VertebraReading, reasons: tuple[Reason, ...]) -> VertebraReading:

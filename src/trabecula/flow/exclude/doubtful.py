@@ -9,7 +9,7 @@ from trabecula.records import Readings, Reason, VertebraReading, reason
 
 @dataclass(frozen=True)
 class MethodsDisagree:
-    """Doubts a density that differs from the calibrated mean HU by a share of it, and by ``least_mg_cm3``."""
+    """Doubts a density that a network and the calibrated mean HU put apart by a share of it, and by ``least_mg_cm3``."""
 
     share: float = 0.2
     least_mg_cm3: float = 15.0
@@ -17,7 +17,8 @@ class MethodsDisagree:
     def __call__(self, evidence: Evidence, reading: VertebraReading, readings: Readings) -> Reason | None:
         if reading.density is None or reading.density.quantity != VBMD_K2HPO4 or reading.withheld:
             return None
-        network, calibrated = reading.density.value, evidence.calibration.density(reading.mean_hu)
+        network = reading.opinions.get("network", reading.density).value
+        calibrated = evidence.calibration.density(reading.mean_hu)
         if abs(network - calibrated) <= max(self.least_mg_cm3, self.share * abs(calibrated)):
             return None
         return reason("density-disagreement", level=reading.level, network_mg_cm3=network, calibrated_mg_cm3=calibrated)

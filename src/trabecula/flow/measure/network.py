@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from trabecula.inference import network
 from trabecula.messages import Phrase
-from trabecula.quantity import QUANTITIES, Interval, Measurement
+from trabecula.quantity import QUANTITIES, Measurement
 from trabecula.records import Calibration, Readings, Regions, Scan, Spine, VertebraReading, VertebraRegion
 from trabecula.view import Bins
 from trabecula.weights import weights_named
@@ -26,8 +26,8 @@ class NetworkDensity:
     def __call__(self, scan: Scan, spine: Spine, regions: Regions | None, calibration: Calibration) -> Readings:
         """The readings of every region.
 
-        The interval holds the true QCT value with 95% probability if the simulated error and that of calibrating
-        without a phantom are all there is; contrast medium moves its lower end down by what it may have added.
+        The interval holds the true QCT value with 95% probability if the simulated error and that of the calibration
+        are all there is. What contrast medium adds is taken off.
         """
         assert regions is not None, "a density of regions needs a segmenter"
         error_sd = weights_named(self.weights).error_sd
@@ -36,7 +36,7 @@ class NetworkDensity:
         for region in regions.vertebrae:
             part = regions.part(region.level)
             hu = scan.volume.hu[part][regions.labels[part] == region.level.verse_id]
-            bmd = self._expectation(scan, regions.labels, region, calibration.hu_factor)
+            bmd = self._expectation(scan, regions.labels, region, calibration.hu_factor) - calibration.contrast_rise
             vertebrae.append(
                 VertebraReading(
                     level=region.level,
@@ -44,7 +44,9 @@ class NetworkDensity:
                     volume_mm3=region.volume_mm3,
                     mean_hu=float(hu.mean()),
                     sd_hu=float(hu.std()),
-                    density=Measurement(bmd, interval(bmd, error_sd, calibration), QUANTITIES[self._head.quantity]),
+                    density=Measurement(
+                        bmd, calibration.interval(bmd, error_sd), QUANTITIES[self._head.quantity], error_sd
+                    ),
                 )
             )
         return Readings(tuple(vertebrae), Phrase("method-network", {"error_sd": error_sd}))
@@ -63,9 +65,3 @@ class NetworkDensity:
         shape = (1, 1, *view.shape)
         (scores,) = network(self.weights, shape, self.precision)(image.reshape(shape))
         return self._head.expectation(scores[0])
-
-
-def interval(bmd_mg_cm3: float, error_sd: float, calibration: Calibration) -> Interval:
-    """The 95% interval of a density, from the method's own error and that of the calibration."""
-    half = 1.96 * float(np.hypot(error_sd, calibration.systematic_sd_fraction * bmd_mg_cm3))
-    return max(0.0, bmd_mg_cm3 - half - calibration.contrast_rise), bmd_mg_cm3 + half

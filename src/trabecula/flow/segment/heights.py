@@ -1,30 +1,61 @@
-"""The heights of a vertebral body in front, in the middle and behind."""
+"""The heights of a vertebral body in front, in the middle and behind, in its own directions."""
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trabecula.flow.body import body_frame, voxels_lps
 from trabecula.records import BodyHeights
-from trabecula.volume import Grid
+from trabecula.volume import Float64, Grid
 
 SMALLEST_MM2 = 200.0
 """Seen from above; a smaller piece of a body tells no heights."""
 
+ACROSS_SHARE = 0.3
+"""Heights are read in the middle third from side to side."""
+
+FULL_SHARE = 0.6
+"""The rows that reach this share of the body's height are the body: a lip or a bridge of bone in front is lower."""
+
+ANTERIOR, MIDDLE, POSTERIOR = (0.06, 0.22), (0.4, 0.6), (0.78, 0.94)
+"""Of the depth, from the front."""
+
 
 def body_heights(body: NDArray[np.bool_], grid: Grid) -> BodyHeights | None:
-    """The heights of a body's mask on a grid along the scan's axes; None where it is too small to tell."""
-    columns = body.sum(axis=0)  # voxels along z, (y, x)
-    thick = columns > 0
-    if thick.sum() * grid.spacing_mm[1] * grid.spacing_mm[2] < SMALLEST_MM2:
+    """The heights of a body's mask (z, y, x) on a grid; None where it is too small to tell.
+
+    They are measured along the body's own axis, so that a leaning body is as tall as an upright one.
+    """
+    if not body.any():
         return None
-    x = np.flatnonzero(thick.any(axis=0))
-    across = slice(int(x[0] + 0.35 * np.ptp(x)), int(x[0] + 0.65 * np.ptp(x)) + 1)
-    middle = columns[:, across]
-    # The rows that the body's middle slices fill: a lip of bone in front would else count as the front.
-    half = np.flatnonzero((middle > 0.4 * np.percentile(middle[middle > 0], 90)).any(axis=1))
-    first, length = half[0], len(half)
+    points = voxels_lps(body, grid.affine)
+    local = body_frame(points).local(points)
+    # Voxels of a leaning body make steps: a column two voxels wide holds both sides of a step.
+    cell_mm = 1.5 * max(grid.spacing_mm[1:])
+    seen_mm2 = len(np.unique(np.floor(local[:, :2] / cell_mm).astype(int), axis=0)) * cell_mm**2
+    if seen_mm2 < SMALLEST_MM2:
+        return None
+    left, right = np.percentile(local[:, 0], (1, 99))
+    reach = ACROSS_SHARE * (right - left) / 2
+    middle = local[np.abs(local[:, 0] - (left + right) / 2) <= max(reach, cell_mm)]
+    depth, height = _columns(middle, cell_mm, grid.spacing_mm[0])
+    rows = depth[height > FULL_SHARE * np.percentile(height, 80)]
+    front, back = rows.max(), rows.min()
 
     def band(low: float, high: float) -> float:
-        rows = middle[int(first + low * length) : int(np.ceil(first + high * length))]
-        return float(np.median(rows[rows > 0])) * grid.spacing_mm[0] if (rows > 0).any() else 0.0
+        share = (front - depth) / max(front - back, 1e-6)
+        inside = height[(share >= low) & (share <= high)]
+        return float(np.median(inside)) if inside.size else 0.0
 
-    return BodyHeights(band(0.08, 0.22), band(0.4, 0.6), band(0.78, 0.92))
+    return BodyHeights(band(*ANTERIOR), band(*MIDDLE), band(*POSTERIOR))
+
+
+def _columns(local: Float64, cell_mm: float, step_mm: float) -> tuple[Float64, Float64]:
+    """Where each column of a slab stands from back to front, and how tall it is, mm."""
+    cells = np.floor(local[:, :2] / cell_mm).astype(int)
+    _, cell = np.unique(cells, axis=0, return_inverse=True)
+    cell = cell.ravel()
+    count = int(cell.max()) + 1
+    top, bottom = np.full(count, -np.inf), np.full(count, np.inf)
+    np.maximum.at(top, cell, local[:, 2])
+    np.minimum.at(bottom, cell, local[:, 2])
+    return np.bincount(cell, local[:, 1]) / np.bincount(cell), top - bottom + step_mm

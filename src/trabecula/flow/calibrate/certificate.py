@@ -1,0 +1,110 @@
+"""A calibration phantom's certificate: what its rods hold, from a file that the user writes off the paper.
+
+TOML, rods in the order in which they lie side by side::
+
+    name = "Model 3"
+    serial = "1234"
+    [[rods]]
+    k2hpo4_mg_cm3 = -51.83
+    water_mg_cm3 = 1012.25
+
+A solid phantom's rods say ``hydroxyapatite_mg_cm3`` instead of these two.
+"""
+
+import math
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trabecula.errors import WrongUsage
+from trabecula.volume import Float64
+
+DISPLACED, WATER_HU = 0.2174, 999.6
+"""1 mg of K2HPO4 displaces 0.2174 mg of water, whose density is 0.9996 g/cm3 in the calibration of Mindways."""
+
+K2HPO4_PER_HA = ((80.0, 0.86), (140.0, 0.81))
+"""What 1 mg/cm3 of hydroxyapatite reads in K2HPO4, by tube voltage (Goodsitt 1992)."""
+
+FEWEST_RODS = 3
+LIKELY_MG_CM3 = (-200.0, 1000.0)
+LIKELY_WATER_MG_CM3 = (700.0, 1300.0)
+
+
+@dataclass(frozen=True)
+class Rod:
+    """One rod of a liquid-equivalent phantom (mineral in K2HPO4, with its water) or of a solid one (water None)."""
+
+    mineral_mg_cm3: float
+    water_mg_cm3: float | None
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A phantom and its rods, side by side."""
+
+    name: str
+    serial: str
+    rods: tuple[Rod, ...]
+
+    @property
+    def liquid(self) -> bool:
+        return self.rods[0].water_mg_cm3 is not None
+
+    @property
+    def mineral(self) -> Float64:
+        return np.array([rod.mineral_mg_cm3 for rod in self.rods])
+
+    def line(self, rod_hu: Float64, kvp: float) -> tuple[float, float, float]:
+        """Slope in HU per mg/cm3 of K2HPO4, offset in HU, and the rods' rms distance from the line in HU."""
+        above = rod_hu - np.array([rod.water_mg_cm3 or 0.0 for rod in self.rods])
+        slope, offset = np.polyfit(self.mineral, above, 1)
+        rms = float(np.sqrt(np.mean((above - slope * self.mineral - offset) ** 2)))
+        if self.liquid:
+            return float(slope - DISPLACED), float(offset + WATER_HU), rms
+        (low_kvp, low), (high_kvp, high) = K2HPO4_PER_HA
+        ratio = low + (kvp - low_kvp) / (high_kvp - low_kvp) * (high - low)
+        return float(slope / ratio), float(offset), rms
+
+
+def read_certificate(path: Path) -> Certificate:
+    """The certificate in a file.
+
+    Raises:
+        WrongUsage: there is no such file, it is no TOML, or its rods are missing, too few or impossible.
+    """
+    try:
+        told = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise WrongUsage("phantom-file-unreadable", f"The phantom's file cannot be read: {error}.") from error
+    given = told.get("rods")
+    if not isinstance(given, list) or len(given) < FEWEST_RODS:
+        raise WrongUsage(
+            "phantom-without-values",
+            f"The phantom's file needs at least {FEWEST_RODS} [[rods]] with the values of its certificate.",
+        )
+    rods = tuple(_rod(number, one) for number, one in enumerate(given, 1))
+    if len({rod.water_mg_cm3 is None for rod in rods}) > 1:
+        raise WrongUsage("phantom-values-mixed", "The phantom's rods mix K2HPO4 and hydroxyapatite.")
+    if float(np.ptp([rod.mineral_mg_cm3 for rod in rods])) < 50:
+        raise WrongUsage("phantom-values-alike", "The phantom's rods lie within 50 mg/cm3: no line can be drawn.")
+    return Certificate(str(told.get("name", path.stem)), str(told.get("serial", "")), rods)
+
+
+def _rod(number: int, given: Any) -> Rod:
+    liquid = isinstance(given, dict) and "k2hpo4_mg_cm3" in given
+    keys = ("k2hpo4_mg_cm3", "water_mg_cm3") if liquid else ("hydroxyapatite_mg_cm3",)
+    ranges = (LIKELY_MG_CM3, LIKELY_WATER_MG_CM3)
+    values = []
+    for key, (low, high) in zip(keys, ranges, strict=False):
+        value = given.get(key) if isinstance(given, dict) else None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise WrongUsage("phantom-without-values", f"Rod {number} of the phantom's file has no number as {key}.")
+        if not low <= value <= high:
+            raise WrongUsage(
+                "phantom-value-impossible", f"Rod {number}: {key} = {value:g} lies outside {low:g} to {high:g}."
+            )
+        values.append(float(value))
+    return Rod(values[0], values[1] if liquid else None)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from trabecula.flow.localise.evidence import LOOK, MIDDLE, PART, RIB_LEFT, RIB_RIGHT, UPRIGHT
+from trabecula.flow.localise.evidence import LOOK, LOOKS, MIDDLE, PART, RIB_LEFT, RIB_RIGHT, UPRIGHT
+from trabecula.flow.localise.numbering import PITCH_MM
 from trabecula.volume import Float32, Float64
 
 APART_MM = 12.0
@@ -16,6 +17,11 @@ LONGEST_LINK_MM = 125.0
 
 LEAN_DEG = 25.0
 """How far a link usually leans: lordosis, kyphosis, scoliosis."""
+
+PITCH_SPREAD = 0.25
+"""Of the logarithm of a pitch over that which looks lead one to expect: two peaks in one body are half of it apart."""
+
+_LOOKED_PITCH_MM = np.array([PITCH_MM.get(look, PITCH_MM["C7"]) for look in LOOKS])
 
 WORTH = 2.0
 """The chain takes up a body unless its link costs more than this (and what its score lacks)."""
@@ -73,8 +79,8 @@ def _logistic(scores: Float32) -> Float32:
 def spine_of(bodies: list[Body], places_mm: Float64) -> list[int]:
     """The bodies, by index, that form the most credible spine, cranial first.
 
-    ``places_mm`` (n, 3) are their middles in LPS. A dynamic programme: each link costs by its lean and by what it must
-    pass over, each body is worth its score.
+    ``places_mm`` (n, 3) are their middles in LPS. A dynamic programme: each link costs by its lean, by what it lacks or
+    exceeds of the pitch that both bodies look like, and by what it passes over; each body is worth its score.
     """
     order = np.argsort(-places_mm[:, 2]).tolist() if len(bodies) else []
     best: dict[int, float] = {}
@@ -83,7 +89,8 @@ def spine_of(bodies: list[Body], places_mm: Float64) -> list[int]:
         gain = WORTH + float(np.log(bodies[lower].score))
         best[lower] = gain
         for upper in order[:place]:
-            value = best[upper] - _link_cost(places_mm[upper] - places_mm[lower]) + gain
+            pitch_mm = (_pitch_mm(bodies[upper]) + _pitch_mm(bodies[lower])) / 2
+            value = best[upper] - _link_cost(places_mm[upper] - places_mm[lower], pitch_mm) + gain
             if value > best[lower]:
                 best[lower], above[lower] = value, upper
     if not best:
@@ -94,10 +101,16 @@ def spine_of(bodies: list[Body], places_mm: Float64) -> list[int]:
     return chain[::-1]
 
 
-def _link_cost(step_mm: Float64) -> float:
+def _pitch_mm(body: Body) -> float:
+    """The distance to the next body that its looks lead one to expect."""
+    return float(body.look @ _LOOKED_PITCH_MM)
+
+
+def _link_cost(step_mm: Float64, pitch_mm: float) -> float:
     length = float(np.linalg.norm(step_mm))
     if not APART_MM < length < LONGEST_LINK_MM or step_mm[2] <= 0:
         return float("inf")
     lean = np.degrees(np.arccos(np.clip(step_mm[2] / length, -1, 1)))
-    passed = max(0.0, (length - 42) / 20)  # mm beyond the longest pitch
-    return float(0.5 * (lean / LEAN_DEG) ** 2 + min(passed, 3.0) + max(0.0, (15 - length) / 2))
+    passed = max(1, round(length / pitch_mm)) - 1
+    off = np.log(length / (pitch_mm * (passed + 1))) / PITCH_SPREAD
+    return float(0.5 * (lean / LEAN_DEG) ** 2 + 0.5 * off**2 + passed)

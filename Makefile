@@ -6,6 +6,7 @@ BIN := .venv/bin
 CT ?= out/demo/ct
 RUNS ?= 3
 RECIPE ?= house
+JOBS ?= 2
 VIEWER := src/trabecula/serving/web/static/vendor/niivue.js
 
 .DEFAULT_GOAL := help
@@ -43,8 +44,8 @@ demo: .venv/.core ## Simulate a patient, screen the CT, say where the report is 
 web: .venv/.web $(VIEWER) ## Serve the web page at http://127.0.0.1:8000; studies are kept in ./trabecula-data
 	$(BIN)/trabecula serve
 
-test: .venv/.dev $(VIEWER) ## Run the tests
-	$(BIN)/python -m pytest
+test: .venv/.dev $(VIEWER) ## Run the tests: make test JOBS=4
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 check: .venv/.dev ## Style, types, the direction of imports, generated pages
 	$(BIN)/ruff check .

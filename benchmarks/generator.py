@@ -3,7 +3,8 @@
 Usage: generator.py [--subjects 3]
 
 The torso from T9 to L5 is drawn and scanned on one grid of 2, 1.5 and 1 mm; a whole patient as ``trabecula simulate``
-makes it is drawn at 2 and 1 mm and scanned at 3 mm, with its truth. Each is a process of its own with one thread; the
+makes it is drawn at 2 and 1 mm and scanned at 3 mm, with its truth. Torsos to count on are what
+``draw_torso`` makes, truth and all. Each is a process of its own with one thread; the
 seconds are those the processor spent on it, start and imports left out.
 """
 
@@ -45,6 +46,10 @@ def main() -> None:
         print(
             _row(f"torso at {spacing_mm:g} mm", [_apart(_torso, (seed, spacing_mm)) for seed in subjects]), flush=True
         )
+    for field in ("chest", "trunk", "abdomen"):
+        for spacing_mm in (3.0, 2.0):
+            made = [_apart(_counted, (seed, spacing_mm, field)) for seed in subjects]
+            print(_row(f"`draw_torso`, {field} at {spacing_mm:g} mm", made), flush=True)
     print(_row("whole patient, 3 mm slices", [_apart(_patient, (seed,)) for seed in subjects]))
 
 
@@ -80,16 +85,26 @@ def _torso(seed: int, spacing_mm: float) -> Made:
     return Made(np.prod(grid.shape) / 1e6, between - started, time.process_time() - between, _peak_mib())
 
 
+def _counted(seed: int, spacing_mm: float, field: str) -> Made:
+    from trabecula.virtual.torso import draw_torso
+
+    draw_torso(seed, 12.0, field=field)  # loads what is loaded once
+    started = time.process_time()
+    torso = draw_torso(seed, spacing_mm, field=field)
+    return Made(torso.volume.hu.size / 1e6, 0.0, time.process_time() - started, _peak_mib())
+
+
 def _patient(seed: int) -> Made:
     import numpy as np
 
+    from trabecula.anatomy import Level
     from trabecula.virtual.cohort import scan_patient
-    from trabecula.virtual.order import FIELDS, PROTOCOLS
+    from trabecula.virtual.order import PROTOCOLS
     from trabecula.virtual.subject import sample_subject
 
     protocol = PROTOCOLS["abdomen"](np.random.default_rng(seed))
     started = time.process_time()
-    ct = scan_patient(sample_subject(seed), protocol, *FIELDS["abdomen"])
+    ct = scan_patient(sample_subject(seed), protocol, Level.T9, Level.S1)
     return Made(ct.volume.hu.size / 1e6, 0.0, time.process_time() - started, _peak_mib())
 
 

@@ -46,7 +46,7 @@ def row(seed: int) -> str:
     areal = areal_bmd_g_cm2(ct.truth, DXA_LEVELS)
     changes = []
     for what in Rescan:
-        again = scan_again(ct, what, *LEVELS)
+        again = scan_again(ct, what)
         change = float(np.mean(reading(again)) - np.mean(first))
         name = {Rescan.VOLTAGE: f" ({again.protocol.kvp} kVp)", Rescan.CONTRAST: f" ({again.subject.phase})"}
         changes.append(f"{change:+.1f}{name.get(what, '')}")

@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 
 from trabecula.anatomy import LEVELS, Level
-from trabecula.virtual.attenuation import TABLE
+from trabecula.virtual.attenuation import TABLE, behind
 from trabecula.virtual.cohort import (
     VirtualCt,
     draw,
@@ -145,9 +145,7 @@ def test_contrast_medium_lifts_the_marrow_and_not_the_truth() -> None:
     )
     mask = plain.trabecular() > 0
     rise = float((lifted.volume.hu[mask] - plain.volume.hu[mask]).mean())
-    assert rise == pytest.approx(
-        enhancement(portal, TABLE[120]).marrow * (water_path_mm(PERSON) / 200) ** -0.19, rel=0.01
-    )
+    assert rise == pytest.approx(enhancement(portal, behind(120, water_path_mm(PERSON))).marrow, rel=0.01)
     assert lifted.bmd()[Level.L1] == pytest.approx(plain.bmd()[Level.L1], abs=0.01)
     rises = [enhancement(replace(sample_subject(seed), phase="portal"), TABLE[120]).marrow for seed in range(60)]
     assert np.mean(rises) == pytest.approx(18, abs=2)
@@ -229,9 +227,8 @@ def test_the_labels_of_a_scan_lie_on_its_bone(ct: VirtualCt) -> None:
         mask = ct.trabecular == level.verse_id
         place = ct.volume.to_lps(np.argwhere(mask).mean(axis=0))
         np.testing.assert_allclose(place, PERSON.vertebra(level).centre_lps_mm, atol=3.0)
-        size = (water_path_mm(PERSON) / 200) ** -0.19
         plain_hu = float(ct.volume.hu[mask].mean()) - enhancement(PERSON, TABLE[120]).marrow
-        calibrated = plain_hu / (1.422 * size)
+        calibrated = plain_hu / behind(120, water_path_mm(PERSON)).slope_k2hpo4
         assert calibrated == pytest.approx(ct.bmd[level], rel=0.1)
 
 

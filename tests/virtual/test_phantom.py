@@ -88,5 +88,5 @@ def test_no_spinous_process_leaves_the_back() -> None:
 
 def test_the_water_path_grows_with_the_trunk_and_less_with_fat() -> None:
     lean, fat = replace(PERSON, fat_mm=8.0), replace(PERSON, fat_mm=45.0)
-    assert 0.9 < water_path_mm(fat) / water_path_mm(lean) < 1
-    assert np.mean([water_path_mm(sample_subject(seed)) for seed in range(100)]) == pytest.approx(200, abs=15)
+    assert 0.7 < water_path_mm(fat) / water_path_mm(lean) < 1
+    assert np.mean([water_path_mm(sample_subject(seed)) for seed in range(100)]) == pytest.approx(185, abs=15)

@@ -41,16 +41,16 @@ def mean_hu(ct: VirtualCt, level: Level) -> float:
 def test_another_acquisition_changes_what_it_says_and_its_place(
     first: VirtualCt, what: Rescan, differs: set[str]
 ) -> None:
-    again = scan_again(first, what, *VIEW)
+    again = scan_again(first, what)
     assert changed(first, again) == differs
     assert again.truth == first.truth
     assert not np.array_equal(again.volume.affine, first.volume.affine)
     assert (again.subject.phase == first.subject.phase) is (what is not Rescan.CONTRAST)
-    np.testing.assert_array_equal(scan_again(first, what, *VIEW).volume.hu, again.volume.hu)
+    np.testing.assert_array_equal(scan_again(first, what).volume.hu, again.volume.hu)
 
 
 def test_another_kernel_is_of_the_same_acquisition(first: VirtualCt) -> None:
-    again = scan_again(first, Rescan.KERNEL, *VIEW)
+    again = scan_again(first, Rescan.KERNEL)
     assert kernel_of(again.protocol) != kernel_of(first.protocol)
     assert changed(first, again) <= {"psf_fwhm_mm", "edge_overshoot", "noise_hu", "noise_peak_per_mm"}
     np.testing.assert_array_equal(again.volume.affine, first.volume.affine)
@@ -59,7 +59,7 @@ def test_another_kernel_is_of_the_same_acquisition(first: VirtualCt) -> None:
 
 
 def test_a_repeated_scan_reads_nearly_the_same_and_contrast_reads_more(first: VirtualCt) -> None:
-    same, contrast = (scan_again(first, what, *VIEW) for what in (Rescan.SAME, Rescan.CONTRAST))
+    same, contrast = (scan_again(first, what) for what in (Rescan.SAME, Rescan.CONTRAST))
     for level in VIEW:
         assert mean_hu(same, level) == pytest.approx(mean_hu(first, level), abs=5)
         assert mean_hu(contrast, level) > mean_hu(first, level) + 5

@@ -1,11 +1,15 @@
 """Hounsfield units of tissues at a tube voltage, for the virtual scanner.
 
 Trabecular bone is a mixture: HU = f * yellow + (1 - f) * red + slope * BMD, with f the yellow-marrow fraction and BMD
-in mg/cm3 hydroxyapatite. The coefficients were computed from tungsten spectra and ICRU compositions at each voltage's
-mean energy behind a 20 cm water path. They are not the calibration that judges the result (``calibration.py``).
+in mg/cm3 hydroxyapatite. The coefficients stand in ``attenuation.json`` by voltage, water path and bone path: computed
+from tungsten spectra (SpekPy), NIST's coefficients and ICRU's tissues by ``tools/attenuation.py``, and from nothing of
+the calibration that judges the result.
 """
 
-from dataclasses import dataclass, replace
+import json
+from dataclasses import dataclass, fields
+from functools import cache
+from importlib.resources import files
 
 import numpy as np
 
@@ -14,10 +18,7 @@ REFERENCE_KVP = 120
 """The voltage that QCT is calibrated at, and that densities are stated for."""
 
 REFERENCE_PATH_MM = 200.0
-"""The water path that the table was computed behind."""
-
-PATH_EXPONENT = -0.19
-"""Bone's and iodine's HU fall with this power of the water path: a large patient hardens the beam."""
+"""The water path that densities are stated for."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,33 @@ class Attenuation:
         return yellow_fraction * (self.yellow_marrow + yellow_shift_hu) + (1 - yellow_fraction) * self.red_marrow
 
 
-TABLE: dict[int, Attenuation] = {
-    80: Attenuation(-73.0, 2.0, 2.065, 1.906, 1.906, 43.0, -98.0, 2201.0),
-    100: Attenuation(-60.0, 7.0, 1.73, 1.596, 1.575, 33.0, -86.0, 1846.0),
-    120: Attenuation(-52.0, 10.0, 1.54, 1.422, 1.389, 28.0, -79.0, 1646.0),
-    140: Attenuation(-47.0, 12.0, 1.415, 1.308, 1.267, 24.0, -75.0, 1516.0),
-}
+@cache
+def _computed() -> tuple[list[float], list[float], dict[str, dict[str, list[list[float]]]]]:
+    text = files("trabecula.virtual").joinpath("attenuation.json").read_text(encoding="utf-8")
+    table = json.loads(text)
+    return table["water_mm"], table["bone_ha_g_cm2"], table["kvp"]
+
+
+def behind(kvp: int, water_path_mm: float, slope: float = 1.0, bone_ha_g_cm2: float = 0.0) -> Attenuation:
+    """The coefficients of a beam that has passed water and bone mineral (interpolated; the table ends at 500 mm, 8).
+
+    ``slope`` is that of a maker's spectrum: scanners are calibrated to air and water, not to mineral and iodine.
+
+    Raises:
+        KeyError: another voltage than ``TUBE_VOLTAGES_KVP``.
+    """
+    water, bone, table = _computed()
+    values = {}
+    for name in (field.name for field in fields(Attenuation)):
+        along = [float(np.interp(water_path_mm, water, column)) for column in zip(*table[str(kvp)][name], strict=True)]
+        values[name] = float(np.interp(bone_ha_g_cm2, bone, along))
+    for name in ("bone_slope_ha", "slope_k2hpo4", "slope_ha_water", "iodine", "cortical"):
+        values[name] *= slope
+    return Attenuation(**values)
+
+
+TABLE: dict[int, Attenuation] = {kvp: behind(kvp, REFERENCE_PATH_MM) for kvp in TUBE_VOLTAGES_KVP}
+"""Behind the reference path."""
 
 MEASURED_YELLOW_SHIFT_HU = -20.0
 """Measured yellow marrow is fattier than ICRU's composition by about this much."""
@@ -55,22 +77,6 @@ YELLOW_SHIFT_SD_HU = 15.0
 def yellow_shift_hu(seed: int) -> float:
     """How far one person's yellow marrow lies from ICRU's."""
     return float(np.random.default_rng([seed, 12]).normal(MEASURED_YELLOW_SHIFT_HU, YELLOW_SHIFT_SD_HU))
-
-
-def behind(kvp: int, water_path_mm: float, slope: float = 1.0) -> Attenuation:
-    """The coefficients of a beam at the middle of a patient of this water path; light tissues hardly change.
-
-    ``slope`` is that of a maker's spectrum: scanners are calibrated to air and water, not to mineral and iodine.
-    """
-    at, factor = TABLE[kvp], slope * (water_path_mm / REFERENCE_PATH_MM) ** PATH_EXPONENT
-    return replace(
-        at,
-        bone_slope_ha=at.bone_slope_ha * factor,
-        slope_k2hpo4=at.slope_k2hpo4 * factor,
-        slope_ha_water=at.slope_ha_water * factor,
-        iodine=at.iodine * factor,
-        cortical=at.cortical * factor,
-    )
 
 
 @dataclass(frozen=True)

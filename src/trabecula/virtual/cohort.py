@@ -6,18 +6,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from trabecula.anatomy import LEVELS, MEASURED_LEVELS, Level
+from trabecula.anatomy import MEASURED_LEVELS, Level
 from trabecula.virtual.attenuation import REFERENCE_KVP, TABLE, BoneScale, behind, yellow_shift_hu
 from trabecula.virtual.canvas import Box, Canvas, part_of
 from trabecula.virtual.drawn import Drawn, LevelTruth, level_truth
 from trabecula.virtual.family_b.skeleton import draw_skeleton_b
 from trabecula.virtual.family_b.tissue import draw_torso_b
+from trabecula.virtual.fields import Field, field_between
 from trabecula.virtual.scanner import Protocol, acquire, blur, finish, scan_grid
 from trabecula.virtual.skeleton import draw_skeleton
 from trabecula.virtual.subject import Subject
 from trabecula.virtual.tissue import draw_torso, enhancement
-from trabecula.virtual.trunk import middle_mm, water_path_mm
-from trabecula.volume import Grid, Volume, point
+from trabecula.virtual.trunk import bone_path_g_cm2, water_path_mm
+from trabecula.volume import Float32, Grid, Volume, point
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class VirtualCt:
 
     subject: Subject
     protocol: Protocol
+    field: Field
     volume: Volume
     vertebrae: NDArray[np.uint8]
     trabecular: NDArray[np.uint8]
@@ -59,8 +61,9 @@ def draw(
     else:
         draw_torso(canvas, subject, np.random.default_rng([subject.seed, 2]), beam, with_phantom)
     lift_hu = enhancement(subject, beam).marrow
+    hardened = behind(kvp, water_path_mm(subject), slope, bone_path_g_cm2(subject))
     return _with_bones(
-        canvas, subject, BoneScale.to(beam, subject.yellow_marrow, yellow_shift_hu(subject.seed), lift_hu)
+        canvas, subject, BoneScale.to(hardened, subject.yellow_marrow, yellow_shift_hu(subject.seed), lift_hu)
     )
 
 
@@ -108,13 +111,15 @@ def _bones_grid(subject: Subject, levels: list[Level], spacing_mm: float = 1.0) 
     return Grid.axial(point((low + high_mm) / 2), (z, y, x), (spacing_mm,) * 3)
 
 
-def spine_grid(subject: Subject, top: Level, bottom: Level, spacing_mm: float, margin_mm: float = 25.0) -> Grid:
-    """A narrow grid along the spine between two levels: all that segmentation needs to see."""
-    centres = np.array(
-        [subject.vertebra(level).centre_lps_mm for level in LEVELS[LEVELS.index(top) : LEVELS.index(bottom) + 1]]
-    )
+def spine_grid(
+    subject: Subject, top: Level | str, bottom: Level | str, spacing_mm: float, margin_mm: float = 25.0
+) -> Grid:
+    """A narrow grid along the spine between two of a person's vertebrae: all that segmentation needs to see."""
+    chosen = subject.spine[subject.spine.index(subject.by_name[top]) : subject.spine.index(subject.by_name[bottom]) + 1]
+    centres = np.array([v.centre_lps_mm for v in chosen])
     low, high = centres.min(0) - margin_mm, centres.max(0) + margin_mm
     size = np.array([124.0, 176.0, high[2] - low[2]])
+    size[:2] += np.maximum(high[:2] - low[:2] - 2 * margin_mm - 40, 0)  # a long spine is bent
     middle = (low + high) / 2 + [0, 12, 0]
     shape = tuple(int(np.ceil(s / spacing_mm)) for s in size[::-1])
     return Grid.axial((middle[0], middle[1], middle[2]), (shape[0], shape[1], shape[2]), (spacing_mm,) * 3)
@@ -122,11 +127,7 @@ def spine_grid(subject: Subject, top: Level, bottom: Level, spacing_mm: float, m
 
 def torso_grid(subject: Subject, z_range_mm: tuple[float, float], spacing_mm: float, width_mm: float = 420.0) -> Grid:
     """A grid over the whole torso between two heights, as a scanner's field of view covers it."""
-    depth = min(width_mm, 2 * subject.half_depth_mm + 110)
-    centre_y = middle_mm(subject) + 10
-    size = (z_range_mm[1] - z_range_mm[0], depth, width_mm)
-    shape = tuple(int(np.ceil(s / spacing_mm)) for s in size)
-    return Grid.axial((0.0, centre_y, sum(z_range_mm) / 2), (shape[0], shape[1], shape[2]), (spacing_mm,) * 3)
+    return field_between(subject, z_range_mm, width_mm).grid(spacing_mm)
 
 
 def scan(drawn: Drawn, protocol: Protocol, seed: int) -> Volume:
@@ -142,17 +143,31 @@ def scan_patient(
     seed: int = 0,
     truth: dict[Level, LevelTruth] | None = None,
 ) -> VirtualCt:
-    """A CT from above ``top`` to below ``bottom``: the torso drawn at 2 mm and, within it, the spine at 1 mm.
+    """A CT from above ``top`` to below ``bottom``; else as ``scan_field``."""
+    rng = np.random.default_rng([subject.seed, seed, 6])
+    high = subject.vertebra(top).centre_lps_mm[2] + rng.uniform(20, 45)
+    low = subject.vertebra(bottom).centre_lps_mm[2] - rng.uniform(20, 45)
+    return scan_field(subject, protocol, field_between(subject, (low, high)), seed, truth)
 
-    The truth depends on neither protocol, view nor ``seed``, which makes another scan of the same person; ``truth``
+
+def scan_field(
+    subject: Subject,
+    protocol: Protocol,
+    field: Field,
+    seed: int = 0,
+    truth: dict[Level, LevelTruth] | None = None,
+) -> VirtualCt:
+    """A CT of a field of view: the torso drawn at 2 mm and, within it, the spine at 1 mm.
+
+    The truth depends on neither protocol, field nor ``seed``, which makes another scan of the same person; ``truth``
     hands on that of an earlier one.
     """
     rng = np.random.default_rng([subject.seed, seed, 5])
-    high = subject.vertebra(top).centre_lps_mm[2] + rng.uniform(20, 45)
-    low = subject.vertebra(bottom).centre_lps_mm[2] - rng.uniform(20, 45)
     beam = (protocol.kvp, protocol.slope, protocol.phantom)
-    torso = draw(subject, torso_grid(subject, (low, high), 2.0), *beam)
-    spine = draw(subject, _clip_grid(spine_grid(subject, top, bottom, 1.0), low, high), *beam)
+    torso = draw(subject, field.grid(2.0), *beam)
+    seen = [v.name for v in subject.spine if field.low_mm - 20 < v.centre_lps_mm[2] < field.high_mm + 20]
+    along = spine_grid(subject, seen[0], seen[-1], 1.0)
+    spine = draw(subject, _clip_grid(along, field.low_mm, field.high_mm), *beam)
     grid = scan_grid(torso.volume, protocol, rng)
     hu = blur(torso.volume, protocol, grid)
     part, inner = _subgrid(grid, spine.volume)
@@ -162,8 +177,23 @@ def scan_patient(
     whole[part], trabecular[part], regions[part], bodies[part] = _labels(spine, protocol.thickness_mm, inner)
     # The maker's slope is in the materials already.
     volume = finish(hu, replace(protocol, slope=1.0), grid, rng)
+    if field.masked:
+        volume.hu[~within_skin(volume.hu)] = MASKED_HU
     truth = true_levels(subject) if truth is None else truth
-    return VirtualCt(subject, protocol, volume, whole, trabecular, regions, bodies, truth)
+    return VirtualCt(subject, protocol, field, volume, whole, trabecular, regions, bodies, truth)
+
+
+MASKED_HU = -1024.0
+"""What stands outside a body that was masked."""
+
+
+def within_skin(hu: Float32) -> NDArray[np.bool_]:
+    """The largest piece of tissue with everything it encloses in each slice."""
+    pieces, number = ndimage.label(hu > -500)
+    sizes = np.bincount(pieces.ravel(), minlength=number + 1)
+    sizes[0] = 0
+    body = pieces == int(sizes.argmax())
+    return np.stack([ndimage.binary_fill_holes(plane) for plane in body])
 
 
 def _labels(spine: Drawn, thickness_mm: float, grid: Grid) -> tuple[NDArray[np.uint8], ...]:

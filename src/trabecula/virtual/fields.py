@@ -33,6 +33,18 @@ class Field:
         return Grid.axial(middle, (z, y, x), (float(spacing[0]), float(spacing[1]), float(spacing[2])))
 
 
+def field_between(s: Subject, z_range_mm: tuple[float, float], width_mm: float = 420.0) -> Field:
+    """The whole torso between two heights, with the table, as deep as it is there."""
+    low, high = z_range_mm
+    skin = trunk_of(s).skin
+    heights = np.linspace(low, high, 40)
+    front = float(np.interp(heights, skin.z_mm, skin.front_mm).min()) - 30
+    back = table_mm(s) + 45
+    depth = min(width_mm, back - front)
+    # Where the field is less deep than the body, the table stays in view.
+    return Field("torso", low, high, width_mm, depth, (0.0, back - depth / 2))
+
+
 # Where the field begins and ends along the spine (index of the vertebra, T1 1 ... T12 12, L1 13; S1 is the last), and
 # its width in mm. Ends lie anywhere in a body.
 _KINDS: dict[str, tuple[tuple[float, float], tuple[float, float], tuple[float, float]]] = {

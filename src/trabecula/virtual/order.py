@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 from trabecula import __version__
 from trabecula.anatomy import Level
 from trabecula.errors import TrabeculaError, WrongUsage
-from trabecula.virtual.cohort import VirtualCt, scan_patient
+from trabecula.virtual.cohort import VirtualCt, scan_field, scan_patient
+from trabecula.virtual.fields import sample_field
 from trabecula.virtual.rescan import Rescan, scan_again
 from trabecula.virtual.scanner import Protocol, sample_protocol
 from trabecula.virtual.study import StudyHeader, header_of, write_dicom
@@ -37,7 +38,19 @@ from trabecula.volume import Float64, Orientation
 
 PROTOCOLS: dict[str, Callable[[np.random.Generator], Protocol]] = {
     "mixed": sample_protocol,
+    "any-field": sample_protocol,
+    "chest": lambda rng: replace(sample_protocol(rng), field_of_view_mm=None),
     "chest-low-dose": lambda rng: Protocol(thickness_mm=1.25, increment_mm=1.25, noise_hu=float(rng.uniform(20, 35))),
+    "pet-ct": lambda rng: Protocol(
+        pixel_mm=float(rng.uniform(0.97, 1.4)),
+        thickness_mm=float(rng.choice([2.0, 3.0, 5.0])),
+        increment_mm=3.0,
+        psf_fwhm_mm=1.4,
+        noise_hu=float(rng.uniform(14, 35)),
+    ),
+    "planning": lambda rng: Protocol(
+        pixel_mm=float(rng.uniform(0.9, 1.3)), thickness_mm=3.0, increment_mm=3.0, noise_hu=float(rng.uniform(9, 18))
+    ),
     "abdomen": lambda rng: Protocol(
         thickness_mm=3.0, increment_mm=3.0, psf_fwhm_mm=1.3, noise_hu=float(rng.uniform(8, 14))
     ),
@@ -47,13 +60,17 @@ PROTOCOLS: dict[str, Callable[[np.random.Generator], Protocol]] = {
 }
 """Scan protocols by name; ``mixed`` draws thickness, kernel, noise and pixel size anew for each patient."""
 
-FIELDS: dict[str, tuple[Level, Level]] = {
+FIELDS: dict[str, tuple[Level, Level] | str | None] = {
     "mixed": (Level.T8, Level.S1),
+    "any-field": None,
+    "chest": "chest",
     "chest-low-dose": (Level.T8, Level.L2),
+    "pet-ct": "trunk",
+    "planning": "planning",
     "abdomen": (Level.T9, Level.S1),
     "abdomen-thick": (Level.T9, Level.S1),
 }
-"""The first and last level in view, by protocol."""
+"""The first and last level in view, or one of ``fields.FIELD_KINDS`` (None: any), by protocol."""
 
 
 @dataclass(frozen=True)
@@ -161,9 +178,13 @@ def _one_thread() -> None:
 def _make(order: Order, out: Path, index: int) -> None:
     """One subject, built beside its place and moved there when whole."""
     seed = order.seed + index
-    top, bottom = FIELDS[order.protocol]
+    view = FIELDS[order.protocol]
     protocol = PROTOCOLS[order.protocol](np.random.default_rng([seed, 11]))
-    ct = scan_patient(sample_subject(seed, family=order.family), protocol, top, bottom)
+    subject = sample_subject(seed, family=order.family)
+    if isinstance(view, tuple):
+        ct = scan_patient(subject, protocol, *view)
+    else:
+        ct = scan_field(subject, protocol, sample_field(subject, np.random.default_rng([seed, 48]), view))
     what = None if order.rescan is None else Rescan(order.rescan)
     folder = _folder(out, order, index)
     partial_folder = out / f".{folder.name}.part"
@@ -172,7 +193,7 @@ def _make(order: Order, out: Path, index: int) -> None:
         _write_scan(ct, order.format, partial_folder, header_of(ct.subject, ct.protocol))
         again = None
         if what is not None:
-            again = scan_again(ct, what, top, bottom)
+            again = scan_again(ct, what)
             header = header_of(again.subject, again.protocol)
             header = replace(header, series=3) if what is Rescan.KERNEL else replace(header, study=1)
             _write_scan(again, order.format, partial_folder / "rescan", header)

@@ -5,9 +5,8 @@ from enum import StrEnum
 
 import numpy as np
 
-from trabecula.anatomy import Level
 from trabecula.virtual.attenuation import TUBE_VOLTAGES_KVP
-from trabecula.virtual.cohort import VirtualCt, scan_patient
+from trabecula.virtual.cohort import VirtualCt, scan_field
 from trabecula.virtual.scanner import KERNELS, NOISE_BY_KVP, Protocol, kernel_of, with_kernel
 
 
@@ -20,10 +19,13 @@ class Rescan(StrEnum):
     CONTRAST = "contrast"  # enhanced where the first was plain, plain where it was enhanced
 
 
-def scan_again(ct: VirtualCt, what: Rescan, top: Level, bottom: Level) -> VirtualCt:
+def scan_again(ct: VirtualCt, what: Rescan) -> VirtualCt:
     """A second CT of the person of ``ct``, with the same truth."""
     rng = np.random.default_rng([ct.subject.seed, 15])
-    subject, protocol = ct.subject, ct.protocol
+    subject, protocol, field = ct.subject, ct.protocol, ct.field
+    if what is not Rescan.KERNEL:
+        low, high = rng.normal(0, 8, 2)
+        field = replace(field, low_mm=field.low_mm + float(low), high_mm=field.high_mm + float(high))
     if what is Rescan.KERNEL:
         others = [k for k in range(len(KERNELS)) if k != kernel_of(protocol)]
         protocol = with_kernel(protocol, int(rng.choice(others)), rng)
@@ -31,7 +33,7 @@ def scan_again(ct: VirtualCt, what: Rescan, top: Level, bottom: Level) -> Virtua
         protocol = _at_voltage(protocol, int(rng.choice([k for k in TUBE_VOLTAGES_KVP if k != protocol.kvp])))
     elif what is Rescan.CONTRAST:
         subject = replace(subject, phase="portal" if subject.phase == "none" else "none")
-    return scan_patient(subject, protocol, top, bottom, int(what is not Rescan.KERNEL), ct.truth)
+    return scan_field(subject, protocol, field, int(what is not Rescan.KERNEL), ct.truth)
 
 
 def _at_voltage(protocol: Protocol, kvp: int) -> Protocol:

@@ -11,15 +11,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
-from trabecula.virtual.cohort import draw
+from trabecula.virtual.cohort import MASKED_HU, draw, within_skin
 from trabecula.virtual.counting import CountingTruth, counting_truth
 from trabecula.virtual.fields import Field, sample_field
 from trabecula.virtual.findings import VARIANTS, Rates
 from trabecula.virtual.scanner import Protocol, acquire, sample_protocol
 from trabecula.virtual.subject import Subject, sample_subject
-from trabecula.volume import Float32, Volume
+from trabecula.volume import Volume
 
 LOW_DOSE = ("chest", "chest-short", "trunk")
 """Fields of view that are often scanned with little dose."""
@@ -69,7 +68,7 @@ def draw_torso(
     coarse = replace(protocol, noise_hu=protocol.noise_hu * shrink, noise_peak_per_mm=0.4 / spacing_mm)
     volume = acquire(drawn.volume, coarse, rng, grid)
     if view.masked:
-        volume.hu[~_within_skin(drawn.volume.hu)] = rng.choice([-1024.0, -1000.0])
+        volume.hu[~within_skin(drawn.volume.hu)] = MASKED_HU
     return Torso(subject, view, protocol, volume, drawn.body, drawn.whole, drawn.ribs, counting_truth(subject))
 
 
@@ -82,12 +81,3 @@ def _protocol(view: Field, rng: np.random.Generator) -> Protocol:
         wide = float(rng.uniform(0.97, 1.4)) if rng.random() < 0.7 else float(rng.uniform(1.4, 3.0))
         protocol = replace(protocol, pixel_mm=wide, thickness_mm=max(protocol.thickness_mm, float(rng.uniform(2, 5))))
     return replace(protocol, rotation_deg=0.0, off_centre_mm=(0.0, 0.0), field_of_view_mm=None)
-
-
-def _within_skin(hu: Float32) -> NDArray[np.bool_]:
-    """The largest piece of tissue with everything it encloses in each slice."""
-    pieces, number = ndimage.label(hu > -500)
-    sizes = np.bincount(pieces.ravel(), minlength=number + 1)
-    sizes[0] = 0
-    body = pieces == int(sizes.argmax())
-    return np.stack([ndimage.binary_fill_holes(plane) for plane in body])

@@ -28,11 +28,32 @@ def middle_mm(s: Subject) -> float:
 
 
 def water_path_mm(s: Subject) -> float:
-    """The mean way of a ray through the trunk as water: that through a disc of its area, fat counted by its density."""
-    area = s.half_width_mm * s.half_depth_mm
-    lean = (s.half_width_mm - s.fat_mm) * (s.half_depth_mm - s.fat_mm)
-    water = np.sqrt((lean * 1.0 + (area - lean) * 0.9) / area)  # bowel gas and muscle hold one another's balance
-    return float(np.pi / 4 * 2 * np.sqrt(area) * water)
+    """The water that would harden a beam as the rays through the lumbar spine are hardened, mean over all directions.
+
+    Fat, which holds little oxygen, hardens a beam half as much as its HU let one expect (projected discs of muscle
+    within fat: 80 mm of it as 36 mm of water); within the wall nearly half is fat.
+    """
+    angles, along = np.linspace(0, np.pi, 45, endpoint=False), np.arange(-300, 300, 2.0)
+    x = along * np.cos(angles)[:, None]
+    y = along * np.sin(angles)[:, None] + s.vertebra(Level.L2).centre_lps_mm[1] - middle_mm(s)
+    wide, deep = s.half_width_mm * 0.98, s.half_depth_mm * 0.98
+
+    def within(inset_mm: float) -> float:
+        return float(((np.abs(x / (wide - inset_mm)) ** 2.4 + np.abs(y / (deep - inset_mm)) ** 2.4) < 1).sum())
+
+    whole, lean = within(0.0), within(s.fat_mm)
+    return (0.45 * (whole - lean) + 0.76 * lean) * 2.0 / len(angles)
+
+
+def bone_path_g_cm2(s: Subject) -> float:
+    """The mineral that hardens the beam on its way to the middle of L2: what half a body holds, g/cm2."""
+    v = s.vertebra(Level.L2)
+    across_cm = (sum(v.width_mm) / 2 + v.depth_mean_mm) / 20
+    return HARDENING_SHARE * across_cm * max(v.bmd_k2hpo4, 0.0) / 1000
+
+
+HARDENING_SHARE = 0.5
+"""Of the mineral that a ray passes in a body, what lies before its middle on average."""
 
 
 @dataclass(frozen=True)

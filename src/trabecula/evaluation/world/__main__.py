@@ -69,7 +69,7 @@ def voltages(page: Page, persons: int) -> None:
     rows = voltage.measure(range(persons))
     beside = voltage.beside_120(rows)
     table = []
-    for kvp in voltage.YELLOW_HU:
+    for kvp in voltage.VOLTAGES_KVP:
         off = np.array([r.drawn_hu - r.expected_hu for r in rows if r.kvp == kvp])
         table.append(
             (kvp, len(off), f"{off.mean():+.1f}", f"{off.std(ddof=1):.1f}", f"{np.abs(beside[kvp]).max():.2f}")
@@ -86,8 +86,8 @@ def voltages(page: Page, persons: int) -> None:
     page.section(
         "Tube voltages",
         f"The front half of the trabecular region at mid height, T12 to L3 of {persons} persons, noise-free. Expected "
-        "HU are f Y + (1 - f) R + B BMD from constants of this check alone, with B times (water path / 20 cm)^-0.19 "
-        "and the water path, the mean chord, measured on the drawn slice. A body's own texture makes the spread; "
+        "HU are f Y + (1 - f) R + B BMD, all three from spectra and coefficients behind the water path of the rays "
+        "through the vertebra, measured on the drawn slice. A body's own texture makes the spread; "
         "against the same body's HU at 120 kVp it falls out (last column).",
         markdown(("kVp", "bodies", "mean off, HU", "SD, HU", "worst against 120 kVp, HU"), table),
     )
@@ -140,10 +140,9 @@ def beam(page: Page, seeds: range) -> None:
         markdown(
             ("kVp", "yellow", "red", "fat", "cortical", "slope", "mean off", "worst", f"within {NEAR_HU:.0f} HU"), other
         ),
-        "The drawing takes bone and marrow for a straight line with one slope, whatever the marrow, one exponent for "
-        "all voltages, and for the water path the trunk's mean chord. The rays through a vertebra pass about 1.3 times "
-        "as much water, which by the exponent takes 5% off the HU of mineral, and dense bone hardens the beam itself: "
-        "both weigh most in a thin person of high density. The truth, QCT-equivalent BMD, is not touched.",
+        "The drawing takes bone and marrow for a straight line with one slope, whatever the marrow, behind the water "
+        "path of the rays through L2 and half the mineral of a body, in one ray and for the whole spine. The truth, "
+        "QCT-equivalent BMD, is not touched.",
     )
 
 
@@ -173,7 +172,7 @@ def noises(page: Page, _: None) -> None:
     page.section(
         "Noise",
         "Over an ensemble of 16 images of 192 x 192 x 4 voxels; the spectrum from averaged periodograms. The peak is "
-        "the top of a parabola, which lies 2% above that of the very spectrum asked for, 4.5% where it is iterative's.",
+        "the top of a parabola, which lies 1% above that of the very spectrum asked for, 2% where it is iterative's.",
         markdown(("kernel", "SD asked, HU", "SD found", "peak asked, /mm", "peak found"), table),
         page.figure("noise", "Radial noise power spectra of four kernels", noise.figure(PROTOCOLS)),
         "Correlation of neighbouring slices, and what slices of a rectangular and of a bell-shaped profile (whose "

@@ -46,6 +46,10 @@ MATERIALS = {
 """ICRU Report 44's tissues; ``bone`` is cortical."""
 
 WATER = Material(1.0, {1: 0.1119, 8: 0.8881})
+K2HPO4 = Material(1.0, {1: 0.00579, 8: 0.36743, 15: 0.17783, 19: 0.44895})
+
+DISPLACED_BY_K2HPO4 = 0.2174
+"""cm3 of water that a gram of K2HPO4 displaces in solution (Mindways)."""
 
 BONE_HA_MG_CM3 = 1.92 * 0.225 / 0.3989 * 1000
 """Hydroxyapatite in cortical bone: its calcium over the calcium of Ca10(PO4)6(OH)2, which is 39.89%."""
@@ -84,6 +88,12 @@ class Beam:
     def signal(self, attenuation: Float64) -> Float64:
         """-log of what is detected, for line integrals (energy, ray)."""
         return -np.log(self.weights @ np.exp(-attenuation))
+
+    def hu_per_mg(self, material: Material, displaced: float, water_mm: float) -> float:
+        """HU that one mg/cm3 of a material adds to water, of which a gram displaces ``displaced`` cm3."""
+        water = per_mm(WATER, self.energies_kev)
+        behind = self.weights * np.exp(-water * water_mm)
+        return float(behind @ per_mm(material, self.energies_kev) / (behind @ water)) - displaced
 
     def mean_hu(self, material: Material, water_mm: float) -> float:
         """HU of a trace of ``material`` in the middle of a water path."""

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trabecula.anatomy import Level
-from trabecula.evaluation.world.beam import BONE_HA_MG_CM3, Beam, Sinogram, materials_of, reconstruct
-from trabecula.evaluation.world.voltage import HU_PER_MG_HA, HU_PER_MG_K2HPO4_120, marrow_hu, path_through_mm, plain
+from trabecula.evaluation.world.beam import BONE_HA_MG_CM3, MATERIALS, Beam, Sinogram, materials_of, reconstruct
+from trabecula.evaluation.world.voltage import REFERENCE_PATH_MM, hu_per_mg_ha, path_through_mm, plain
 from trabecula.virtual.attenuation import yellow_shift_hu
 from trabecula.virtual.cohort import draw, torso_grid
 from trabecula.volume import Float64
@@ -64,13 +64,12 @@ def examine(
     at_120 = drawn[120]
     hu = at_120.volume.hu[0].astype(float)
     body, region = at_120.body[0] > 0, at_120.trabecular()[0] == level.verse_id
-    marrow = marrow_hu(subject.yellow_marrow, yellow_shift_hu(seed), 120)
-    # What bone's HU were multiplied by for this patient's size: that by which the truth differs from the drawing.
     bmd = at_120.bmd()[level]
-    size = (float(hu[region].mean()) - marrow) / (bmd * HU_PER_MG_K2HPO4_120 - marrow)
-    slope = float(np.mean(HU_PER_MG_HA[120])) * size
-    yellow_hu = -52.0 + yellow_shift_hu(seed)
-    maps = materials_of(hu, body | (hu > BONE_FROM_HU), subject.yellow_marrow, yellow_hu, slope)
+    bone = body | (hu > BONE_FROM_HU)
+    # What bone is, whatever its HU in this patient: those behind the reference path.
+    reference = np.where(bone, (hu - at_120.bone.offset_hu) / at_120.bone.slope, hu)
+    yellow_hu = Beam.of(120).mean_hu(MATERIALS["yellow"], REFERENCE_PATH_MM) + yellow_shift_hu(seed)
+    maps = materials_of(reference, bone, subject.yellow_marrow, yellow_hu, hu_per_mg_ha(120))
     sinogram = Sinogram.of([*maps.values()], pixel_mm)
     path = path_through_mm(at_120.volume, np.array(vertebra.centre_lps_mm))
     rows, images = [], {}
@@ -87,8 +86,6 @@ def examine(
 
 def tissue_hu(kvp: int, path_mm: float = 200.0) -> dict[str, float]:
     """HU of the materials behind a water path, to hold against the specification's table."""
-    from trabecula.evaluation.world.beam import MATERIALS
-
     beam = Beam.of(kvp)
     hu = {name: beam.mean_hu(MATERIALS[name], path_mm) for name in ("yellow", "red", "adipose", "bone")}
     for marrow in ("red", "yellow"):

@@ -1,16 +1,18 @@
-"""Trabecular HU of drawn, noise-free bodies against the specification's formula at every tube voltage.
+"""Trabecular HU of drawn, noise-free bodies against a polychromatic beam at every tube voltage.
 
-The expected HU are worked out here from constants of their own, and from a water path measured on the drawn slice:
-HU = f Y + (1 - f) R + B BMD, with B falling as (water path / 20 cm) to the power -0.19.
+The expected HU are worked out here from spectra and coefficients (``beam``), and from the water path of the rays
+through the vertebra measured on the drawn slice: HU = f Y + (1 - f) R + B BMD.
 """
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from trabecula.anatomy import Level
+from trabecula.evaluation.world.beam import BONE_HA_MG_CM3, DISPLACED_BY_K2HPO4, K2HPO4, MATERIALS, Beam
 from trabecula.virtual.attenuation import yellow_shift_hu
 from trabecula.virtual.cohort import draw, torso_grid
 from trabecula.virtual.drawn import Drawn
@@ -18,13 +20,11 @@ from trabecula.virtual.findings import NOTHING, Rates
 from trabecula.virtual.subject import Subject, sample_subject
 from trabecula.volume import Float64, Grid, Volume
 
-YELLOW_HU = {80: -73.0, 100: -60.0, 120: -52.0, 140: -47.0}
-RED_HU = {80: 2.0, 100: 7.0, 120: 10.0, 140: 12.0}
-HU_PER_MG_HA = {80: (2.03, 2.10), 100: (1.70, 1.76), 120: (1.51, 1.57), 140: (1.39, 1.44)}
-HU_PER_MG_K2HPO4_120 = 1.422
-PATH_EXPONENT = -0.19
+VOLTAGES_KVP = (80, 100, 120, 140)
+REFERENCE_PATH_MM = 200.0
+"""Densities are stated for 120 kVp behind this much water."""
 
-ORDINARY = Rates(0, 0, 0, 0, 0, short_rib12=0, lumbar_ribs=0, fractures=0, rare=0)
+ORDINARY = Rates(0, 0, 0, 0, 0, short_rib12=0, lumbar_ribs=0, neck_ribs=0, castellvi_i=0, fractures=0, rare=0)
 """Nobody has a variant, a fracture or a rare finding."""
 
 LEVELS = (Level.T12, Level.L1, Level.L2, Level.L3)
@@ -37,33 +37,49 @@ def plain(seed: int) -> Subject:
     return replace(subject, phase="none", metal_hip=False, arms_down=False, spine=spine)
 
 
-def marrow_hu(yellow_fraction: float, yellow_shift_hu: float, kvp: int) -> float:
+@cache
+def _beam(kvp: int) -> Beam:
+    return Beam.of(kvp)
+
+
+def marrow_hu(yellow_fraction: float, yellow_shift_hu: float, kvp: int, path_mm: float = REFERENCE_PATH_MM) -> float:
     """HU of marrow; ``yellow_shift_hu`` is how far the person's yellow marrow lies from ICRU's."""
-    return yellow_fraction * (YELLOW_HU[kvp] + yellow_shift_hu) + (1 - yellow_fraction) * RED_HU[kvp]
+    yellow, red = (_beam(kvp).mean_hu(MATERIALS[name], path_mm) for name in ("yellow", "red"))
+    return yellow_fraction * (yellow + yellow_shift_hu) + (1 - yellow_fraction) * red
+
+
+def hu_per_mg_ha(kvp: int, path_mm: float = REFERENCE_PATH_MM) -> float:
+    """HU that bone tissue adds to marrow half red, half yellow, for one mg/cm3 of hydroxyapatite."""
+    bone, yellow, red = (_beam(kvp).mean_hu(MATERIALS[name], path_mm) for name in ("bone", "yellow", "red"))
+    return (bone - (yellow + red) / 2) / BONE_HA_MG_CM3
 
 
 def expected_hu(bmd_k2hpo4: float, yellow_fraction: float, yellow_shift_hu: float, kvp: int, path_mm: float) -> float:
     """HU of trabecular bone that QCT at 120 kVp behind 20 cm of water reads as ``bmd_k2hpo4`` (mg/cm3)."""
-    mineral = bmd_k2hpo4 * HU_PER_MG_K2HPO4_120 - marrow_hu(yellow_fraction, yellow_shift_hu, 120)
-    slope = float(np.mean(HU_PER_MG_HA[kvp])) * (path_mm / 200) ** PATH_EXPONENT
-    return float(marrow_hu(yellow_fraction, yellow_shift_hu, kvp) + slope * mineral / np.mean(HU_PER_MG_HA[120]))
+    at_120 = bmd_k2hpo4 * _beam(120).hu_per_mg(K2HPO4, DISPLACED_BY_K2HPO4, REFERENCE_PATH_MM)
+    mineral_mg_cm3 = (at_120 - marrow_hu(yellow_fraction, yellow_shift_hu, 120)) / hu_per_mg_ha(120)
+    return marrow_hu(yellow_fraction, yellow_shift_hu, kvp, path_mm) + hu_per_mg_ha(kvp, path_mm) * mineral_mg_cm3
 
 
-def water_path_mm(slice_: Volume) -> float:
-    """Mean water path of all rays through an axial slice: the mean chord of a disc that holds as much water."""
-    water_mm2 = np.maximum(1 + slice_.hu[0] / 1000, 0).sum(dtype=float) * slice_.spacing_mm[1] * slice_.spacing_mm[2]
-    return float(np.pi / 4 * 2 * np.sqrt(water_mm2 / np.pi))
+FAT_HU = (-140.0, -30.0)
+FAT_HARDENS = 0.49
+"""Of the hardening by as much water as fat has HU: projected discs of muscle within fat show it (``beam``)."""
 
 
-def path_through_mm(volume: Volume, centre_lps: Float64) -> float:
-    """Mean water path of the rays through one point of an axial slice, over all directions."""
+def path_through_mm(volume: Volume, centre_lps: Float64, fat_hardens: float = 1.0) -> float:
+    """Mean water path of the rays through one point of an axial slice, over all directions.
+
+    ``fat_hardens`` counts fat for less, so that the path is that of the water which hardens a beam as much.
+    """
     angles = np.linspace(0, np.pi, 90, endpoint=False)
     along = np.arange(-300, 300, 1.0)
     rays = along[None, :, None] * np.stack([np.cos(angles), np.sin(angles), 0 * angles], 1)[:, None, :]
     index = volume.to_index((rays + centre_lps).reshape(-1, 3))
     index[:, 0] = np.clip(index[:, 0], 0, volume.shape[0] - 1)
     hu = ndimage.map_coordinates(volume.hu, index.T, order=1, mode="constant", cval=-1000.0)
-    return float(np.maximum(1 + hu / 1000, 0).reshape(len(angles), -1).sum(axis=1).mean())
+    water = np.maximum(1 + hu / 1000, 0)
+    water[(hu > FAT_HU[0]) & (hu < FAT_HU[1])] *= fat_hardens
+    return float(water.reshape(len(angles), -1).sum(axis=1).mean())
 
 
 def middle_of(drawn: Drawn, level: Level) -> NDArray[np.bool_]:
@@ -101,9 +117,9 @@ def measure(seeds: range, levels: tuple[Level, ...] = LEVELS) -> list[BodyHu]:
             vertebra = subject.vertebra(level)
             z = vertebra.centre_lps_mm[2]
             slice_ = draw(subject, torso_grid(subject, (z - 1, z + 1), 2.0)).volume
-            path = water_path_mm(slice_)
+            path = path_through_mm(slice_, np.array(vertebra.centre_lps_mm), FAT_HARDENS)
             grid = Grid.axial(vertebra.centre_lps_mm, (40, 48, 64), (1.0, 1.0, 1.0))
-            for kvp in YELLOW_HU:
+            for kvp in VOLTAGES_KVP:
                 drawn = draw(subject, grid, kvp)
                 hu = float(drawn.volume.hu[middle_of(drawn, level)].mean(dtype=float))
                 expected = expected_hu(vertebra.bmd_k2hpo4, subject.yellow_marrow, shift, kvp, path)
@@ -121,7 +137,8 @@ def beside_120(rows: list[BodyHu]) -> dict[int, list[float]]:
     for r in rows:
         base = at_120[r.seed, r.level]
         subject = plain(r.seed)
-        marrow, marrow_120 = (marrow_hu(subject.yellow_marrow, yellow_shift_hu(r.seed), k) for k in (r.kvp, 120))
-        slope = float(np.mean(HU_PER_MG_HA[r.kvp]) / np.mean(HU_PER_MG_HA[120]))
+        shift = yellow_shift_hu(r.seed)
+        marrow, marrow_120 = (marrow_hu(subject.yellow_marrow, shift, k, r.path_mm) for k in (r.kvp, 120))
+        slope = hu_per_mg_ha(r.kvp, r.path_mm) / hu_per_mg_ha(120, r.path_mm)
         off.setdefault(r.kvp, []).append(r.drawn_hu - (marrow + slope * (base.drawn_hu - marrow_120)))
     return off

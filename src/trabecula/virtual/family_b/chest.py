@@ -31,7 +31,9 @@ def chest_of(s: Subject) -> Profile:
     z = np.arange(float(height_of(s, 14.5)), float(height_of(s, -2.0)), 8.0)
     knots = [np.array(sorted(pairs)) for pairs in (side, front, back)]
     inside = [np.clip(z, k[0, 0], k[-1, 0]) for k in knots]
-    wide, ahead, behind = (np.polyval(np.polyfit(*k.T, 3), at) for k, at in zip(knots, inside, strict=True))
+    wide, ahead, behind = (
+        np.asarray(np.polyval(np.polyfit(k[:, 0], k[:, 1], 3), at), float) for k, at in zip(knots, inside, strict=True)
+    )
     top = np.clip((z - float(height_of(s, 1.0))) / 60, 0, 1)  # it closes over the lungs
     middle = float(np.mean([v.centre_lps_mm[0] for v in s.spine[3:14]]))
     return Profile(z, wide * (1 - 0.5 * top), ahead, behind, np.full(len(z), 0.6 * middle), 2.15)

@@ -36,6 +36,7 @@ def draw_torso_b(canvas: Canvas, s: Subject, beam: Attenuation, with_phantom: bo
         box = canvas.box(centre - reach - 2, centre + reach + 2)
         if box is not None:
             shape = ellipsoid(canvas.points(box), centre, reach) + 2.5 * canvas.smooth_noise(box, rng.spawn(1)[0], 30)
+            shape = np.maximum(shape, belly[box] + 2)
             canvas.blend(box, canvas.fraction(np.asarray(shape, np.float32)), hu)
 
     organ("T12", (-75, 5, 0), (60, 80, 85), rng.normal(57, 10) + lifted.liver)
@@ -119,7 +120,7 @@ def _draw_arms(canvas: Canvas, s: Subject, fat: float, muscle: float) -> None:
         wide, deep, middle, shift = (float(v) for v in skin.at(np.array(z)))
         size, apart = rng.uniform(0.6, 1.4), rng.uniform(0.45, 0.6)
         for side in (-1, 1):
-            at = np.array([shift + side * apart * wide, middle - 0.82 * deep, z - 10])
+            at = np.array([shift + side * apart * wide, middle - 0.76 * deep, z - 10])
             canvas.ellipsoid(at, (58 * k, 50 * k * size, 54 * k), 20.0)
             canvas.ellipsoid(at, (56 * k, 48 * k * size, 52 * k), fat)
             for _ in range(6):

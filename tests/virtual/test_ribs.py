@@ -1,0 +1,75 @@
+"""Ribs join their vertebrae, run outside the lungs, and are as long as they are said to be."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from trabecula.virtual.cohort import draw, field_between
+from trabecula.virtual.counting import counting_truth
+from trabecula.virtual.family_b.ribs import ribs_of_b
+from trabecula.virtual.ribs import Rib, ribs_of
+from trabecula.virtual.subject import Subject, sample_subject
+from trabecula.volume import Grid
+
+FAMILIES = ("a", "b")
+
+
+def ribs(subject: Subject) -> tuple[Rib, ...]:
+    return ribs_of(subject) if subject.family == "a" else ribs_of_b(subject)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("seed", [3, 12, 40])
+def test_twelve_pairs_leave_their_vertebrae_and_fall_to_the_front(seed: int, family: str) -> None:
+    person = replace(sample_subject(seed, family=family), variable_ribs=(("T12", 90.0, 100.0),))
+    drawn = {(rib.vertebra, rib.side): rib for rib in ribs(person)}
+    assert len(drawn) == 24
+    for (name, side), rib in drawn.items():
+        body = person.by_name[name]
+        head = (rib.path_lps_mm[0] - body.centre_lps_mm) @ body.axes.T
+        assert side * head[0] == pytest.approx(body.width_mm[0] / 2, abs=4)
+        assert -0.6 * body.depth_mean_mm < head[1] < 0
+        assert rib.path_lps_mm[-1, 2] < rib.path_lps_mm[0, 2]
+        if 3 <= rib.number <= 9:
+            assert rib.path_lps_mm[0, 2] - rib.path_lps_mm[-1, 2] > 40
+            assert np.abs(rib.path_lps_mm[:, 0]).max() > 75
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_rib_is_as_long_as_was_wished(family: str) -> None:
+    wished = (("C7", 30.0, 0.0), ("T12", 0.0, 62.0), ("L1", 25.0, 40.0))
+    person = replace(sample_subject(5, family=family), variable_ribs=wished)
+    bodies = counting_truth(person).by_name
+    for name, right, left in wished:
+        assert bodies[name].rib_mm == pytest.approx((right, left), rel=0.03)
+        assert (bodies[name].rib_head_lps_mm[0] is None) == (right == 0)
+    assert bodies["T11"].rib_mm[0] > 100
+    assert bodies["L2"].rib_mm == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_rib_touches_the_vertebra_it_is_labelled_with_on_both_sides(family: str) -> None:
+    person = sample_subject(8, family=family)
+    for name in ("T3", "T7"):
+        body = person.by_name[name]
+        drawn = draw(person, Grid.axial(body.centre_lps_mm, (40, 70, 80), (1.5, 1.5, 1.5)))
+        touching = ndimage.binary_dilation(drawn.whole == body.verse_id, iterations=2) & (drawn.ribs == body.verse_id)
+        x = drawn.volume.to_lps(np.argwhere(touching))[:, 0] - body.centre_lps_mm[0]
+        assert (x > 0).sum() > 4 and (x < 0).sum() > 4, name
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("seed", [3, 21])
+def test_lungs_are_air_within_the_ribs(seed: int, family: str) -> None:
+    person = sample_subject(seed, family=family)
+    high, low = (person.by_name[name].centre_lps_mm[2] for name in ("T2", "T11"))
+    drawn = draw(person, field_between(person, (low, high)).grid(4.0))
+    hu, bone = drawn.volume.hu, drawn.ribs > 0
+    assert (hu[bone] < -300).mean() < 0.03
+    x = drawn.volume.to_lps(np.argwhere((hu < -600) & (hu > -960)))
+    litres = len(x) * drawn.volume.voxel_volume_mm3 / 1e6
+    assert 1.2 < litres < 8
+    ends = np.concatenate([rib.path_lps_mm for rib in ribs(person)])
+    assert x[:, 0].min() > ends[:, 0].min() and x[:, 0].max() < ends[:, 0].max()

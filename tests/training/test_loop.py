@@ -1,6 +1,8 @@
 """The loop learns, resumes where it was, and ends in time."""
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trabecula.training.loop import Schedule, load_weights, train
+from trabecula.training.loop import Judge, Schedule, best_of, load_weights, record_of, steps_done, train
 
 Batch = tuple[Tensor, Tensor]
 
@@ -114,3 +116,70 @@ def test_half_precision_learns_too(tmp_path: Path) -> None:
     before = loss(network().eval(), next(batches())).item()
     train(network(), batches(), loss, schedule(400, bf16=True), tmp_path)
     assert loss(load_weights(network(), tmp_path), next(batches())).item() < 0.4 * before
+
+
+def slow(folder: Path) -> None:
+    """A run of 60 steps that takes a second or more, in a process of its own."""
+
+    def batch() -> Iterator[Batch]:
+        for one in batches():
+            time.sleep(0.03)
+            yield one
+
+    train(network(), batch(), loss, schedule(60), folder)
+
+
+def test_a_killed_run_ends_where_an_uninterrupted_one_does(tmp_path: Path) -> None:
+    words = f"import pathlib, runpy; runpy.run_path({__file__!r})['slow'](pathlib.Path({str(tmp_path / 'killed')!r}))"
+    run = subprocess.Popen([sys.executable, "-c", words], stdout=subprocess.DEVNULL)
+    checkpoint = tmp_path / "killed" / "checkpoint.safetensors"
+    deadline = time.monotonic() + 120
+    while not checkpoint.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    run.kill()
+    run.wait()
+    assert 0 < steps_done(tmp_path / "killed")[0] < 60
+    assert not (tmp_path / "killed" / "weights.safetensors").exists()
+    for name in ("killed", "whole"):
+        train(network(), batches(), loss, schedule(60), tmp_path / name)
+    one, two = (load_weights(network(), tmp_path / name).state_dict() for name in ("whole", "killed"))
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, rtol=1e-5, atol=1e-6)
+    assert logged(tmp_path / "killed") == [10, 20, 30, 40, 50, 60]
+
+
+def judge(values: list[float]) -> Judge:
+    """Says these figures one after another."""
+    told = iter(values)
+    return Judge(lambda network: {"merit": next(told)}, "merit", lambda new, old: old is None or new > old)
+
+
+def test_the_judge_is_asked_now_and_then_and_at_the_end(tmp_path: Path) -> None:
+    train(network(), batches(), loss, schedule(40, judge_every=10), tmp_path, judge=judge([1, 3, 2, 0]))
+    assert best_of(tmp_path) == {"merit": 3}
+    entries = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    judged = [(one["step"], one["validation"]["merit"], one["kept"]) for one in entries if "validation" in one]
+    assert judged == [(10, 1, True), (20, 3, True), (30, 2, False), (40, 0, False)]
+    assert record_of(tmp_path)["steps_done"] == 40
+    train(network(), batches(), loss, schedule(40), tmp_path, judge=judge([]))  # done: nobody is asked again
+
+
+def test_what_was_kept_is_the_average_at_that_step(tmp_path: Path) -> None:
+    kept: list[dict[str, Tensor]] = []
+
+    def score(model: nn.Module) -> dict[str, float]:
+        assert not model.training
+        kept.append({name: value.clone() for name, value in model.state_dict().items()})
+        return {"merit": float(-abs(len(kept) - 2))}  # the second look is the best
+
+    watching = Judge(score, "merit", lambda new, old: old is None or new > old)
+    train(network(), batches(), loss, schedule(40, judge_every=10), tmp_path, judge=watching)
+    for name, value in load_weights(network(), tmp_path).state_dict().items():
+        torch.testing.assert_close(value, kept[1][name])
+        assert name.endswith("num_batches_tracked") or (value != kept[3][name]).any()
+
+
+def test_a_short_runs_average_is_not_of_where_it_began(tmp_path: Path) -> None:
+    before = loss(network().eval(), next(batches())).item()
+    train(network(), batches(), loss, schedule(40), tmp_path)
+    assert loss(load_weights(network(), tmp_path), next(batches())).item() < 0.8 * before

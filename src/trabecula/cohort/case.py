@@ -149,6 +149,7 @@ class Cohort:
     family: str | None = None
     generator: str | None = None
     bad: tuple[BadRow, ...] = ()
+    given: str = ""  # what it was asked for by
 
 
 LISTED = 20

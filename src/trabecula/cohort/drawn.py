@@ -97,7 +97,7 @@ def drawn_cohort(given: str, judging: bool) -> Cohort:
     )
     # Not the number: more of the same patients may be added to what was judged before.
     name = f"{PREFIX}{family} from seed {first} on"
-    return Cohort(name, name, cases, True, family, __version__)
+    return Cohort(name, name, cases, True, family, __version__, given=given)
 
 
 def _known(ct: VirtualCt, top: Level, bottom: Level) -> Known:

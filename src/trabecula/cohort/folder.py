@@ -47,7 +47,13 @@ def read_folder(folder: Path) -> Cohort:
                 "truth-damaged", f"{truth_path} is damaged; remove that subject's folder and simulate again."
             ) from error
     return Cohort(
-        folder.name, digest.hexdigest(), tuple(cases), True, str(note.get("family")), str(note.get("version"))
+        folder.name,
+        digest.hexdigest(),
+        tuple(cases),
+        True,
+        str(note.get("family")),
+        str(note.get("version")),
+        given=folder.name,
     )
 
 

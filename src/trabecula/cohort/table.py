@@ -89,7 +89,7 @@ def read_table(path: Path) -> Cohort:
         else:
             cases.append(case)
     _require_apart(places, path)
-    return Cohort(path.name, hashlib.sha256(content).hexdigest(), tuple(cases), bad=tuple(bad))
+    return Cohort(path.name, hashlib.sha256(content).hexdigest(), tuple(cases), bad=tuple(bad), given=path.name)
 
 
 def _require_columns(heads: list[str], path: Path) -> None:

@@ -98,7 +98,7 @@ def _clustered(pairs: NDArray[np.float64], patients: Sequence[str], seed: int) -
         return float(both[0, 1] / both[1, 1]) if both[1, 1] > 0 else float("nan")
 
     def r2(p: NDArray[np.float64]) -> float:
-        return float(np.corrcoef(p.T)[0, 1] ** 2) if p.std(axis=0).all() else float("nan")
+        return float(np.asarray(np.corrcoef(p.T))[0, 1] ** 2) if p.std(axis=0).all() else float("nan")
 
     return Agreement(
         n=len(pairs),

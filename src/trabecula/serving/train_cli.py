@@ -12,6 +12,7 @@ CohortGiven = Annotated[
     str,
     typer.Argument(metavar="COHORT", help="A folder that simulate wrote, a table (.csv), or virtual:NUMBER[:FAMILY]."),
 ]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the whole traceback if the program itself fails.")]
 LeaveOut = Annotated[bool, typer.Option("--leave-out-bad", help="Go on without the rows that cannot be used.")]
 
 
@@ -32,8 +33,11 @@ def train(
     workers: Annotated[int, typer.Option(min=0, help="Processes that cut shards and make batches.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the training in the folder.")] = False,
     leave_out_bad: LeaveOut = False,
+    debug: Debug = False,
 ) -> None:
     """Train a recipe's networks on a cohort and export them."""
+    if debug:
+        sys.excepthook = sys.__excepthook__
     from importlib.util import find_spec
 
     from trabecula.errors import Defect
@@ -59,8 +63,11 @@ def evaluate(
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="How many scans at a time.")] = 2,
     leave_out_bad: LeaveOut = False,
+    debug: Debug = False,
 ) -> None:
     """Screen a cohort and hold the results against what is known of it."""
+    if debug:
+        sys.excepthook = sys.__excepthook__
     from trabecula.cohort.read import read_cohort
     from trabecula.evaluation.run import evaluate as run
     from trabecula.recipes import recipe_named

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -45,8 +46,12 @@ def export(
     plain, halved = path.with_suffix(".f32.onnx"), path.with_suffix(".f16.onnx")
     network = network.cpu().eval()
     try:
-        # Faster R-CNN's control flow is beyond the newer exporter.
-        torch.onnx.export(network, (inputs[0],), str(plain), opset_version=17, dynamo=False, input_names=["image"])
+        with warnings.catch_warnings():
+            # The exporter warns of constants it traces, and of its age; parity is what is held against.
+            warnings.simplefilter("ignore", torch.jit.TracerWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
+            # Faster R-CNN's control flow is beyond the newer exporter.
+            torch.onnx.export(network, (inputs[0],), str(plain), opset_version=17, dynamo=False, input_names=["image"])
         same = require_same(network, plain, inputs)
         onnx.save(halve(onnx.load(plain)), halved)
         half = difference(network, halved, inputs)

@@ -148,7 +148,7 @@ def _reference(path: Path) -> Run:
 
 
 def _tensor(array: Any) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array))
+    return torch.from_numpy(np.array(array))  # a copy: initializers cannot be written to
 
 
 def _pads(settings: dict[str, Any], axes: int) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -246,7 +246,7 @@ def _export(
             "generator": cohort.generator,
             "family": cohort.family,
         },
-        "trained_by": f"trabecula train {recipe_name} {cohort.name} --preset {wanted.preset} --only {task.weights}",
+        "trained_by": f"trabecula train {recipe_name} {cohort.given} --preset {wanted.preset} --only {task.weights}",
         "version": __version__,
         "schedule": record_of(folder),
     }

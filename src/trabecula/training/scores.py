@@ -18,8 +18,10 @@ def device_of(network: nn.Module) -> torch.device:
     return next(network.parameters()).device
 
 
-def dice_scores(network: nn.Module, batches: Sequence[tuple[Tensor, Tensor]]) -> dict[str, float]:
-    """Mean Dice of each class but the first, over the samples that show it, and the mean of these."""
+def dice_scores(
+    network: nn.Module, batches: Sequence[tuple[Tensor, Tensor]], names: tuple[str, ...]
+) -> dict[str, float]:
+    """Mean Dice of each class of ``names`` but the first, over the samples that show it, and the mean of these."""
     found: dict[int, list[float]] = {}
     for image, label in batches:
         image, label = image.to(device_of(network)), label.to(device_of(network))
@@ -30,7 +32,7 @@ def dice_scores(network: nn.Module, batches: Sequence[tuple[Tensor, Tensor]]) ->
                     shared = ((one == index) & (true == index)).sum()
                     total = (one == index).sum() + (true == index).sum()
                     found.setdefault(index, []).append(float(2 * shared / total))
-    means = {f"dice_{index}": float(np.mean(values)) for index, values in sorted(found.items())}
+    means = {f"dice_{names[index]}": float(np.mean(values)) for index, values in sorted(found.items())}
     return {"dice": float(np.mean(list(means.values()))) if means else float("nan"), **means}
 
 

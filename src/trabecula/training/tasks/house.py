@@ -86,7 +86,7 @@ def segmenter() -> Task:
         seen=spine.seen,
         network=_segmenter,
         loss=segmenter_loss,
-        score=scores.dice_scores,
+        score=partial(scores.dice_scores, names=TISSUES.names),
         rule=Rule("dice", True, OURS),
         schedules=schedules(Schedule(steps=8000, learning_rate=2e-3, minutes=60), small_steps=60),
         batch=4,

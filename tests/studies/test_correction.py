@@ -172,6 +172,25 @@ def test_what_cannot_be_is_refused(asked: Correction, code: str) -> None:
     assert refused.value.code == code
 
 
+def test_names_that_a_reader_confirms_are_in_doubt_no_longer() -> None:
+    before = made()
+    after, changes = corrected(before, Correction({}, {}, names_confirmed=True), NIU)
+    assert changes == ("T12, L1, L2 were confirmed as the right names.",)
+    assert "level-uncertain" in [one.code for one in before.assessment.spine.reasons]
+    assert after.assessment.spine.reasons == ()
+    assert [one.code for one in after.assessment.readings.reasons] == ["corrected-by-reader"]
+    assert after.assessment.diagnosis == before.assessment.diagnosis and after.names == before.names
+
+
+def test_names_that_are_none_cannot_be_confirmed() -> None:
+    unknown = made((Level.UNKNOWN_1, Level.UNKNOWN_2, Level.UNKNOWN_3))
+    with pytest.raises(WrongUsage) as refused:
+        corrected(unknown, Correction({}, {}, names_confirmed=True), NIU)
+    assert refused.value.code == "levels-unnamed"
+    named, _ = corrected(unknown, Correction({Level.UNKNOWN_1: Level.T12}, {}, names_confirmed=True), NIU)
+    assert names(named) == ["T12", "L1", "L2"]
+
+
 def test_several_names_without_shifting() -> None:
     asked = Correction({Level.T12: Level.T11, Level.L1: Level.T12, Level.L2: Level.L1}, {}, shift_others=False)
     assert names(corrected(made(), asked, NIU)[0]) == ["T11", "T12", "L1"]

@@ -139,6 +139,9 @@ def serve(
     certificate: Annotated[Path | None, typer.Option(help="TLS certificate, PEM.")] = None,
     key: Annotated[Path | None, typer.Option(help="Key of the certificate, PEM.")] = None,
     behind_proxy: Annotated[bool, typer.Option("--behind-proxy", help="A proxy in front ends TLS.")] = False,
+    proxy: Annotated[
+        str, typer.Option(help="Address of that proxy, or several with commas; only it may say who asks.")
+    ] = "127.0.0.1",
     add_user: Annotated[str | None, typer.Option("--add-user", help="Let somebody log in, and end.")] = None,
     debug: Debug = False,
 ) -> None:
@@ -151,7 +154,7 @@ def serve(
     from trabecula.serving.web import server
     from trabecula.serving.web.settings import Settings
 
-    settings = Settings(data.resolve(), database, host, port, recipe, behind_proxy, certificate, key)
+    settings = Settings(data.resolve(), database, host, port, recipe, behind_proxy, proxy, certificate, key)
     if add_user is not None:
         server.add_user(settings, add_user)
     else:

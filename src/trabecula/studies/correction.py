@@ -24,16 +24,20 @@ CAUSES = {
 DOUBTFUL_NAMES = ("level-unknown", "level-uncertain")
 """Doubts of the program that a reader's own names settle."""
 
+OF_OTHER_NAMES = (*DOUBTFUL_NAMES, "level-evidence", "numbering-variant", "transitional-vertebra", "vertebra-skipped")
+"""What the program says by its own names, and what is no longer true under others."""
+
 Levelled = TypeVar("Levelled", VertebraBox, VertebraRegion)
 
 
 @dataclass(frozen=True)
 class Correction:
-    """What a reader asks for: new names by old name, causes of exclusion by old name."""
+    """What a reader asks for: new names by old name, causes of exclusion by old name, or the names as they are."""
 
     names: Mapping[Level, Level]
     excluded: Mapping[Level, str]
     shift_others: bool = True
+    names_confirmed: bool = False
 
 
 def corrected(kept: Result, asked: Correction, recipe: Recipe) -> tuple[Result, tuple[str, ...]]:
@@ -46,7 +50,10 @@ def corrected(kept: Result, asked: Correction, recipe: Recipe) -> tuple[Result, 
     names = _names(found, asked)
     changes = _changes(found, asked, names)
     if not changes:
-        raise WrongUsage("nothing-corrected", "Nothing was changed. Choose another name or leave a vertebra out first.")
+        raise WrongUsage(
+            "nothing-corrected",
+            "Nothing was changed. Choose another name, leave a vertebra out, or confirm the names first.",
+        )
     vertebrae = tuple(
         _reading(one, names[one.level], asked.excluded.get(one.level))
         for one in found.readings.vertebrae
@@ -56,8 +63,9 @@ def corrected(kept: Result, asked: Correction, recipe: Recipe) -> tuple[Result, 
     note = reason("corrected-by-reader", Effect.NOTE, changes=changes)
     readings = replace(found.readings, vertebrae=vertebrae, reasons=(*found.readings.reasons, note))
     spine = replace(found.spine, vertebrae=_renamed(found.spine.vertebrae, names))
-    if any(old != new for old, new in names.items()):
-        spine = replace(spine, reasons=tuple(one for one in spine.reasons if one.code not in DOUBTFUL_NAMES))
+    renamed = any(old != new for old, new in names.items())
+    settled = OF_OTHER_NAMES if renamed else DOUBTFUL_NAMES if asked.names_confirmed else ()
+    spine = replace(spine, reasons=tuple(one for one in spine.reasons if one.code not in settled))
     regions = found.regions
     if regions is not None:
         regions = replace(regions, vertebrae=_renamed(regions.vertebrae, names))
@@ -133,4 +141,20 @@ def _changes(found: Assessment, asked: Correction, names: Mapping[Level, Level])
         cause = asked.excluded.get(one.level)
         if cause is not None and not one.withheld:
             changes.append(Phrase("change-excluded", {"level": new or one.level, "cause": CAUSES[cause]}))
+    if asked.names_confirmed:
+        changes.append(Phrase("change-confirmed", {"levels": _confirmed(found, names)}))
     return tuple(changes)
+
+
+def _confirmed(found: Assessment, names: Mapping[Level, Level]) -> tuple[Level, ...]:
+    """The names that the reader vouches for.
+
+    Raises:
+        WrongUsage: a vertebra has none.
+    """
+    levels = tuple(names[one.level] for one in found.readings.vertebrae if one.level in names)
+    if not levels or not all(level.is_named for level in levels):
+        raise WrongUsage(
+            "levels-unnamed", "Not every vertebra has a name that could be confirmed. Give the names first."
+        )
+    return levels

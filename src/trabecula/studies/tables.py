@@ -8,6 +8,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from trabecula.errors import WrongUsage
 
 BUSY_MS = 30_000
+NUMBERED = {"sqlite_autoincrement": True}
+"""SQLite would else give the number of what was removed to what comes next."""
 
 
 class Base(DeclarativeBase):
@@ -18,6 +20,7 @@ class Study(Base):
     """One upload and how far it came. Times are ISO 8601 in UTC, so that they sort as text."""
 
     __tablename__ = "studies"
+    __table_args__ = NUMBERED
 
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
     id: Mapped[str] = mapped_column(unique=True)
@@ -61,6 +64,7 @@ class Job(Base):
     """Something for the worker to do; it is gone once done. Corrections come before scans, as a person waits."""
 
     __tablename__ = "jobs"
+    __table_args__ = NUMBERED
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
     study_id: Mapped[str] = mapped_column(ForeignKey("studies.id", ondelete="CASCADE"), index=True)

@@ -80,6 +80,21 @@ def test_bytes_and_files_are_counted(tmp_path: Path) -> None:
     assert refused.value.code == "upload-damaged"
 
 
+def test_fields_headers_and_junk_are_counted_too(tmp_path: Path) -> None:
+    with pytest.raises(Refusal) as refused:
+        received(tmp_path / "a", *[(f"field-{i}", None, b"1") for i in range(30)])
+    assert refused.value.code == "upload-damaged"
+    with pytest.raises(Refusal) as refused:
+        received(tmp_path / "b", ("files", "x" * 20_000, b"1"), step=1000)
+    assert refused.value.code == "upload-damaged"
+    receiver = Receiver(BOUNDARY, tmp_path / "c", Limits(upload_bytes=1000), lambda fields: None)
+    receiver.feed(body(("label", None, b"1")))
+    with pytest.raises(Refusal) as refused:
+        for _ in range(12):
+            receiver.feed(b"1" * 2**20)  # after the end of what was sent
+    assert refused.value.code == "upload-too-large"
+
+
 def test_who_may_not_upload_leaves_no_file(tmp_path: Path) -> None:
     def admit(fields: dict[str, str]) -> None:
         raise Refusal("no", "No.")

@@ -34,7 +34,6 @@ SENTENCES = {
     401: "Log in first.",
     404: "There is nothing here. The study may have been removed.",
     405: "This page is not used that way.",
-    422: "The address is not one of ours.",
     429: "Too many wrong passwords. Wait a quarter of an hour.",
 }
 
@@ -62,13 +61,13 @@ def create_app(settings: Settings) -> FastAPI:
         engine.dispose()
 
     app = FastAPI(lifespan=running, docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.parts = Parts(settings, folders, store, users, Failures(), _templates())
+    app.state.parts = Parts(settings, folders, store, users, Failures(), _templates(), secret)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     for module in (studies, study, cohort, entry):
         app.include_router(module.router)
     app.add_exception_handler(TrabeculaError, _tell_error)
     app.add_exception_handler(HTTPException, _tell_status)
-    app.add_exception_handler(RequestValidationError, _tell_status)
+    app.add_exception_handler(RequestValidationError, _tell_no_address)
     app.add_middleware(Guard, settings=settings, users=users, secret=secret, tell_defect=_tell_defect)
     return app
 
@@ -104,8 +103,14 @@ async def _tell_error(request: Request, error: Exception) -> Response:
 
 
 async def _tell_status(request: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 422
+    assert isinstance(error, HTTPException)
+    status = error.status_code
     return told(request, status, "", SENTENCES.get(status, "This did not work. Go back and try again."))
+
+
+async def _tell_no_address(request: Request, error: Exception) -> Response:
+    """A page, version or number that is none: there is nothing at such an address."""
+    return told(request, 404, "", SENTENCES[404])
 
 
 async def _tell_defect(scope: Scope, error: Exception) -> Response:

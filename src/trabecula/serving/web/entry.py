@@ -1,13 +1,19 @@
 """Logging in and out."""
 
+import hmac
+
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from trabecula.serving.web.guards import checked_form, visitor_of
+from trabecula.serving.web.login import FAILURES_ANYWHERE, FAILURES_HERE
 from trabecula.serving.web.parts import parts_of
 
 router = APIRouter()
+
+KNOWN, KNOWN_SECONDS = "trabecula-known", 180 * 24 * 3600
+"""The cookie by which a browser shows that somebody has logged in with it before."""
 
 
 @router.get("/health")
@@ -28,21 +34,40 @@ async def log_in(request: Request) -> Response:
     parts, visitor = parts_of(request), visitor_of(request)
     form = await checked_form(request)
     name = form.get("name", "")[:100]
-    keys = (f"user {name.lower()}", f"address {request.client.host if request.client else ''}")
-    if parts.failures.wait_seconds(*keys) > 0:
-        wait = parts.failures.wait_seconds(*keys)
-        answer = parts.page(
-            "login.html", visitor, 429, failed=f"Too many wrong passwords. Try again in {wait / 60:.0f} minutes."
-        )
-        answer.headers["Retry-After"] = f"{wait:.0f}"
-        return answer
-    parts.failures.count(*keys)  # before the check, so that many at once are not let through together
+    most = _allowed(request, name)
+    if (wait := parts.failures.wait_seconds(most)) > 0:
+        too_many = f"Too many wrong passwords. Try again in {wait / 60:.0f} minutes."
+        paused = parts.page("login.html", visitor, 429, failed=too_many)
+        paused.headers["Retry-After"] = f"{wait:.0f}"
+        return paused
+    parts.failures.count(most)  # before the check, so that many at once are not let through together
     if not await run_in_threadpool(parts.users.check, name, form.get("password", "")[:1000]):
         return parts.page("login.html", visitor, 403, failed="Name or password is wrong.")
-    for key in keys:
+    for key in most:
         parts.failures.forget(key)
-    token = await run_in_threadpool(parts.users.log_in, name)
-    return _with_cookie(request, RedirectResponse("/", 303), token)
+    answer = _with_cookie(request, RedirectResponse("/", 303), await run_in_threadpool(parts.users.log_in, name))
+    secure = parts.settings.secure
+    answer.set_cookie(
+        KNOWN, parts.known_browser(name), KNOWN_SECONDS, path="/login", httponly=True, samesite="lax", secure=secure
+    )
+    return answer
+
+
+def _allowed(request: Request, name: str) -> dict[str, int]:
+    """How many wrong passwords there may be, by what they are counted under.
+
+    A browser in which this name has logged in before counts alone: nobody else's guesses keep its owner out.
+    """
+    name_key, parts = name.lower(), parts_of(request)
+    known = request.cookies.get(KNOWN, "")
+    if hmac.compare_digest(known.encode(), parts.known_browser(name).encode()):
+        return {f"known browser of {name_key}": FAILURES_HERE}
+    address = request.client.host if request.client else ""
+    return {
+        f"{name_key} from {address}": FAILURES_HERE,
+        f"address {address}": 4 * FAILURES_HERE,
+        f"name {name_key}": FAILURES_ANYWHERE,
+    }
 
 
 @router.post("/logout")

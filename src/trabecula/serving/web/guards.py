@@ -45,7 +45,7 @@ HEADERS = {
 UNCHANGING = "public, max-age=31536000, immutable"  # its address holds the hash of its content
 OPEN_PATHS = ("/login", "/static/", "/health")
 LOCAL_HOSTS = {"127.0.0.1", "localhost", "::1"}
-FORM_BYTES = 64 * 1024
+FORM_BYTES, FORM_FIELDS = 64 * 1024, 200
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,8 @@ class Guard:
 
     async def _turned_away(self, scope: Scope, visitor: Visitor) -> Response | None:
         headers = Headers(scope=scope)
-        if not self.settings.beyond_this_machine and _hostname(headers.get("host", "")) not in LOCAL_HOSTS:
+        known_as = {*LOCAL_HOSTS, self.settings.host}
+        if not self.settings.beyond_this_machine and _hostname(headers.get("host", "")) not in known_as:
             return PlainTextResponse("This server answers to localhost only.", 421)  # against DNS rebinding
         if scope["method"] not in ("GET", "HEAD", "POST"):
             return PlainTextResponse("This method is not used here.", 405)
@@ -162,9 +163,9 @@ async def checked_form(request: Request) -> dict[str, str]:
         WrongUsage: it is too large, or does not come from a page of ours.
     """
     declared = request.headers.get("content-length", "")
-    if not declared.isdigit() or int(declared) > FORM_BYTES:
+    if not declared.isdecimal() or int(declared) > FORM_BYTES:
         raise WrongUsage("form-too-large", "The form is too large.")
-    form = await request.form(max_files=0, max_fields=200)
+    form = await request.form(max_files=0, max_fields=FORM_FIELDS, max_part_size=FORM_BYTES)
     fields = {name: value for name, value in form.items() if isinstance(value, str)}
     require_csrf(request, fields.get("csrf", ""))
     return fields

@@ -8,6 +8,7 @@ import secrets
 import threading
 import time
 from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Engine, delete, func, select
@@ -20,7 +21,10 @@ from trabecula.studies.tables import Login, User
 SCRYPT_N, SCRYPT_R, SCRYPT_P = 2**15, 8, 3  # OWASP Password Storage Cheat Sheet; 32 MiB and about 0.2 s a guess
 SHORTEST_PASSWORD = 12
 LOGIN_HOURS = 12
-MAX_FAILURES, FAILURE_MINUTES = 5, 15
+FAILURES_HERE, FAILURES_ANYWHERE, FAILURE_MINUTES = 5, 100, 15
+"""Wrong passwords for a name from one address or browser, and from all together, before there is a pause."""
+
+MOST_KEYS = 10_000
 
 
 class Users:
@@ -52,7 +56,7 @@ class Users:
     def check(self, name: str, password: str) -> bool:
         """Whether the password is right; a name that nobody has takes as long to refuse."""
         with Session(self.engine) as session:
-            user = session.get(User, name)
+            user = session.get(User, name) if name.isprintable() else None
             kept = self.nobody if user is None else user.password
         with self.hashing:
             right = matches(password, kept)
@@ -79,29 +83,36 @@ class Users:
 
 
 class Failures:
-    """Slows down guessing: after a few wrong passwords for a name, or from an address, there is a pause."""
+    """Slows down guessing: after so many wrong passwords under a key there is a pause.
 
-    def __init__(self, most: int = MAX_FAILURES, minutes: float = FAILURE_MINUTES) -> None:
-        self.most, self.seconds = most, 60 * minutes
+    A key is a name with an address or browser. Whoever guesses from elsewhere does not lock out the owner of the name.
+    """
+
+    def __init__(self, minutes: float = FAILURE_MINUTES) -> None:
+        self.seconds = 60 * minutes
         self.at: defaultdict[str, deque[float]] = defaultdict(deque)
         self.lock = threading.Lock()
 
-    def wait_seconds(self, *keys: str) -> float:
-        """How long nobody may try for these keys; 0 where they may."""
+    def wait_seconds(self, most: Mapping[str, int]) -> float:
+        """How long nobody may try; 0 where they may. ``most`` says how many wrong ones each key allows."""
         now = time.monotonic()
         with self.lock:
-            return max((self._wait(key, now) for key in keys), default=0.0)
+            return max((self._wait(key, limit, now) for key, limit in most.items()), default=0.0)
 
-    def count(self, *keys: str) -> None:
+    def count(self, keys: Iterable[str]) -> None:
+        now = time.monotonic()
         with self.lock:
+            if len(self.at) > MOST_KEYS:  # of names that somebody made up
+                for key in list(self.at):
+                    self._wait(key, 1, now)
             for key in keys:
-                self.at[key].append(time.monotonic())
+                self.at[key].append(now)
 
     def forget(self, key: str) -> None:
         with self.lock:
             self.at.pop(key, None)
 
-    def _wait(self, key: str, now: float) -> float:
+    def _wait(self, key: str, most: int, now: float) -> float:
         times = self.at.get(key)
         if times is None:
             return 0.0
@@ -110,7 +121,7 @@ class Failures:
         if not times:
             del self.at[key]
             return 0.0
-        return self.seconds - (now - times[0]) if len(times) >= self.most else 0.0
+        return self.seconds - (now - times[0]) if len(times) >= most else 0.0
 
 
 def hashed(password: str) -> str:

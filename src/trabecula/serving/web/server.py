@@ -45,7 +45,7 @@ def serve(settings: Settings) -> None:
             access_log=False,  # it would write addresses, which people type into
             server_header=False,
             proxy_headers=settings.behind_proxy,
-            forwarded_allow_ips="*" if settings.behind_proxy else None,
+            forwarded_allow_ips=settings.proxy,
             ssl_certfile=settings.certificate,
             ssl_keyfile=settings.key,
             timeout_graceful_shutdown=3,

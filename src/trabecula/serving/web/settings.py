@@ -17,7 +17,8 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000
     recipe: str | None = None
-    behind_proxy: bool = False  # one that ends TLS; its X-Forwarded headers are then believed
+    behind_proxy: bool = False  # one that ends TLS
+    proxy: str = "127.0.0.1"  # its address: nobody else's X-Forwarded headers are believed
     certificate: Path | None = None
     key: Path | None = None
     limits: Limits = field(default_factory=Limits)

@@ -8,9 +8,9 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from trabecula.serving.web.guards import checked_form, require_csrf, visitor_of
-from trabecula.serving.web.parts import parts_of
+from trabecula.serving.web.parts import Count, parts_of
 from trabecula.serving.web.presentation import language_names, row_of
-from trabecula.serving.web.uploads import receive
+from trabecula.serving.web.uploads import clean_label, receive
 from trabecula.studies.store import ACTIVE, SORTS
 
 router = APIRouter()
@@ -18,7 +18,7 @@ PAGE_LENGTH = 50
 
 
 @router.get("/")
-def studies_page(request: Request, sort: str = "received", order: str = "down", page: int = 1) -> Response:
+def studies_page(request: Request, sort: str = "received", order: str = "down", page: Count = 1) -> Response:
     """Where studies are dropped, and the list of them."""
     return _list(request, sort, order, page, "")
 
@@ -27,7 +27,7 @@ def studies_page(request: Request, sort: str = "received", order: str = "down", 
 async def search(request: Request) -> Response:
     """The list, searched. What is sought is sent in the form, so that it stands in no address."""
     form = await checked_form(request)
-    words = form.get("words", "")[:100]
+    words = clean_label(form.get("words", ""), parts_of(request).settings.limits)
     return await run_in_threadpool(_list, request, "received", "down", 1, words)
 
 
@@ -55,7 +55,7 @@ async def upload(request: Request) -> Response:
     declared = request.headers.get("content-length", "")
     received = await receive(
         request.headers.get("content-type", ""),
-        int(declared) if declared.isdigit() else 0,
+        int(declared) if declared.isdecimal() else 0,
         request.stream(),
         parts.folders,
         parts.settings.limits,
@@ -71,7 +71,6 @@ async def upload(request: Request) -> Response:
 def _list(request: Request, sort: str, order: str, page: int, words: str) -> Response:
     parts = parts_of(request)
     sort = sort if sort in SORTS else "received"
-    page = max(1, page)
     found, total = parts.store.studies(sort, order != "up", words, (page - 1) * PAGE_LENGTH, PAGE_LENGTH)
     ahead = {study.id: count for study, count in parts.store.active()}
     shown: dict[str, Any] = {

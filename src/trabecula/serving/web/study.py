@@ -16,7 +16,7 @@ from trabecula.export.bundle import DICOM_FOLDER, FHIR, PDF
 from trabecula.recipes import recipe_named
 from trabecula.report.folder import ASSESSMENT, PAGE, REGIONS
 from trabecula.serving.web.guards import REPORT_POLICY, checked_form, visitor_of
-from trabecula.serving.web.parts import Parts, parts_of
+from trabecula.serving.web.parts import Count, Parts, parts_of
 from trabecula.serving.web.presentation import (
     DOWNLOADS,
     correction_choices,
@@ -56,7 +56,7 @@ def study_page(request: Request, study_id: str) -> Response:
 
 
 @router.get("/versions/{number}")
-def version_page(request: Request, study_id: str, number: int) -> Response:
+def version_page(request: Request, study_id: str, number: Count) -> Response:
     """One version; the original is number 1 and stays."""
     parts = parts_of(request)
     return _page(request, parts, parts.study(study_id), number)
@@ -88,7 +88,7 @@ def view(request: Request, study_id: str, name: str) -> Response:
 
 
 @router.get("/versions/{number}/labels.nii")
-def labels(request: Request, study_id: str, number: int) -> Response:
+def labels(request: Request, study_id: str, number: Count) -> Response:
     """The regions for the viewer, under this version's names: right from the moment the version is kept."""
     parts = parts_of(request)
     study = parts.study(study_id)
@@ -101,7 +101,7 @@ def labels(request: Request, study_id: str, number: int) -> Response:
 
 
 @router.get("/versions/{number}/files/{name}")
-def file(request: Request, study_id: str, number: int, name: str) -> Response:
+def file(request: Request, study_id: str, number: Count, name: str) -> Response:
     """One file of a version's result, under a name that tells nothing but which study it is here."""
     parts = parts_of(request)
     study = parts.study(study_id)
@@ -215,9 +215,8 @@ def _dicom(parts: Parts, study: Study, folder: str, saved_as: str) -> Response:
 def _correct(request: Request, study_id: str, form: dict[str, str]) -> int:
     parts, visitor = parts_of(request), visitor_of(request)
     parts.study(study_id)
-    version = parts.store.version(
-        study_id, int(form.get("version", "0") or 0) if form.get("version", "").isdigit() else 0
-    )
+    asked = form.get("version", "")
+    version = parts.store.version(study_id, int(asked)) if asked.isdecimal() and len(asked) <= 6 else None
     if version is None:
         raise HTTPException(404)
     by = visitor.user or clean_label(form.get("by", ""), parts.settings.limits)
@@ -238,4 +237,4 @@ def _asked(form: dict[str, str]) -> Correction:
             names[level] = new
         if level is not None and kind == "exclude" and value in CAUSES:
             excluded[level] = value
-    return Correction(names, excluded, form.get("shift") == "yes")
+    return Correction(names, excluded, form.get("shift") == "yes", form.get("confirm") == "yes")

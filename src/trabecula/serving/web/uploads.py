@@ -19,7 +19,8 @@ from trabecula.studies.store import Upload
 KNOWN_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".zip", ".dcm", ".dicom", ".ima")
 """Of a single file, what reading it needs to know of its name; everything else of any name is thrown away."""
 
-FIELD_BYTES = 4096
+FIELD_BYTES, FIELDS, HEADER_BYTES = 4096, 20, 16 * 1024
+BESIDE_FILES_BYTES = 10 * 2**20  # boundaries and headers of twenty thousand files
 NEED_ROOM_FACTOR = 3  # the upload, its copy for the viewer, its results
 DAMAGED = "The upload arrived damaged or was cut short. Send it again."
 
@@ -31,11 +32,11 @@ class Receiver:
         """``admit`` is called with the fields before the first file is taken, and raises to turn the upload away."""
         self.folder, self.limits, self.admit = folder, limits, admit
         self.fields: dict[str, str] = {}
-        self.files, self.bytes = 0, 0
+        self.files, self.bytes, self.fed = 0, 0, 0
         self.ending = ""
         self.complete = False
         self._headers: dict[str, str] = {}
-        self._name, self._value = b"", b""
+        self._name, self._value, self._header_bytes = bytearray(), bytearray(), 0
         self._field: tuple[str, bytearray] | None = None
         self._file: BinaryIO | None = None
         self._parser = MultipartParser(
@@ -53,6 +54,9 @@ class Receiver:
         )
 
     def feed(self, piece: bytes) -> None:
+        self.fed += len(piece)
+        if self.fed > self.limits.upload_bytes + BESIDE_FILES_BYTES:  # whatever it is that comes
+            raise too_large(self.limits)
         self._parser.write(piece)
 
     def close(self) -> None:
@@ -60,23 +64,32 @@ class Receiver:
             self._file.close()
 
     def _begin(self) -> None:
-        self._headers, self._name, self._value = {}, b"", b""
+        self._headers, self._name, self._value = {}, bytearray(), bytearray()
+        self._header_bytes = 0
 
     def _header_name(self, data: bytes, start: int, end: int) -> None:
-        self._name += data[start:end]
+        self._keep_header(self._name, data[start:end])
 
     def _header_value(self, data: bytes, start: int, end: int) -> None:
-        self._value += data[start:end]
+        self._keep_header(self._value, data[start:end])
+
+    def _keep_header(self, held: bytearray, more: bytes) -> None:
+        self._header_bytes += len(more)
+        if self._header_bytes > HEADER_BYTES:
+            raise Refusal("upload-damaged", DAMAGED)
+        held += more
 
     def _header_end(self) -> None:
         self._headers[self._name.decode("latin-1").lower()] = self._value.decode("latin-1")
-        self._name, self._value = b"", b""
+        self._name, self._value = bytearray(), bytearray()
 
     def _headers_finished(self) -> None:
         _, options = parse_options_header(self._headers.get("content-disposition", ""))
         field = options.get(b"name", b"").decode("latin-1")
         filename = options.get(b"filename")
         if filename is None:
+            if len(self.fields) >= FIELDS:
+                raise Refusal("upload-damaged", DAMAGED)
             self._field = (field, bytearray())
             return
         if self.files == 0:
@@ -133,7 +146,7 @@ async def receive(
     kind, options = parse_options_header(content_type)
     if kind != b"multipart/form-data" or not options.get(b"boundary"):
         raise Refusal("upload-damaged", DAMAGED)
-    if declared_bytes > limits.upload_bytes + 10 * 2**20:
+    if declared_bytes > limits.upload_bytes + BESIDE_FILES_BYTES:
         raise too_large(limits)
     if shutil.disk_usage(folders.data).free < NEED_ROOM_FACTOR * declared_bytes:
         raise disk_full()

@@ -10,17 +10,18 @@ from scipy import ndimage
 from trabecula.anatomy import Level
 from trabecula.errors import WrongUsage
 from trabecula.virtual.cohort import Drawn, draw, scan_patient
+from trabecula.virtual.families import sample_person
 from trabecula.virtual.findings import NOTHING
 from trabecula.virtual.order import Order, simulate
 from trabecula.virtual.scanner import Protocol
-from trabecula.virtual.subject import Subject, sample_subject
+from trabecula.virtual.subject import Subject
 from trabecula.volume import Grid
 
 LABEL = Level.L2.verse_id
 
 
 def plain(seed: int, family: str) -> Subject:
-    subject = sample_subject(seed, 120.0, family=family)
+    subject = sample_person(seed, 120.0, family=family)
     return replace(subject, spine=tuple(replace(v, findings=NOTHING) for v in subject.spine))
 
 
@@ -35,7 +36,7 @@ def drawn() -> Drawn:
 
 
 def test_the_same_seed_is_the_same_person_and_another_than_in_family_a() -> None:
-    one, two, other = (sample_subject(3, family=family) for family in "bba")
+    one, two, other = (sample_person(3, family=family) for family in "bba")
     assert [v.width_mm for v in one.spine] == [v.width_mm for v in two.spine]
     assert (one.age_years, one.sex, one.family, other.family) == (other.age_years, other.sex, "b", "a")
     assert all(v.width_mm != w.width_mm for v, w in zip(one.spine, other.spine, strict=True))
@@ -44,7 +45,7 @@ def test_the_same_seed_is_the_same_person_and_another_than_in_family_a() -> None
 
 def test_an_unknown_family_is_refused() -> None:
     with pytest.raises(ValueError, match="family"):
-        sample_subject(1, family="c")
+        sample_person(1, family="c")
 
 
 def test_an_order_of_an_unknown_family_is_refused(tmp_path: Path) -> None:
@@ -56,7 +57,7 @@ def test_an_order_of_an_unknown_family_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seed", range(0, 40, 4))
 def test_the_spine_is_a_stack_of_plausible_bodies(seed: int) -> None:
-    person = sample_subject(seed, family="b")
+    person = sample_person(seed, family="b")
     heights = [v.centre_lps_mm[2] for v in person.spine]
     assert heights == sorted(heights, reverse=True)
     assert person.vertebra(Level.L3).centre_lps_mm == pytest.approx((0, 0, 0))
@@ -148,7 +149,7 @@ def test_the_families_differ_by_more_than_people_of_one_family_do() -> None:
 
 
 def test_a_whole_patient_can_be_scanned() -> None:
-    person = sample_subject(5, 100.0, family="b")
+    person = sample_person(5, 100.0, family="b")
     quick = Protocol(pixel_mm=1.6, thickness_mm=5.0, increment_mm=5.0, noise_hu=10.0)
     ct = scan_patient(person, quick, Level.L1, Level.L3)
     for level in (Level.L1, Level.L2, Level.L3):

@@ -8,9 +8,10 @@ from scipy import ndimage
 
 from trabecula.virtual.cohort import draw, field_between
 from trabecula.virtual.counting import counting_truth
+from trabecula.virtual.families import sample_person
 from trabecula.virtual.family_b.ribs import ribs_of_b
 from trabecula.virtual.ribs import Rib, ribs_of
-from trabecula.virtual.subject import Subject, sample_subject
+from trabecula.virtual.subject import Subject
 from trabecula.volume import Grid
 
 FAMILIES = ("a", "b")
@@ -23,7 +24,7 @@ def ribs(subject: Subject) -> tuple[Rib, ...]:
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("seed", [3, 12, 40])
 def test_twelve_pairs_leave_their_vertebrae_and_fall_to_the_front(seed: int, family: str) -> None:
-    person = replace(sample_subject(seed, family=family), variable_ribs=(("T12", 90.0, 100.0),))
+    person = replace(sample_person(seed, family=family), variable_ribs=(("T12", 90.0, 100.0),))
     drawn = {(rib.vertebra, rib.side): rib for rib in ribs(person)}
     assert len(drawn) == 24
     for (name, side), rib in drawn.items():
@@ -40,7 +41,7 @@ def test_twelve_pairs_leave_their_vertebrae_and_fall_to_the_front(seed: int, fam
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_rib_is_as_long_as_was_wished(family: str) -> None:
     wished = (("C7", 30.0, 0.0), ("T12", 0.0, 62.0), ("L1", 25.0, 40.0))
-    person = replace(sample_subject(5, family=family), variable_ribs=wished)
+    person = replace(sample_person(5, family=family), variable_ribs=wished)
     bodies = counting_truth(person).by_name
     for name, right, left in wished:
         assert bodies[name].rib_mm == pytest.approx((right, left), rel=0.03)
@@ -51,7 +52,7 @@ def test_a_rib_is_as_long_as_was_wished(family: str) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_rib_touches_the_vertebra_it_is_labelled_with_on_both_sides(family: str) -> None:
-    person = sample_subject(8, family=family)
+    person = sample_person(8, family=family)
     for name in ("T3", "T7"):
         body = person.by_name[name]
         drawn = draw(person, Grid.axial(body.centre_lps_mm, (40, 70, 80), (1.5, 1.5, 1.5)))
@@ -63,7 +64,7 @@ def test_a_rib_touches_the_vertebra_it_is_labelled_with_on_both_sides(family: st
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("seed", [3, 21])
 def test_lungs_are_air_within_the_ribs(seed: int, family: str) -> None:
-    person = sample_subject(seed, family=family)
+    person = sample_person(seed, family=family)
     high, low = (person.by_name[name].centre_lps_mm[2] for name in ("T2", "T11"))
     drawn = draw(person, field_between(person, (low, high)).grid(4.0))
     hu, bone = drawn.volume.hu, drawn.ribs > 0

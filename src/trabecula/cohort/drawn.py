@@ -17,9 +17,10 @@ from trabecula.cohort.grids import nearest
 from trabecula.errors import WrongUsage
 from trabecula.records import Acquisition, Scan
 from trabecula.virtual.cohort import VirtualCt, draw, scan, scan_patient, spine_grid, torso_grid
+from trabecula.virtual.families import FAMILIES, sample_person
 from trabecula.virtual.findings import NOTHING
 from trabecula.virtual.scanner import Protocol, acquire, sample_protocol
-from trabecula.virtual.subject import FAMILIES, Subject, sample_subject
+from trabecula.virtual.subject import Subject
 from trabecula.volume import Grid, Orientation, Volume, point
 
 PREFIX = "virtual:"
@@ -61,7 +62,7 @@ class Drawn:
         rng = np.random.default_rng([self.seed, 6])
         # Every second patient's density is uniform, so that both bands and the normal range are met.
         wanted = float(rng.uniform(30, 220)) if number % 2 else None
-        subject = sample_subject(self.seed, wanted, family=self.family)
+        subject = sample_person(self.seed, wanted, family=self.family)
         top, bottom = FIELDS[number % len(FIELDS)]
         ct = scan_patient(subject, sample_protocol(rng), top, bottom)
         voltage = float(ct.protocol.kvp)
@@ -127,7 +128,7 @@ def _known(ct: VirtualCt, top: Level, bottom: Level) -> Known:
 def training_subject(seed: int, family: str = "a") -> Subject:
     """Every second subject's density is uniform in 20 to 250 mg/cm3, or a regressor would learn age instead."""
     bmd = float(np.random.default_rng([seed, 9]).uniform(20, 250)) if seed % 2 else None
-    return sample_subject(seed, bmd, family=family)
+    return sample_person(seed, bmd, family=family)
 
 
 def _torso(seed: int, family: str) -> Labelled:

@@ -11,8 +11,9 @@ import numpy as np
 from trabecula.anatomy import Level
 from trabecula.errors import WrongUsage
 from trabecula.virtual.cohort import draw, scan, torso_grid
+from trabecula.virtual.families import FAMILIES, sample_person
 from trabecula.virtual.scanner import Protocol
-from trabecula.virtual.subject import FAMILIES, Subject, sample_subject
+from trabecula.virtual.subject import Subject
 from trabecula.volume import Volume
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def gallery(out: Path, number: int, seed: int, family: str, progress: Callable[[
         axis.axis("off")
     for n in range(number):
         row, column = divmod(n, COLUMNS)
-        _person(axes[row, 4 * column : 4 * column + 4], sample_subject(seed + n, family=family))
+        _person(axes[row, 4 * column : 4 * column + 4], sample_person(seed + n, family=family))
         progress(n + 1)
     figure.text(0.5, 0.002, "Virtual patients: simulated, nobody's scan.", ha="center", fontsize=7)
     figure.tight_layout(pad=0.4, rect=(0, 0.012, 1, 1))

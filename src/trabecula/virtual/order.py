@@ -28,11 +28,11 @@ from trabecula import __version__
 from trabecula.anatomy import Level
 from trabecula.errors import TrabeculaError, WrongUsage
 from trabecula.virtual.cohort import VirtualCt, scan_field, scan_patient
+from trabecula.virtual.families import FAMILIES, sample_person
 from trabecula.virtual.fields import sample_field
 from trabecula.virtual.rescan import Rescan, scan_again
 from trabecula.virtual.scanner import Protocol, sample_protocol
 from trabecula.virtual.study import StudyHeader, header_of, write_dicom
-from trabecula.virtual.subject import FAMILIES, sample_subject
 from trabecula.virtual.truth import truth
 from trabecula.volume import Float64, Orientation
 
@@ -180,7 +180,7 @@ def _make(order: Order, out: Path, index: int) -> None:
     seed = order.seed + index
     view = FIELDS[order.protocol]
     protocol = PROTOCOLS[order.protocol](np.random.default_rng([seed, 11]))
-    subject = sample_subject(seed, family=order.family)
+    subject = sample_person(seed, family=order.family)
     if isinstance(view, tuple):
         ct = scan_patient(subject, protocol, *view)
     else:

@@ -68,10 +68,6 @@ _BMD_AGE = ((20, 170, 165), (35, 165, 157), (50, 144, 135), (60, 120, 121), (70,
 BMD_SD_MG_CM3 = 27.0
 
 
-FAMILIES = ("a", "b")
-"""Two ways of drawing people, which share no shape: networks learn from the first, the second only judges them."""
-
-
 @dataclass(frozen=True)
 class VertebraShape:
     """One vertebra's dimensions (mm) and place. ``axes`` rows are left, anterior and up in LPS."""
@@ -168,21 +164,12 @@ def mean_bmd(age_years: float, sex: str) -> float:
     return float(np.interp(age_years, ages, women if sex == "F" else men))
 
 
-def sample_subject(seed: int, bmd_mg_cm3: float | None = None, rates: Rates = LEARNT, family: str = "a") -> Subject:
+def sample_subject(seed: int, bmd_mg_cm3: float | None = None, rates: Rates = LEARNT) -> Subject:
     """A person drawn from the priors; ``bmd_mg_cm3`` sets the density of L1 instead of drawing it.
 
     Half of a regressor's training subjects should have it set uniformly, or the network learns age, not density.
-    ``rates`` says how common variants and findings are; ``family`` which of the ``FAMILIES`` of generators draws.
-
-    Raises:
-        ValueError: an unknown family.
+    ``rates`` says how common variants and findings are. This is family a (``families`` has both).
     """
-    if family == "b":
-        from trabecula.virtual.family_b.subject import sample_subject_b  # it is built upon this module
-
-        return sample_subject_b(seed, bmd_mg_cm3, rates)
-    if family != "a":
-        raise ValueError(f"unknown family {family!r}")
     rng = np.random.default_rng([seed, 1])
     sex = "F" if rng.random() < 0.5 else "M"
     age = float(rng.uniform(20, 90))

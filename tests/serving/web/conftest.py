@@ -101,7 +101,7 @@ def until(holds: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
     last = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < last, "what was waited for never came"
-        time.sleep(0.02)
+        time.sleep(0.1)
 
 
 def launch(data: Path, *options: str) -> Server:

@@ -70,6 +70,7 @@ def cylinder() -> Volume:
     for low in (8, 24, 40):
         hu[low : low + 10, 24:34, 24:36] = 140
         hu[low : low + 10, 24:34, 24:36:2] = 160
+    hu[29, 20, 29] = 900  # dense bone: without any, the values would be cut off to a window
     affine = np.zeros((4, 4))
     affine[[2, 1, 0], [0, 1, 2]], affine[3, 3] = 3.0, 1.0
     return Volume(hu.astype(np.float32), affine)

@@ -15,7 +15,7 @@ from trabecula.serving.web.server import locked, require_protection
 from trabecula.serving.web.settings import Settings
 from trabecula.studies.tables import open_database
 
-from .conftest import PATIENCE_SECONDS, PROGRAM, Server, Start, until
+from .conftest import PATIENCE_SECONDS, PROGRAM, Server, Start, end, until
 
 PASSWORD = "correct horse battery"
 FORM = "application/x-www-form-urlencoded"
@@ -236,18 +236,21 @@ def test_whoever_has_logged_in_before_is_not_locked_out_by_others(start: Start, 
 def test_who_asks_is_told_by_the_named_proxy_alone(start: Start, tmp_path: Path) -> None:
     add_user(tmp_path / "data")
     for proxy, codes in (("192.0.2.9", [403] * 5 + [429]), ("127.0.0.1", [403] * 6)):
-        server = start("--proxy", proxy)
-        csrf = _csrf(server)
+        server = start("--behind-proxy", "--proxy", proxy)
+        page = server.client.get("/login")
+        found = re.search(r'name="csrf" value="([0-9a-f]+)"', page.text)
+        assert found is not None
+        cookie = page.headers["set-cookie"].partition(";")[0]  # for TLS, which the proxy has ended
         guesses = [
             server.client.post(
                 "/login",
-                data={"csrf": csrf, "name": "ada", "password": f"guess number {i}"},
-                headers={"x-forwarded-for": f"198.51.100.{i}"},
+                data={"csrf": found[1], "name": "ada", "password": f"guess number {i}"},
+                headers={"x-forwarded-for": f"198.51.100.{i}", "cookie": cookie},
             )
             for i in range(6)
         ]
         assert [guess.status_code for guess in guesses] == codes
-        server.kill()
+        end(server)
 
 
 def test_passwords_are_kept_as_salted_hashes(tmp_path: Path) -> None:

@@ -19,8 +19,10 @@ from trabecula.volume import Volume
 if TYPE_CHECKING:
     from PIL import Image
 
-SPACING_MM = 1.5
-PROTOCOL = Protocol(pixel_mm=SPACING_MM, thickness_mm=1.5, increment_mm=1.5, psf_fwhm_mm=1.3, noise_hu=9.0)
+SPACING_MM = 2.0
+PROTOCOL = Protocol(
+    pixel_mm=SPACING_MM, thickness_mm=SPACING_MM, increment_mm=SPACING_MM, psf_fwhm_mm=1.3, noise_hu=9.0
+)
 SOFT_WINDOW_HU = (-160.0, 450.0)
 BONE_WINDOW_HU = (-100.0, 900.0)
 _COLOURS = ("#ffb000", "#40b0ff")  # of every second body
@@ -29,8 +31,10 @@ COLUMNS = 2
 
 
 def gallery(out: Path, number: int, seed: int, family: str, progress: Callable[[int], None]) -> None:
-    """Writes a PNG of ``number`` people: mid-sagittal, mid-coronal and axial at L2 with the bodies' outlines, and the
-    coronal maximum intensity projection. ``progress`` gets the number drawn.
+    """Writes a PNG of ``number`` people from the neck to the hips. ``progress`` gets the number drawn.
+
+    Of each: mid-sagittal, coronal through the spine, axial at T7 and at L2 with the bodies' outlines, and the coronal
+    maximum intensity projection.
 
     Raises:
         WrongUsage: no people, an unknown family, or a file that cannot be written.
@@ -101,21 +105,20 @@ def caption(subject: Subject) -> str:
 
 
 def _person(axes: Any, subject: Subject) -> None:
-    top = subject.vertebra(Level.T8).centre_lps_mm[2]
+    top = subject.vertebra(Level.C7).centre_lps_mm[2]
     bottom = subject.vertebra(Level.S1).centre_lps_mm[2] - 105
-    drawn = draw(subject, torso_grid(subject, (bottom, top), SPACING_MM, 380.0))
+    drawn = draw(subject, torso_grid(subject, (bottom, top), SPACING_MM, 420.0))
     ct = scan(drawn, PROTOCOL, 0)
     body = _nearest(drawn.body, drawn.volume, ct)
-    z, _, _ = (round(i) for i in ct.to_index(np.array(subject.vertebra(Level.L2).centre_lps_mm)))
+    chest, belly = (
+        round(float(ct.to_index(np.array(subject.vertebra(level).centre_lps_mm))[0])) for level in (Level.T7, Level.L2)
+    )
     _, y, x = (round(i) for i in ct.to_index(np.array(subject.vertebra(Level.L3).centre_lps_mm)))
-    depth = max(1, int(2.2 * subject.half_depth_mm / SPACING_MM))
-    back = min(ct.shape[1], y + int(120 / SPACING_MM))
-    near = slice(max(0, back - depth), back)
     views = (
-        (ct.hu[::-1, near, x], body[::-1, near, x], SOFT_WINDOW_HU),
+        (ct.hu[::-1, :, x], body[::-1, :, x], SOFT_WINDOW_HU),
         (ct.hu[::-1, y], body[::-1, y], SOFT_WINDOW_HU),
         (ct.hu[::-1].max(axis=1), None, BONE_WINDOW_HU),
-        (ct.hu[z], body[z], SOFT_WINDOW_HU),
+        (np.concatenate(ct.hu[[chest, belly]]), np.concatenate(body[[chest, belly]]), SOFT_WINDOW_HU),
     )
     for axis, (hu, labels, window) in zip(axes, views, strict=True):
         axis.imshow(hu, cmap="gray", vmin=window[0], vmax=window[1], interpolation="bilinear")

@@ -121,7 +121,7 @@ def sample_ribs(rng: np.random.Generator, seed: int, numbering: Numbering, rates
     long_lumbar = own.random() < 0.25
     if lumbar and long_lumbar:  # a lumbar rib may be as long as a twelfth
         lumbar *= 2.2
-    lone_twelfth = 0.06 if twelfth < 40 else 0.0
+    lone_twelfth = 0.12 if twelfth < 40 else 0.0
     wished = (("C7", neck, 0.5), ("T12", twelfth, lone_twelfth), ("T13", thirteenth, 0.2), ("L1", lumbar, 0.4))
     ribs = []
     for name, length, one_sided in wished:

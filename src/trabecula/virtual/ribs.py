@@ -76,7 +76,7 @@ def ribs_of(s: Subject) -> tuple[Rib, ...]:
 def steepness_of(s: Subject) -> float:
     """How steeply a person's ribs fall to the front: 1 as ``_COURSE`` has it; steeper in the old, who are bent."""
     rng = np.random.default_rng([s.seed, 45])
-    return float(np.clip(rng.normal(1.22, 0.16) + 0.003 * (s.age_years - 50), 0.85, 1.75))
+    return float(np.clip(rng.normal(1.34, 0.18) + 0.003 * (s.age_years - 50), 0.9, 1.9))
 
 
 def rib_bearers(s: Subject) -> list[tuple[VertebraShape, int]]:

@@ -225,7 +225,7 @@ def _sample_spine(
         "back_power": float(rng.uniform(2.5, 3.8)),
         "hollow_mm": float(rng.uniform(1.2, 3.8)),
     }
-    common = rng.normal(1, 0.03, 4)
+    common = rng.normal(1, 0.038, 4)
     drawn: dict[str, tuple[VertebraShape, Float64]] = {}
     for index, name in enumerate((*CHAIN, *(name for name in names if name not in CHAIN))):
         stream = rng if name in CHAIN else other

@@ -17,7 +17,8 @@ from trabecula.virtual.counting import CountingTruth, counting_truth
 from trabecula.virtual.fields import Field, sample_field
 from trabecula.virtual.findings import VARIANTS, Rates
 from trabecula.virtual.scanner import Protocol, acquire, sample_protocol
-from trabecula.virtual.subject import Subject, sample_subject
+from trabecula.virtual.families import sample_person
+from trabecula.virtual.subject import Subject
 from trabecula.volume import Volume
 
 LOW_DOSE = ("chest", "chest-short", "trunk")
@@ -55,7 +56,7 @@ def draw_torso(
     Raises:
         ValueError: an unknown family or field.
     """
-    subject = sample_subject(seed, bmd_mg_cm3, rates, family)
+    subject = sample_person(seed, bmd_mg_cm3, rates, family)
     rng = np.random.default_rng([seed, 47])
     view = sample_field(subject, rng, field)
     protocol = _protocol(view, rng)

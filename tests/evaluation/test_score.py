@@ -109,9 +109,7 @@ def test_what_is_not_known_is_not_judged(cohort: Cohort, screened: tuple[Case, S
     assert all(one.value is None for one in row.vertebrae)
 
 
-def test_a_vertebra_in_the_wrong_place_was_not_found(
-    cohort: Cohort, screened: tuple[Case, Seen, Assessment]
-) -> None:
+def test_a_vertebra_in_the_wrong_place_was_not_found(cohort: Cohort, screened: tuple[Case, Seen, Assessment]) -> None:
     case, seen, assessment = screened
     away = {level: (x, y, z + 300.0) for level, (x, y, z) in case.known.centres_lps_mm.items()}
     row = score(

@@ -59,7 +59,7 @@ format: .venv/.dev ## Put the source in the house style, write docs/reasons.md a
 	$(BIN)/ruff format .
 	$(BIN)/python tools/reasons.py
 
-train: .venv/.dev ## Simulate a cohort, train a recipe's networks, export them: make train RECIPE=niu2023
+train: .venv/.dev ## Train a recipe's networks on virtual patients, export and judge them: make train RECIPE=niu2023
 	bash runs/$(RECIPE)/train.sh
 
 bench: .venv/.core ## Seconds and peak memory for one CT: make bench CT=folder RUNS=3

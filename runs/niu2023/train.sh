@@ -1,17 +1,7 @@
 #!/usr/bin/env bash
-# The whole experiment: virtual patients, three networks, ONNX files with their manifest. Two cores, no GPU.
-# Every step skips or resumes what is already in runs/niu2023/work. Times are those of the recorded run.
+# The three networks of niu2023: virtual patients, training, ONNX files with their manifest.
+# Run again, it goes on where it stopped. On a GPU machine the same commands use it; PRESET=small takes minutes.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-python=.venv/bin/python
-work=runs/niu2023/work
-
-$python -m trabecula.training.niu2023 simulate $work
-# Two trainings of one thread each use two cores better than one of two threads.
-export OMP_NUM_THREADS=1
-$python -m trabecula.training.niu2023 segmenter $work &
-$python -m trabecula.training.niu2023 localiser $work
-$python -m trabecula.training.niu2023 densitometer $work
-wait
-$python -m trabecula.training.niu2023 export $work
-$python -m trabecula.evaluation.virtual --recipe niu2023 --patients 40 --out docs/results/niu2023-virtual
+export PYTHON=${PYTHON:-.venv/bin/python}
+bash runs/train.sh niu2023 "${NUMBER:-600}"

@@ -12,7 +12,9 @@ from trabecula.errors import WrongUsage
 from trabecula.quantity import VBMD_HA
 
 HEADS = "case,path,patient,bodies_mask,labels,qct_L1,qct_L2,qct_material,dxa_g_cm2,scanner,site,split,sex,age,findings"
-GOOD = "a,a.nii.gz,p1,a-mask.nii.gz,totalsegmentator,101.5,99,HA,0.91,Force,north,train,f,61.5,L1:fracture+cement L3:metal"
+GOOD = (
+    "a,a.nii.gz,p1,a-mask.nii.gz,totalsegmentator,101.5,99,HA,0.91,Force,north,train,f,61.5,L1:fracture+cement L3:metal"
+)
 
 
 def table(folder: Path, *rows: str, heads: str = HEADS) -> Path:
@@ -63,9 +65,7 @@ def test_empty_cells_are_what_is_not_known_and_a_patient_is_a_case_where_none_is
         ("a,a.nii.gz", "cells-missing", "2 cells"),
     ],
 )
-def test_a_bad_row_is_told_with_its_line_and_the_others_stand(
-    tmp_path: Path, row: str, code: str, words: str
-) -> None:
+def test_a_bad_row_is_told_with_its_line_and_the_others_stand(tmp_path: Path, row: str, code: str, words: str) -> None:
     cohort = read_table(table(tmp_path, "b,b.nii.gz,,,,120,,,,,,,,,", row))
     assert [case.name for case in cohort.cases] == ["b"]
     assert code in [bad.error.code for bad in cohort.bad]

@@ -82,3 +82,18 @@ def test_shifting_the_measurements_shifts_the_bias_alone(m: np.ndarray, r: np.nd
 def test_unfit_pairs_are_an_error(measured: np.ndarray, reference: np.ndarray, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         agreement(measured, reference)
+
+
+def test_vertebrae_of_one_patient_widen_every_interval_and_change_no_figure() -> None:
+    rng = np.random.default_rng(6)
+    own = np.repeat(rng.normal(3, 6, 20), 5)  # each patient's five vertebrae err alike
+    reference = rng.uniform(40, 200, 100)
+    measured = reference + own + rng.normal(0, 1, 100)
+    plain = agreement(measured, reference)
+    clustered = agreement(measured, reference, patients=[str(i // 5) for i in range(100)])
+    for name in ("bias", "lower_limit", "upper_limit", "r2", "slope", "intercept", "mae", "rmse"):
+        one, other = getattr(plain, name), getattr(clustered, name)
+        assert other.value == pytest.approx(one.value), name
+        assert other.low <= other.value <= other.high
+    assert clustered.bias.high - clustered.bias.low > 1.6 * (plain.bias.high - plain.bias.low)
+    assert agreement(measured, reference, patients=[str(i) for i in range(100)]) == plain

@@ -14,7 +14,7 @@ def test_niu2023_table_1_from_its_counts() -> None:
     assert [round(100 * f.value, 2) for f in figures] == [95.45, 91.03, 75.00]
     assert counts.negative_predictive_value.value == pytest.approx(71 / 72)  # printed there as 98.60
     assert counts.accuracy.value == pytest.approx(0.92)
-    assert (counts.sensitivity.low, counts.sensitivity.high) == pytest.approx((0.7820, 0.9919), abs=5e-5)
+    assert (counts.sensitivity.low, counts.sensitivity.high) == pytest.approx((0.7716, 0.9988), abs=5e-5)
 
 
 def test_confusion_counts_each_quarter() -> None:
@@ -124,3 +124,23 @@ def test_unfit_scores_are_an_error() -> None:
         auc(np.where(true, np.nan, first), true)
     with pytest.raises(ValueError, match="Finite scores"):
         auc(first[:-1], true)
+
+
+def test_four_positives_told_apart_perfectly_are_not_certainty() -> None:
+    """DeLong's interval would be a point. Were the true area 0.39, four pairs in order come about one time in 40."""
+    scores = np.concatenate([np.arange(4) + 100.0, np.arange(20.0)])
+    estimate = auc(scores, np.arange(24) < 4)
+    assert (estimate.value, estimate.high) == (1, 1)
+    assert estimate.low == pytest.approx(0.025 ** (1 / 4))
+    worst = auc(-scores, np.arange(24) < 4)
+    assert (worst.value, worst.low) == (0, 0)
+    assert worst.high == pytest.approx(1 - 0.025 ** (1 / 4))
+
+
+def test_the_bound_of_a_perfect_separation_is_not_too_narrow() -> None:
+    """Of samples from a population with that area, at most one in forty is separated perfectly."""
+    rng = np.random.default_rng(8)
+    bound = auc(np.arange(12.0), np.arange(12) >= 8).low
+    shift = np.sqrt(2) * stats.norm.ppf(bound)
+    perfect = sum((rng.normal(shift, 1, 4).min() > rng.normal(0, 1, 8).max()) for _ in range(4000))
+    assert perfect / 4000 <= 0.025

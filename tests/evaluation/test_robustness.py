@@ -5,15 +5,21 @@ import pytest
 
 from trabecula.anatomy import Level
 from trabecula.evaluation.robustness import STILL, Change, _cropped, _resliced, _stored_backwards, _turned, compare
+from trabecula.messages import Phrase
+from trabecula.quantity import Category, Measurement
 from trabecula.records import (
     Acquisition,
     Assessment,
-    Densities,
+    Basis,
+    Calibration,
     Diagnosis,
+    Effect,
+    Readings,
     Regions,
     Scan,
     Spine,
-    VertebraDensity,
+    VertebraReading,
+    reason,
 )
 from trabecula.volume import Grid, Orientation, Volume
 
@@ -62,15 +68,26 @@ def test_a_turned_patient_lies_where_the_movement_says(axis: int) -> None:
 
 
 def assessment(*vertebrae: tuple[Level, float, float | None], shift_mm: float = 0.0) -> Assessment:
-    """Vertebrae 30 mm apart with a mean HU and a BMD."""
-    densities = tuple(
-        VertebraDensity(level, (5.0, -10.0, 330.0 - 30 * i + shift_mm), 9000.0, hu, 30.0, bmd, None)
+    """Vertebrae 30 mm apart with a mean HU and a BMD; None where it is withheld."""
+    readings = tuple(
+        VertebraReading(
+            level,
+            (5.0, -10.0, 330.0 - 30 * i + shift_mm),
+            9000.0,
+            hu,
+            30.0,
+            None if bmd is None else Measurement(bmd, (bmd - 20, bmd + 20)),
+            reasons=() if bmd is not None else (reason("cut-by-view", Effect.WITHHOLD, level=level),),
+        )
         for i, (level, hu, bmd) in enumerate(vertebrae)
     )
     scan = Scan(VOLUME, Orientation(), Acquisition("nifti"))
-    nothing = Diagnosis("undetermined", None, None, {}, ())
+    calibration = Calibration(Phrase("rung-assumed"), 1.4, 0.0, 0.07)
+    nothing = Diagnosis(Category.UNDETERMINED, Basis.BANDS, None, {}, ())
     labels = np.zeros(VOLUME.shape, np.uint8)
-    return Assessment("r", scan, Spine((), 0.0), Regions(labels, ()), Densities(densities, {}), nothing)
+    return Assessment(
+        "r", scan, Spine((), 0.0), Regions(labels, ()), calibration, Readings(readings, Phrase("rung-assumed")), nothing
+    )
 
 
 BASE = assessment((Level.L1, 150.0, 100.0), (Level.L2, 140.0, 95.0))

@@ -1,19 +1,7 @@
-import numpy as np
 import pytest
 
-from trabecula.evaluation.agreement import agreement
-from trabecula.evaluation.diagnosis import Confusion
-from trabecula.evaluation.interval import Estimate
-from trabecula.evaluation.tables import (
-    NIU2023_TEST,
-    PUBLISHED,
-    Published,
-    agreement_figures,
-    beside,
-    diagnosis_figures,
-    markdown,
-    peers,
-)
+from trabecula.evaluation.tables import PUBLISHED, PUBLISHED_FOR, Published, beside, markdown, peers
+from trabecula.recipes import RECIPES
 
 
 def test_markdown_keeps_cells_apart() -> None:
@@ -29,26 +17,16 @@ def test_ours_stand_below_the_published() -> None:
     assert lines[-1] == "| Ours (simulated) | 0.9 | - | - |"
 
 
-def test_our_figures_carry_the_names_of_niu2023() -> None:
-    reference = np.array([70.0, 90, 110, 130, 150])
-    ours = agreement_figures(agreement(reference + np.array([2, 1, -1, 2, 1]), reference))
-    for name in ("Osteoporosis", "Abnormal"):
-        ours |= diagnosis_figures(name, Confusion(21, 7, 1, 71), Estimate(0.984, 0.965, 1))
-    named = {name for name in NIU2023_TEST if name.startswith(("BMD", "Osteoporosis", "Abnormal"))}
-    assert named <= ours.keys()
-    assert ours["Osteoporosis: AUC"] == "0.984 (0.965 to 1.000)"
-    assert ours["Osteoporosis: sensitivity"] == "95.45% (21/22; 78.2 to 99.2)"
-    assert ours["BMD limits of agreement, mg/cm3"] == "-1.40 to 3.40"
+def test_published_figures_stand_beside_their_own_recipe_alone() -> None:
+    heads, cells = beside("niu2023", {"Dice, mean": "0.9", "pairs": "40"}, "ours, simulated")
+    assert heads == ("figure", "Niu 2023, 100 patients", "ours, simulated")
+    told = {name: (published, ours) for name, published, ours in cells}
+    assert told["Dice, mean"] == ("0.95", "0.9")
+    assert told["pairs"] == ("-", "40")
+    assert told["BMD R2"] == ("0.967", "not measured")
+    heads, cells = beside("house", {"Dice, mean": "0.9"}, "ours, simulated")
+    assert (heads, cells) == (("figure", "ours, simulated"), [("Dice, mean", "0.9")])
 
 
-def test_nobody_to_find_is_said_so() -> None:
-    figures = diagnosis_figures("Abnormal", Confusion(0, 0, 0, 5), Estimate(0.5, 0, 1))
-    assert figures["Abnormal: sensitivity"] == "none (0/0)"
-
-
-def test_beside_passes_over_no_published_figure() -> None:
-    heads = ("figure", "Niu 2023", "ours, simulated")
-    table = beside({"Dice": "0.95"}, {"Dice": "0.9", "pairs": "40"}, heads).splitlines()
-    assert table[2:] == ["| Dice | 0.95 | 0.9 |", "| pairs | - | 40 |"]
-    with pytest.raises(ValueError, match="Dice"):
-        beside({"Dice": "0.95"}, {"pairs": "40"}, heads)
+def test_every_recipe_with_published_figures_is_one() -> None:
+    assert PUBLISHED_FOR.keys() <= RECIPES.keys()

@@ -11,7 +11,7 @@ from trabecula.virtual.counting import counting_truth
 from trabecula.virtual.families import sample_person
 from trabecula.virtual.family_b.ribs import ribs_of_b
 from trabecula.virtual.ribs import Rib, ribs_of
-from trabecula.virtual.subject import Subject, sample_subject
+from trabecula.virtual.subject import Subject
 from trabecula.virtual.trunk import table_mm
 from trabecula.volume import Grid
 

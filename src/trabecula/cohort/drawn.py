@@ -4,19 +4,19 @@ They need numpy and scipy alone, so that a GPU machine without anything else can
 those to judge by are counted from seeds of their own, so that no test patient is ever trained on.
 """
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
 from trabecula import __version__
-from trabecula.anatomy import LEVELS, MEASURED_LEVELS, Level
+from trabecula.anatomy import LEVELS, Level
 from trabecula.cohort.case import Case, Cohort, Field, Known, Labelled, Masks, Seen
 from trabecula.cohort.folder import groups
 from trabecula.cohort.grids import nearest
 from trabecula.errors import WrongUsage
 from trabecula.records import Acquisition, Scan
 from trabecula.virtual.cohort import VirtualCt, draw, scan, scan_patient, spine_grid, torso_grid
+from trabecula.virtual.drawn import Drawn as VirtualDrawn
 from trabecula.virtual.families import FAMILIES, sample_person
 from trabecula.virtual.findings import NOTHING
 from trabecula.virtual.scanner import Protocol, acquire, sample_protocol
@@ -114,7 +114,7 @@ def _known(ct: VirtualCt, top: Level, bottom: Level) -> Known:
         sex=subject.sex,
         age_years=round(subject.age_years, 1),
         tube_voltage_kvp=float(ct.protocol.kvp),
-        density=ct.bmd,
+        density={level: true.bmd_qct_region_k2hpo4 for level, true in ct.truth.items()},
         centres_lps_mm={
             Level(v.name): v.centre_lps_mm for v in subject.spine if v.name in {level.value for level in Level}
         },
@@ -182,7 +182,15 @@ def _spine(seed: int, family: str) -> Labelled:
         "bodies": nearest(drawn.body, drawn.volume, grid),
         "trabecular": nearest(drawn.trabecular(protocol.thickness_mm), drawn.volume, grid),
     }
-    density: Mapping[Level, float] = {level: bmd for level, bmd in drawn.bmd().items() if level in MEASURED_LEVELS}
-    return Labelled(
-        Volume(ct.sample(grid), grid.affine), masks, Known(tube_voltage_kvp=float(protocol.kvp), density=density)
-    )
+    known = Known(tube_voltage_kvp=float(protocol.kvp), density=_where_qct_reads(drawn))
+    return Labelled(Volume(ct.sample(grid), grid.affine), masks, known)
+
+
+def _where_qct_reads(virtual: VirtualDrawn) -> dict[Level, float]:
+    """The density of the region that QCT reads; of all bone where screws or cement may lie in that region."""
+    regions, found = virtual.qct_regions(), {}
+    for level, whole in virtual.bmd().items():
+        findings, mask = virtual.subject.vertebra(level).findings, regions == level.verse_id
+        foreign = findings.screws or findings.cement_mm
+        found[level] = whole if foreign or not mask.any() else virtual.bmd_of(mask)
+    return found

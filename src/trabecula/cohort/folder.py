@@ -15,8 +15,8 @@ Json = dict[str, Any]
 
 NOTE = "cohort.json"
 
-BONE_ALONE = ("bmd_bone_k2hpo4", "bmd_without_implants_k2hpo4", "bmd_k2hpo4")
-"""Where a vertebra's density stands in truth.json: that of its bone without screws or cement, where it is told."""
+REFERENCE = "bmd_qct_region_k2hpo4"
+"""Where a vertebra's reference density stands in truth.json: exact, and of the region that QCT reads."""
 
 
 def read_folder(folder: Path) -> Cohort:
@@ -87,7 +87,7 @@ def _known(truth: Json, scan: Json, views: Json) -> Known:
         sex=truth["sex"],
         age_years=truth["age_years"],
         tube_voltage_kvp=float(protocol["kvp"]),
-        density={level: float(next(v[key] for key in BONE_ALONE if key in v)) for level, v in vertebrae.items()},
+        density={level: float(v[REFERENCE]) for level, v in vertebrae.items()},
         areal_bmd_g_cm2=truth["dxa"]["areal_bmd_g_cm2"],
         centres_lps_mm={level: point(v["centre_lps_mm"]) for level, v in {**vertebrae, **others}.items()},
         whole_levels=tuple(sorted(whole, key=NAMED_LEVELS.index)),

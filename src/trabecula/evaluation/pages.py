@@ -77,7 +77,8 @@ def _words(rows: Sequence[CaseRow], command: str) -> str:
     """What the figures are, and are not."""
     run = rows[0].run
     simulated = (
-        "**Simulated accuracy**: virtual patients, not people; the truth is exact, the anatomy is ours. "
+        "**Simulated accuracy**: virtual patients, not people; the truth is exact, the anatomy is ours. The reference"
+        " is the density of the region that QCT reads, at mid height. "
         if run.simulated
         else ""
     )

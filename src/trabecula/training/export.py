@@ -48,8 +48,7 @@ def export(
     try:
         with warnings.catch_warnings():
             # The exporter warns of constants it traces, and of its age; parity is what is held against.
-            warnings.simplefilter("ignore", torch.jit.TracerWarning)
-            warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.simplefilter("ignore")
             # Faster R-CNN's control flow is beyond the newer exporter.
             torch.onnx.export(network, (inputs[0],), str(plain), opset_version=17, dynamo=False, input_names=["image"])
         same = require_same(network, plain, inputs)

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from trabecula.virtual.cohort import MASKED_HU, draw, within_skin
 from trabecula.virtual.counting import CountingTruth, counting_truth
+from trabecula.virtual.families import sample_person
 from trabecula.virtual.fields import Field, sample_field
 from trabecula.virtual.findings import VARIANTS, Rates
 from trabecula.virtual.scanner import Protocol, acquire, sample_protocol
-from trabecula.virtual.families import sample_person
 from trabecula.virtual.subject import Subject
 from trabecula.volume import Volume
 

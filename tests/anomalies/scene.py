@@ -152,8 +152,8 @@ class Errors:
 
     @property
     def right(self) -> bool:
-        """Within half a slice, and within what scanners are allowed to be off for water."""
-        return self.place_mm <= 1.5 and abs(self.hu) <= 5.0
+        """Within half a slice; interpolation blurs noise by some HU."""
+        return self.place_mm <= 1.5 and abs(self.hu) <= 10.0
 
 
 def errors_of(hu: NDArray[Any], affine_lps: NDArray[np.float64], masked: NDArray[np.bool_] | None = None) -> Errors:

@@ -46,7 +46,12 @@ def require_sound_affine(affine: Float64) -> None:
     """
     columns = affine[:3, :3]
     lengths = np.linalg.norm(columns, axis=0)
-    if not np.isfinite(affine).all() or (lengths == 0).any() or abs(np.linalg.det(columns / lengths)) < 1e-3:
+    if (
+        not np.isfinite(lengths).all()
+        or not np.isfinite(affine).all()
+        or (lengths == 0).any()
+        or abs(np.linalg.det(columns / lengths)) < 1e-3
+    ):
         raise refusal("affine-singular")
     low, high = SPACING_LIMITS_MM
     if lengths.min() < low or lengths.max() > high:

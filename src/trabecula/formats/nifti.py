@@ -53,7 +53,7 @@ def read_nifti(path: Path, budget: Budget | None = None) -> Scan:
     if path.suffix.lower() == ".img" and path.with_suffix(".hdr").is_file():
         path = path.with_suffix(".hdr")
     try:
-        with opened(path, budget) as stream:
+        with np.errstate(all="ignore"), opened(path, budget) as stream:  # headers of 1e300 are judged afterwards
             header = _header(stream)
             form = _form(header)
             place = place_of(header)

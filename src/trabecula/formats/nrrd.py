@@ -54,7 +54,8 @@ def read_nrrd(path: Path, budget: Budget | None = None) -> Scan:
         with path.open("rb") as file:
             head = file.read(MAX_HEADER_BYTES)
         header, data_at = header_of(head)
-        affine_lps, spatial, reasons = _place(header)
+        with np.errstate(all="ignore"):  # headers of 1e300 are judged, not computed with
+            affine_lps, spatial, reasons = _place(header)
         volume, orientation, given = room_for(spatial_shape(header.sizes, spatial), affine_lps)
         budget.expect_volume(volume.hu.nbytes)
         with _data(path, header, data_at, budget) as (stream, dtype):

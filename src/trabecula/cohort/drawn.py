@@ -17,9 +17,11 @@ from trabecula.cohort.grids import nearest
 from trabecula.errors import WrongUsage
 from trabecula.records import Acquisition, Scan
 from trabecula.virtual.cohort import VirtualCt, draw, scan, scan_patient, spine_grid, torso_grid
+from trabecula.virtual.counting import CountingTruth
 from trabecula.virtual.findings import NOTHING
 from trabecula.virtual.scanner import Protocol, acquire, sample_protocol
 from trabecula.virtual.subject import FAMILIES, Subject, sample_subject
+from trabecula.virtual.torso import draw_torso
 from trabecula.volume import Grid, Orientation, Volume, point
 
 PREFIX = "virtual:"
@@ -70,7 +72,7 @@ class Drawn:
 
     def labelled(self, known: Known, masks: tuple[str, ...], field: Field) -> Labelled:
         """A torso or a stretch of spine, drawn no finer than its samples need."""
-        drawers = {Field.TORSO: _torso, Field.PROJECTION: _projection, Field.SPINE: _spine}
+        drawers = {Field.TORSO: _torso, Field.PROJECTION: _projection, Field.SPINE: _spine, Field.COUNTED: _counted}
         return drawers[field](self.seed, self.family)
 
 
@@ -184,4 +186,25 @@ def _spine(seed: int, family: str) -> Labelled:
     density: Mapping[Level, float] = {level: bmd for level, bmd in drawn.bmd().items() if level in MEASURED_LEVELS}
     return Labelled(
         Volume(ct.sample(grid), grid.affine), masks, Known(tube_voltage_kvp=float(protocol.kvp), density=density)
+    )
+
+
+def _counted(seed: int, family: str) -> Labelled:
+    """Any field of view at 3 mm, every second time the whole trunk, of people who are often numbered unusually."""
+    torso = draw_torso(seed, TORSO_SPACING_MM, family, "trunk" if seed % 2 else None)
+    voltage = float(torso.protocol.kvp)
+    return Labelled(torso.volume, {"bodies": torso.body}, known_count(torso.truth, Known(tube_voltage_kvp=voltage)))
+
+
+def known_count(true: CountingTruth, known: Known) -> Known:
+    """What is known of a case, and by what its vertebrae are counted."""
+    bodies = {Level(body.name): body for body in true.bodies}
+    levels = list(bodies)
+    joined = bool({"joint", "bone"} & set(true.castellvi_sides))
+    return replace(
+        known,
+        centres_lps_mm={level: body.centre_lps_mm for level, body in bodies.items()},
+        ribs_mm={level: body.rib_mm for level, body in bodies.items()},
+        joined_to_sacrum=levels[levels.index(Level(true.sacrum)) - 1] if joined else None,
+        numbering=true.numbering,
     )

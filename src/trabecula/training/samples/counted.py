@@ -21,6 +21,9 @@ SPACING_MM = (TORSO_SPACING_MM,) * 3
 PATCH = (160, 64, 96)
 MIDDLE_SIGMA_MM = 7.0
 
+BESIDE_VOXELS = 13
+"""From the spine's middle: 39 mm, beyond every body and most transverse processes."""
+
 COLUMNS, ROWS = 112, 84
 """Kept of a torso about its spine: 336 mm across and 252 mm deep, more than the network sees at once."""
 
@@ -107,6 +110,7 @@ def vary_torso(shard: Shard, rng: np.random.Generator, view: View) -> Sample:
     image, labels = pose.image(volume), pose.labels(shard["body"])[::2, ::2, ::2]
     at = np.asarray(np.linalg.solve(pose.matrix, (middles - pose.offset).T).T, np.float64)
     shown = (at[:, 0] >= first) & (at[:, 0] < last)
+    image = _droop(image, at[shown], rng)
     image = _degrade(vary_intensity(_flatten_soft_tissue(image, rng), rng), rng)
     for beyond in (slice(0, first), slice(last, None)):
         image[beyond] = PADDING_HU
@@ -164,7 +168,7 @@ def field_of_view(slices: int, height: dict[int, float], rng: np.random.Generato
         return 0.0, float(slices)
     length = rng.uniform(20, 110)
     low = rng.uniform(0, max(1.0, slices - length))
-    return float(low), float(low + length)
+    return float(low), float(min(slices, low + length))
 
 
 def _slices_in_view(matrix: Float64, offset: Float64, low: float, high: float) -> tuple[int, int]:
@@ -194,6 +198,26 @@ def _flatten_soft_tissue(hu: Float32, rng: np.random.Generator) -> Float32:
         return hu
     edge, share = np.float32(rng.uniform(60, 130)), np.float32(rng.uniform(0, 0.4))
     return np.where((hu < edge) & (hu > -300), edge - share * (edge - hu), hu)
+
+
+def _droop(hu: Float32, middles: Float64, rng: np.random.Generator) -> Float32:
+    """Three times in four, what lies beside the spine moved down or up with its distance: ribs of any slope.
+
+    The lowest ribs of some people pass beside the body below the one that they join, and only the joint tells.
+    """
+    if rng.random() < 0.25 or len(middles) == 0:
+        return hu
+    order = np.argsort(middles[:, 0])
+    depth, _, width = hu.shape
+    spine = np.interp(np.arange(depth), middles[order, 0], middles[order, 2])
+    beside = np.abs(np.arange(width)[None] - spine[:, None]) - BESIDE_VOXELS
+    slopes = rng.uniform(-0.2, 0.55) + rng.uniform(-0.1, 0.1, 2)
+    slope = np.where(np.arange(width)[None] < spine[:, None], slopes[0], slopes[1])
+    at = np.clip(np.arange(depth)[:, None] + slope * np.clip(beside, 0, 30), 0, depth - 1.001)
+    low = at.astype(int)
+    share = (at - low).astype(np.float32)[:, None]
+    here, above = (np.take_along_axis(hu, (low + step)[:, None], 0) for step in (0, 1))
+    return np.asarray(here + share * (above - here), np.float32)
 
 
 def _degrade(hu: Float32, rng: np.random.Generator) -> Float32:

@@ -36,6 +36,7 @@ class Field(StrEnum):
     TORSO = "torso"
     PROJECTION = "projection"
     SPINE = "spine"
+    COUNTED = "counted"  # any part from the neck to the hips, with what vertebrae are counted by
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ class Known:
     """What is known of a scan but its voxels; None or nothing where it is not known.
 
     ``density`` is the reference (QCT) of each vertebra in ``quantity``. ``whole_levels`` are the vertebrae that lie
-    wholly in view. ``groups`` name what figures may be broken down by.
+    wholly in view, ``ribs_mm`` the lengths of the ribs that join each. ``groups`` name what
+    figures may be broken down by.
     """
 
     sex: str | None = None  # "F" or "M"
@@ -58,6 +60,8 @@ class Known:
     whole_levels: tuple[Level, ...] | None = None
     findings: Mapping[Level, tuple[str, ...]] = field(default_factory=dict)
     numbering: str | None = None
+    ribs_mm: Mapping[Level, tuple[float, float]] = field(default_factory=dict)  # right and left; 0: none joins it
+    joined_to_sacrum: Level | None = None  # by a joint or by bone (Castellvi II to IV)
     groups: Mapping[str, str] = field(default_factory=dict)
 
 

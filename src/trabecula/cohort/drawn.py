@@ -16,11 +16,13 @@ from trabecula.cohort.grids import nearest
 from trabecula.errors import WrongUsage
 from trabecula.records import Acquisition, Scan
 from trabecula.virtual.cohort import VirtualCt, draw, scan, scan_patient, spine_grid, torso_grid
+from trabecula.virtual.counting import CountingTruth
 from trabecula.virtual.drawn import Drawn as VirtualDrawn
 from trabecula.virtual.families import FAMILIES, sample_person
 from trabecula.virtual.findings import NOTHING
 from trabecula.virtual.scanner import Protocol, acquire, sample_protocol
 from trabecula.virtual.subject import Subject
+from trabecula.virtual.torso import draw_torso
 from trabecula.volume import Grid, Orientation, Volume, point
 
 PREFIX = "virtual:"
@@ -71,7 +73,7 @@ class Drawn:
 
     def labelled(self, known: Known, masks: tuple[str, ...], field: Field) -> Labelled:
         """A torso or a stretch of spine, drawn no finer than its samples need."""
-        drawers = {Field.TORSO: _torso, Field.PROJECTION: _projection, Field.SPINE: _spine}
+        drawers = {Field.TORSO: _torso, Field.PROJECTION: _projection, Field.SPINE: _spine, Field.COUNTED: _counted}
         return drawers[field](self.seed, self.family)
 
 
@@ -194,3 +196,24 @@ def _where_qct_reads(virtual: VirtualDrawn) -> dict[Level, float]:
         foreign = findings.screws or findings.cement_mm
         found[level] = whole if foreign or not mask.any() else virtual.bmd_of(mask)
     return found
+
+
+def _counted(seed: int, family: str) -> Labelled:
+    """Any field of view at 3 mm, every second time the whole trunk, of people who are often numbered unusually."""
+    torso = draw_torso(seed, TORSO_SPACING_MM, family, "trunk" if seed % 2 else None)
+    voltage = float(torso.protocol.kvp)
+    return Labelled(torso.volume, {"bodies": torso.body}, known_count(torso.truth, Known(tube_voltage_kvp=voltage)))
+
+
+def known_count(true: CountingTruth, known: Known) -> Known:
+    """What is known of a case, and by what its vertebrae are counted."""
+    bodies = {Level(body.name): body for body in true.bodies}
+    levels = list(bodies)
+    joined = bool({"joint", "bone"} & set(true.castellvi_sides))
+    return replace(
+        known,
+        centres_lps_mm={level: body.centre_lps_mm for level, body in bodies.items()},
+        ribs_mm={level: body.rib_mm for level, body in bodies.items()},
+        joined_to_sacrum=levels[levels.index(Level(true.sacrum)) - 1] if joined else None,
+        numbering=true.numbering,
+    )

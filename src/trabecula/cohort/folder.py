@@ -79,6 +79,7 @@ def _known(truth: Json, scan: Json, views: Json) -> Known:
     """What is true of a person, and of one scan of it, in which ``views`` says what is in view."""
     vertebrae = {level: v for name, v in truth["levels"].items() if (level := _level(name)) is not None}
     others = {level: v for name, v in truth["other_vertebrae"].items() if (level := _level(name)) is not None}
+    counted = truth.get("counting", {}).get("bodies", {})
     whole = [level for level in vertebrae if views[level]["in_view"] and not views[level]["cut_by_view"]]
     if views is truth["levels"]:
         whole += [level for level, v in others.items() if v["in_view"] and not v["cut_by_view"]]
@@ -93,8 +94,18 @@ def _known(truth: Json, scan: Json, views: Json) -> Known:
         whole_levels=tuple(sorted(whole, key=NAMED_LEVELS.index)),
         findings={level: tuple(sorted(v["findings"])) for level, v in vertebrae.items() if v["findings"]},
         numbering=truth["numbering"],
+        ribs_mm={Level(name): (v["rib_right_left_mm"][0], v["rib_right_left_mm"][1]) for name, v in counted.items()},
+        joined_to_sacrum=_joined(truth["counting"]) if counted else None,
         groups=groups(truth["sex"], truth["numbering"], scan["contrast_phase"], protocol["kvp"], protocol),
     )
+
+
+def _joined(counting: Json) -> Level | None:
+    """The vertebra above the sacrum, where a joint or bone joins it (Castellvi II to IV)."""
+    if not {"joint", "bone"} & set(counting["castellvi_right_left"]):
+        return None
+    names = list(counting["bodies"])
+    return Level(names[names.index(counting["sacrum"]) - 1])
 
 
 def groups(sex: str, numbering: str, contrast: str, kvp: float, protocol: Json) -> dict[str, str]:

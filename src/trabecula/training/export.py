@@ -100,27 +100,3 @@ def halve(model: onnx.ModelProto, at_least: int = 256) -> onnx.ModelProto:
         model.graph.node.insert(0, cast)
     onnx.checker.check_model(model)
     return model
-
-
-def folded_convolutions(path: Path) -> tuple[dict[str, tuple[Tensor, Tensor]], dict[str, Tensor]]:
-    """The convolutions of an exported network whose normalisation was folded into them, and the other weights."""
-    model = onnx.load(path)
-    stored = {
-        tensor.name.removesuffix(".half"): torch.from_numpy(numpy_helper.to_array(tensor).astype(np.float32))
-        for tensor in model.graph.initializer
-    }
-    folded = {}
-    for node in model.graph.node:
-        if node.op_type == "Conv" and node.input[1].startswith("onnx::"):
-            folded[_module_name(node.name)] = (stored[node.input[1]], stored[node.input[2]])
-    return folded, {name: value for name, value in stored.items() if not name.startswith("onnx::")}
-
-
-def _module_name(node: str) -> str:
-    """``/trunk/down.0/down.0.1/first/first.0/Conv`` is the module ``trunk.down.0.1.first.0``."""
-    names: list[str] = []
-    for piece in node.strip("/").split("/")[:-1]:
-        if names and piece.startswith(f"{names[-1]}."):
-            names.pop()
-        names.append(piece)
-    return ".".join(names)

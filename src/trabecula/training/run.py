@@ -32,6 +32,7 @@ from trabecula.view import Classes
 
 PRESETS = ("small", "full")
 VALIDATION_BATCHES = {"small": 2, "full": 32}
+MEASURED_BATCHES = {"small": 2, "full": 150}
 PARITY_INPUTS = 3
 
 Tell = Callable[[str], None]
@@ -253,4 +254,7 @@ def _export(
     generator = torch.Generator().manual_seed(task.seed)
     inputs = [torch.rand(task.input_shape, generator=generator) for _ in range(PARITY_INPUTS)]
     path = out / "weights" / f"{task.weights}.onnx"
-    return export(task.graph(network), inputs, path, task.view, task.head, about)
+    head = task.head
+    if task.measure is not None:
+        head = task.measure(task, network, validation_batches(task, judging, MEASURED_BATCHES[wanted.preset]))
+    return export(task.graph(network), inputs, path, task.view, head, about)

@@ -54,6 +54,7 @@ class Task:
     ``draw`` makes a sample of a shard, or None where the shard has none to give; ``seen`` says which classes a shard
     shows. ``score`` gives figures on validation batches; that named ``error_sd`` is the SD of the number's error.
     ``input_shape`` is what the exported network takes, batch included; ``graph`` what is exported of a network.
+    ``measure`` completes the head by what a trained network does on validation batches.
     """
 
     weights: str
@@ -72,6 +73,7 @@ class Task:
     input_shape: tuple[int, ...]
     collate: Callable[[Sequence[tuple[Any, ...]]], Batch] = stack
     graph: Callable[[nn.Module], nn.Module] = as_is
+    measure: Callable[["Task", nn.Module, Sequence[Batch]], Head] | None = None
 
 
 def schedules(full: Schedule, small_steps: int) -> dict[str, Schedule]:

@@ -3,10 +3,10 @@
 Counting errs by whole vertebrae: one level up or down is how names are wrong when they are.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from trabecula.anatomy import USUAL_LEVELS
+from trabecula.anatomy import USUAL_LEVELS, Level
+from trabecula.flow.diagnose.bands import BandDiagnosis
 from trabecula.messages import Phrase
 from trabecula.records import Diagnosis, Effect, Readings, VertebraReading, reason
 
@@ -15,7 +15,12 @@ from trabecula.records import Diagnosis, Effect, Readings, VertebraReading, reas
 class NamesShifted:
     """The diagnosis of ``diagnose``, with a reason where it depends on the names being right."""
 
-    diagnose: Callable[[Readings], Diagnosis]
+    diagnose: BandDiagnosis
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """The vertebrae that decide."""
+        return self.diagnose.levels
 
     def __call__(self, readings: Readings) -> Diagnosis:
         """The diagnosis; names one higher or lower change it where they give another category."""

@@ -30,7 +30,7 @@ BEYOND = 0.03
 """Of a real scan's answers this share is taken to be arbitrary, whatever was measured on virtual patients."""
 
 MOST_UNNAMED = 11
-"""Of a spine without names only the lowest vertebrae are given: a chest has seventeen, and those on top never matter."""
+"""Of a spine without names only the lowest vertebrae are given: a chest has seventeen, the upper ones never matter."""
 
 ON_THE_WAY = ("S1", "S2")
 """Named to count from, never measured."""

@@ -7,6 +7,7 @@ from trabecula.errors import WrongUsage
 from trabecula.training.task import Task
 
 MODULES: dict[str, str] = {
+    "house-counter": "counting",
     "house-finder": "house",
     "house-segmenter": "house",
     "niu2023-localiser": "niu2023",

@@ -37,7 +37,9 @@ class Found:
 def read_dicom(
     files: Sequence[Path], progress: FileProgress = lambda done, total: None, budget: Budget | None = None
 ) -> Scan:
-    """The CT in these files, all of one study; of several series the best that can be read. ``budget`` is that of the whole input.
+    """The CT in these files, all of one study; of several series the best that can be read.
+
+    ``budget`` is that of the whole input.
 
     Raises:
         Refusal: there is no CT, or several studies, or nothing that is in Hounsfield units.

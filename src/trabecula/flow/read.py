@@ -83,8 +83,8 @@ def _judged(scan: Scan) -> Scan:
     """
     volume = scan.volume
     sample = thin(volume.hu, volume.spacing_mm[1:])
-    along_mm = np.arange(volume.shape[0]) * volume.spacing_mm[0]
-    judged = judge_slices(sample, along_mm, None)
+    along_mm = np.asarray(np.arange(volume.shape[0]) * volume.spacing_mm[0], np.float64)
+    judged = judge_slices(sample, along_mm)
     mask_outside(volume.hu)
     gaps = [Gap(0, start / volume.spacing_mm[0], stop / volume.spacing_mm[0]) for start, stop in judged.off_mm]
     for index in np.setdiff1d(np.arange(volume.shape[0]), judged.kept):

@@ -2,9 +2,10 @@
 
     python tools/attenuation_table.py
 
-Spectra of a tungsten tube by SpekPy, mass attenuation coefficients by xraylib, compositions of ICRU Reports 44 and 46; both
-packages come with the extra ``check``. Every figure holds for a trace of the material in the middle of a water path, on
-a detector that weighs photons by their energy. The virtual scanner's own table (``virtual/attenuation.py``) is not used.
+Spectra of a tungsten tube by SpekPy, mass attenuation coefficients by xraylib, compositions of ICRU Reports 44 and 46;
+both packages come with the extra ``check``. Every figure holds for a trace of the material in the middle of a water
+path, on a detector that weighs photons by their energy. The virtual scanner's own table
+(``virtual/attenuation.py``) is not used.
 """
 
 import json
@@ -36,8 +37,8 @@ TISSUES: dict[str, tuple[float, dict[int, float]]] = {
     # ICRU Report 46's third adipose tissue, the fattest: what lies under an adult's skin.
     "subcutaneous_fat": (0.93, {1: 0.116, 6: 0.681, 7: 0.002, 8: 0.198, 11: 0.001, 16: 0.001, 17: 0.001}),
     "muscle": (1.05, {1: 0.102, 6: 0.143, 7: 0.034, 8: 0.71, 11: 0.001, 15: 0.002, 16: 0.003, 17: 0.001, 19: 0.004}),
-    "blood": (1.06, {1: 0.102, 6: 0.11, 7: 0.033, 8: 0.745, 11: 0.001, 15: 0.001, 16: 0.002, 17: 0.003, 19: 0.002, 26: 0.001}),
-    "red_marrow": (1.03, {1: 0.105, 6: 0.414, 7: 0.034, 8: 0.439, 15: 0.001, 16: 0.002, 17: 0.002, 19: 0.002, 26: 0.001}),
+    "blood": (1.06, {1: 0.102, 6: 0.11, 7: 0.033, 8: 0.745, 11: 0.001, 15: 0.001, 16: 0.002, 17: 0.003, 19: 0.002, 26: 0.001}),  # noqa: E501
+    "red_marrow": (1.03, {1: 0.105, 6: 0.414, 7: 0.034, 8: 0.439, 15: 0.001, 16: 0.002, 17: 0.002, 19: 0.002, 26: 0.001}),  # noqa: E501
     "yellow_marrow": (0.98, {1: 0.115, 6: 0.644, 7: 0.007, 8: 0.231, 11: 0.001, 16: 0.001, 17: 0.001}),
 }  # fmt: skip
 _ATOMS = {19: 2 * 39.0983, 1: 1.00794, 15: 30.97376, 8: 4 * 15.9994}

@@ -54,7 +54,8 @@ def test_the_mean_of_l1_and_l2_though_t12_is_there() -> None:
 def test_t12_stands_in_and_says_for_whom(given: dict[str, float | None], kept: Level) -> None:
     result = DIAGNOSE(readings(**given))
     assert result.levels_used == (Level.T12, kept)
-    assert result.density is not None and result.density.value == pytest.approx(75)
+    assert result.density is not None
+    assert result.density.value == pytest.approx((100 / 1.04 + 50) / 2)  # T12 lies 4% above the lumbar mean
     (reason,) = result.reasons
     missing = {Level.L1: "L2", Level.L2: "L1"}[kept]
     assert reason.code == "substitute-level"
@@ -69,7 +70,7 @@ def test_t12_stands_in_and_says_for_whom(given: dict[str, float | None], kept: L
         ({"T12": 100.0, "L1": None, "L2": None}, ()),
         ({"T12": None, "L1": 100.0, "L2": None}, (Level.L1,)),
         ({"L1": 100.0}, (Level.L1,)),
-        ({"T11": 100.0, "L1": 100.0, "L3": 100.0}, (Level.L1,)),
+        ({"T11": 100.0, "L1": 100.0, "L5": 100.0}, (Level.L1,)),
     ],
 )
 def test_fewer_than_two_vertebrae_give_no_category(given: dict[str, float | None], used: tuple[Level, ...]) -> None:
@@ -83,9 +84,49 @@ def test_fewer_than_two_vertebrae_give_no_category(given: dict[str, float | None
 
 
 def test_without_a_substitute_none_stands_in() -> None:
-    result = replace(DIAGNOSE, substitute=None)(readings(T12=100.0, L1=100.0))
+    result = replace(DIAGNOSE, substitutes=())(readings(T12=100.0, L1=100.0))
     assert result.category == "undetermined"
     assert "T12" not in result.reasons[0].message
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ({"L1": 90.0, "L3": 110.0}, (Level.L1, Level.L3)),
+        ({"L1": 90.0, "L3": None, "L4": 110.0}, (Level.L1, Level.L4)),
+        ({"L1": None, "L2": None, "L3": 90.0, "L4": 110.0}, (Level.L3, Level.L4)),
+    ],
+)
+def test_lower_lumbar_levels_stand_in_as_they_are(given: dict[str, float | None], used: tuple[Level, ...]) -> None:
+    result = DIAGNOSE(readings(**given))
+    assert result.levels_used == used
+    assert result.density is not None and result.density.value == pytest.approx(100)
+    assert [one.code for one in result.reasons] == ["substitute-level"]
+    assert f"{', '.join(used[len(used) - 1 :])} stands in" in result.reasons[0].message or len(given) == 4
+
+
+@pytest.mark.parametrize(
+    ("bmd", "half", "candidates"),
+    [
+        (60.0, 10.0, ["osteoporosis"]),
+        (100.0, 25.0, ["osteopenia"]),
+        (118.0, 20.0, ["osteopenia", "normal"]),
+        (123.0, 20.0, ["osteopenia", "normal"]),
+        (78.0, 20.0, ["osteoporosis", "osteopenia"]),
+        (100.0, 90.0, ["osteoporosis", "osteopenia", "normal"]),
+        (200.0, 30.0, ["normal"]),
+    ],
+)
+def test_in_the_grey_zone_every_candidate_is_named(bmd: float, half: float, candidates: list[str]) -> None:
+    one = vertebra(Level.L1, bmd, half)
+    found = DIAGNOSE(replace(readings(), vertebrae=(one, replace(one, level=Level.L2))))
+    assert list(found.candidates) == candidates
+    assert found.category in found.candidates
+    assert sum(found.probabilities[one] for one in found.candidates) >= 0.8
+
+
+def test_nothing_determined_has_no_grey_zone() -> None:
+    assert DIAGNOSE(readings(L1=100.0)).candidates == (Category.UNDETERMINED,)
 
 
 @pytest.mark.parametrize("bmd", [5.0, 60.0, 80.0, 100.0, 120.0, 180.0])
@@ -107,7 +148,19 @@ def test_probabilities_are_those_of_the_normal_distribution() -> None:
     assert probabilities(Measurement(70.0, (50.4, 89.6)))[Category.OSTEOPOROSIS] == pytest.approx(0.8413, abs=1e-4)
 
 
-def test_averaging_does_not_narrow_the_interval() -> None:
+def test_averaging_narrows_what_each_vertebra_errs_by_alone() -> None:
+    both = [
+        replace(vertebra(level, 100.0), density=Measurement(100.0, (80.4, 119.6), own_sd=6.0))
+        for level in (Level.L1, Level.L2)
+    ]
+    found = DIAGNOSE(replace(readings(), vertebrae=tuple(both))).density
+    # 10 of it all, 6 of it one's own: 8 is shared, and 6 / sqrt 2 is left of the rest.
+    assert found is not None
+    assert found.interval[1] - 100 == pytest.approx(1.96 * (8**2 + 6**2 / 2) ** 0.5)
+    assert found.own_sd == pytest.approx(6 / 2**0.5)
+
+
+def test_averaging_does_not_narrow_what_all_share() -> None:
     two = replace(readings(), vertebrae=(vertebra(Level.L1, 90.0, 18.0), vertebra(Level.L2, 110.0, 22.0)))
     result = DIAGNOSE(two)
     assert result.density is not None and result.density.interval == pytest.approx((80.0, 120.0))

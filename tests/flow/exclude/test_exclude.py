@@ -10,7 +10,7 @@ from trabecula.anatomy import Level
 from trabecula.flow.exclude import Check, Evidence, Exclusions
 from trabecula.flow.exclude.cut import CutByView
 from trabecula.flow.exclude.doubtful import MethodsDisagree, Uneven
-from trabecula.flow.exclude.height import HeightLoss, lost_share
+from trabecula.flow.exclude.height import HeightLoss, usual_heights, worst_loss
 from trabecula.flow.exclude.metal import Metal
 from trabecula.flow.exclude.size import Incomplete, TooSmall
 from trabecula.messages import Phrase
@@ -35,7 +35,7 @@ from trabecula.volume import Grid, Orientation, Volume
 SPACING_MM = (2.5, 1.0, 1.0)
 SLICES = {Level.T12: slice(28, 36), Level.L1: slice(16, 24), Level.L2: slice(4, 12)}
 ROWS = COLUMNS = slice(8, 24)
-WHOLE = BodyHeights(26.0, 25.0, 27.0)
+SOUND = {level: BodyHeights(*usual_heights(level)) for level in SLICES}
 OVERLAP = reason("regions-overlap", Effect.WITHHOLD, level=Level.L2)
 
 
@@ -46,7 +46,7 @@ def evidence(hu: np.ndarray | None = None, told: dict[Level, BodyHeights] | None
     labels = np.zeros(grid.shape, np.uint8)
     for level, slices in SLICES.items():
         labels[slices, ROWS, COLUMNS] = level.verse_id
-    of_each = {level: (told or {}).get(level, WHOLE) for level in SLICES}
+    of_each = {level: (told or {}).get(level, SOUND[level]) for level in SLICES}
     regions = [VertebraRegion(level, 0.9, (0.0, 0.0, 0.0), 12000.0, of_each[level]) for level in SLICES]
     regions[-1] = replace(regions[-1], **of_l2)
     calibration = Calibration(Phrase("rung-default"), 1.5, 0.0, 0.07)
@@ -137,35 +137,55 @@ def test_metal_beside_a_region_at_the_scans_edge_is_seen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("own", "lost"),
+    ("factors", "place", "lost"),
     [
-        (BodyHeights(18.0, 24.0, 27.0), 1 - 18 / 27),  # a wedge
-        (BodyHeights(26.0, 15.0, 27.0), 1 - 15 / 27),  # biconcave
-        (BodyHeights(18.0, 18.0, 19.0), 1 - 19 / 27),  # crushed: told by its neighbours
+        ((0.68, 0.9, 1.0), "anterior", 0.32),  # a wedge
+        ((1.0, 0.55, 1.0), "middle", 0.45),  # biconcave
+        ((0.7, 0.7, 0.7), "", 0.3),  # crushed: told by its neighbours
     ],
 )
-def test_a_fractured_body_is_withheld(own: BodyHeights, lost: float) -> None:
-    found = said(HeightLoss(), evidence(told={Level.L2: own}), readings())
+def test_a_fractured_body_is_withheld_with_its_grade(
+    factors: tuple[float, float, float], place: str, lost: float
+) -> None:
+    own = BodyHeights(*(f * h for f, h in zip(factors, usual_heights(Level.L2), strict=True)))
+    found = said(HeightLoss(), evidence(told={**SOUND, Level.L2: own}), readings())
     assert found is not None
-    assert (found.code, found.effect) == ("height-loss", Effect.WITHHOLD)
-    assert f"{lost:.0%}" in found.message
+    assert (found.code, found.effect) == ("vertebral-fracture", Effect.WITHHOLD)
+    assert f"grade {3 if lost > 0.4 else 2}, L2" in found.message and f"{lost:.0%} of its {place}" in found.message
+
+
+@pytest.mark.parametrize("scale", [0.8, 1.0, 1.25])
+def test_a_small_or_large_person_has_lost_nothing(scale: float) -> None:
+    told = {level: BodyHeights(*(scale * h for h in usual_heights(level))) for level in SLICES}
+    assert said(HeightLoss(), evidence(told=told), readings()) is None
 
 
 def test_a_mild_wedge_is_none() -> None:
-    assert said(HeightLoss(), evidence(told={Level.L2: BodyHeights(21.0, 22.0, 27.0)}), readings()) is None
+    front, middle, back = usual_heights(Level.L2)
+    mild = BodyHeights(0.78 * front, 0.85 * middle, back)
+    assert said(HeightLoss(), evidence(told={**SOUND, Level.L2: mild}), readings()) is None
+    loss = worst_loss(Level.L2, mild, {level: SOUND[level] for level in (Level.T12, Level.L1)})
+    assert loss is not None and loss.grade == 1
 
 
-def test_heights_are_held_against_sound_bodies_near_by_only() -> None:
-    crushed = BodyHeights(18.0, 18.0, 19.0)
-    low = evidence(told={Level.T12: crushed, Level.L1: crushed, Level.L2: crushed})
-    assert said(HeightLoss(), low, readings()) is None  # as tall as those beside it
-    assert lost_share(crushed, []) < 0.06
+def test_a_second_fracture_does_not_hide_the_first() -> None:
+    crushed = {level: BodyHeights(*(0.65 * h for h in usual_heights(level))) for level in (Level.L1, Level.L2)}
+    sound = {level: BodyHeights(*usual_heights(level)) for level in (Level.T11, Level.T12, Level.L3)}
+    for level, own in crushed.items():
+        others = {**sound, **{other: heights for other, heights in crushed.items() if other is not level}}
+        loss = worst_loss(level, own, others)
+        assert loss is not None and loss.share == pytest.approx(0.35)
+
+
+def test_heights_are_held_against_sound_bodies_only() -> None:
+    crushed = BodyHeights(*(0.65 * h for h in usual_heights(Level.L2)))
+    told = {**SOUND, Level.L2: crushed}
     metal = reason("metal", Effect.WITHHOLD, level=Level.L1, limit_hu=2000.0)
     measured = readings()
     t12, l1, l2 = measured.vertebrae
     withheld = replace(measured, vertebrae=(replace(t12, reasons=(metal,)), replace(l1, reasons=(metal,)), l2))
-    assert said(HeightLoss(), evidence(told={Level.L2: crushed}), withheld) is None
-    assert said(HeightLoss(), evidence(told={Level.L2: crushed}), measured) is not None
+    assert said(HeightLoss(), evidence(told=told), withheld) is None
+    assert said(HeightLoss(), evidence(told=told), measured) is not None
 
 
 def test_a_body_without_heights_or_already_withheld_is_not_judged_by_them() -> None:
@@ -240,7 +260,10 @@ def test_what_is_withheld_loses_its_number_and_keeps_what_was_seen() -> None:
 def test_what_is_doubted_keeps_its_number() -> None:
     about, measured = evidence(), readings(sd_hu=140.0)
     l2 = EXCLUSIONS(about.scan, about.spine, about.regions, about.calibration, measured).vertebrae[-1]
-    assert (l2.withheld, l2.density) == (False, measured.vertebrae[-1].density)
+    before = measured.vertebrae[-1].density
+    assert before is not None and l2.density is not None and not l2.withheld
+    assert l2.density.value == before.value
+    assert l2.density.interval[0] < before.interval[0] and l2.density.interval[1] > before.interval[1]
 
 
 def test_a_check_is_told_what_the_earlier_ones_found() -> None:

@@ -14,8 +14,8 @@ COARSE_MM = 2.0
 class Surroundings:
     """Block-averaged HU (z, y, x) about a spine.
 
-    ``left_mm`` (z, x) and ``back_mm`` (z, y) are distances from the line through the bodies' middles, ``up_mm`` (z) that
-    along the scan from the lowest middle.
+    ``left_mm`` (z, x) and ``back_mm`` (z, y) are distances from the line through the bodies' middles, ``up_mm`` (z)
+    that along the scan from the lowest middle.
     """
 
     hu: Float32

@@ -1,4 +1,4 @@
-"""Asynchronous calibration: a phantom scanned alone now and then keeps a scanner's line, by station, voltage and kernel.
+"""Asynchronous calibration: a phantom scanned alone keeps a scanner's line, by station, voltage and kernel.
 
 Every scan of the phantom is kept, so that a scanner that drifts is seen on its control chart. Profiles are JSON files,
 one for each mode of a scanner.
@@ -28,7 +28,7 @@ FEWEST_FOR_LIMITS = 4
 
 @dataclass(frozen=True)
 class Profile:
-    """One scan of a phantom: when (ISO date), by which phantom, its line, and the water path (mm) it was found behind."""
+    """One scan of a phantom: when (ISO date), which phantom, its line, and the water path before it in mm."""
 
     measured: str
     phantom: str

@@ -1,7 +1,7 @@
 """What a beam shows of mineral, iodine and tissues, from its tube voltage, its filter and the water it passed.
 
-Computed from tungsten spectra and mass attenuation coefficients (``tools/attenuation_table.py``), from 70 to 150 kVp, with
-0 to 0.6 mm of tin, behind any body.
+Computed from tungsten spectra and mass attenuation coefficients (``tools/attenuation_table.py``), from 70 to 150 kVp,
+with 0 to 0.6 mm of tin, behind any body.
 """
 
 import json

@@ -28,6 +28,9 @@ DISPLACED, WATER_HU = 0.2174, 999.6
 K2HPO4_PER_HA = ((80.0, 0.86), (140.0, 0.81))
 """What 1 mg/cm3 of hydroxyapatite reads in K2HPO4, by tube voltage (Goodsitt 1992)."""
 
+LEAST_SLOPE = 1.2
+"""HU for 1 mg/cm3 in a rod at 140 kVp, about."""
+
 FEWEST_RODS = 3
 LIKELY_MG_CM3 = (-200.0, 1000.0)
 LIKELY_WATER_MG_CM3 = (700.0, 1300.0)
@@ -56,6 +59,12 @@ class Certificate:
     @property
     def mineral(self) -> Float64:
         return np.array([rod.mineral_mg_cm3 for rod in self.rods])
+
+    @property
+    def least_hu(self) -> Float64:
+        """HU that the rods have at least, at the highest voltages."""
+        water = np.array([WATER_HU if rod.water_mg_cm3 is None else rod.water_mg_cm3 for rod in self.rods])
+        return np.asarray(water - WATER_HU + LEAST_SLOPE * self.mineral)
 
     def line(self, rod_hu: Float64, kvp: float) -> tuple[float, float, float]:
         """Slope in HU per mg/cm3 of K2HPO4, offset in HU, and the rods' rms distance from the line in HU."""

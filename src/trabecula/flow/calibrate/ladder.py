@@ -27,7 +27,7 @@ from trabecula.volume import Float64
 class LadderCalibration:
     """Every rung that the scan allows, the contrast medium in it, and the line that errs least.
 
-    ``phantom`` is the certificate of a phantom that may lie in the scan, ``profiles`` where scanners' profiles are kept.
+    ``phantom`` is the certificate of a phantom that may lie in the scan, ``profiles`` the kept lines of scanners.
     """
 
     phantom: Certificate | None = None

@@ -17,7 +17,7 @@ SLAB_MM = 8.0
 WINDOW_MM = 48.0
 """Rods are sought in stretches of this length, in all slabs of which they must stand in the same place."""
 
-BRIGHT_HU = 110.0
+BRIGHT_HU = 105.0
 RADIUS_MM = (4.0, 14.0)
 READ_SHARE = 0.6
 """Of a rod's radius: what the blurred edge leaves."""
@@ -116,8 +116,8 @@ def _read_window(slabs: Float32, around: Surroundings, certificate: Certificate,
 
 
 def _bright(certificate: Certificate) -> NDArray[np.intp]:
-    """Which rods stand out bright at any voltage: about 1 HU and more for 1 mg/cm3."""
-    return np.flatnonzero(certificate.mineral > BRIGHT_HU / 2.2)
+    """Which rods stand out bright at any voltage; others may."""
+    return np.flatnonzero(certificate.least_hu > 1.2 * BRIGHT_HU)
 
 
 def _bright_row(image: Float32, spacing: tuple[float, float], certificate: Certificate) -> _Row | None:

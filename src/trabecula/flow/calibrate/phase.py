@@ -1,8 +1,9 @@
 """Which phase of contrast medium a scan shows, and by how much that lifts the marrow of a vertebra.
 
 The rise does not follow the blood's HU, but it differs from phase to phase: the same people read 129 HU unenhanced, 142
-in the arterial and 147 in the portal venous phase (10.1007/s00330-014-3408-2), and little changes after that (Eur Radiol
-Exp 2022;6:8). The phase is told from aorta, cava, kidneys, liver and spleen together; each may be missing or misread.
+in the arterial and 147 in the portal venous phase (10.1007/s00330-014-3408-2), and little changes after that (Eur
+Radiol Exp 2022;6:8). The phase is told from aorta, cava, kidneys, liver and spleen together; each may be missing or
+misread.
 """
 
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ import numpy as np
 from trabecula.flow.calibrate.around import Surroundings
 from trabecula.flow.calibrate.organs import kidney_hu, liver_hu, spleen_hu
 from trabecula.flow.calibrate.vessels import find_aorta, find_cava
+from trabecula.volume import Float64
 
 
 class Phase(StrEnum):
@@ -31,6 +33,7 @@ class Sign:
     plain_hu: float
     plain_sd_hu: float
     added_hu: dict[Phase, float]
+    missed: float  # how often muscle is read in its place
 
 
 def _added(arterial: float, portal: float, delayed: float) -> dict[Phase, float]:
@@ -38,11 +41,11 @@ def _added(arterial: float, portal: float, delayed: float) -> dict[Phase, float]
 
 
 SIGNS = {
-    "aorta": Sign(46.0, 9.0, _added(240.0, 110.0, 70.0)),
-    "cava": Sign(50.0, 10.0, _added(40.0, 100.0, 70.0)),
-    "kidneys": Sign(50.0, 8.0, _added(110.0, 140.0, 115.0)),
-    "liver": Sign(54.0, 10.0, _added(12.0, 52.0, 40.0)),
-    "spleen": Sign(50.0, 12.0, _added(60.0, 62.0, 40.0)),
+    "aorta": Sign(46.0, 9.0, _added(240.0, 110.0, 70.0), 0.01),
+    "cava": Sign(50.0, 10.0, _added(40.0, 100.0, 70.0), 0.03),
+    "kidneys": Sign(50.0, 8.0, _added(110.0, 140.0, 115.0), 0.2),
+    "liver": Sign(54.0, 10.0, _added(12.0, 52.0, 40.0), 0.15),
+    "spleen": Sign(50.0, 12.0, _added(60.0, 62.0, 40.0), 0.25),
 }
 """Textbook enhancement of the abdomen by 0.5 g iodine a kg; doses and hearts differ, see ``DOSES``."""
 
@@ -50,7 +53,9 @@ DOSES = np.linspace(0.5, 1.6, 23)
 ORGAN_SPREAD = 0.2
 """Of an organ's own enhancement about its share, one standard deviation."""
 
-MISREAD_CHANCE, MISREAD_RANGE_HU = 0.03, 500.0
+MUSCLE_HU, MUSCLE_SD_HU = 55.0, 12.0
+MISREAD_CHANCE, MISREAD_RANGE_HU = 0.01, 500.0
+"""That something else altogether is read."""
 
 PRIOR = {Phase.PLAIN: 0.5, Phase.ARTERIAL: 0.1, Phase.PORTAL: 0.3, Phase.DELAYED: 0.1}
 HEADER_FACTOR = 5.0
@@ -104,7 +109,8 @@ def judge(organs_hu: dict[str, float], iodine_factor: float, agent: bool) -> Con
             sign = SIGNS[name]
             added = DOSES * sign.added_hu[phase] * iodine_factor
             sd = np.hypot(sign.plain_sd_hu, ORGAN_SPREAD * added)
-            fit = np.exp(-(((hu - sign.plain_hu - added) / sd) ** 2) / 2) / (sd * np.sqrt(2 * np.pi))
+            fit = (1 - sign.missed) * _normal(hu, sign.plain_hu + added, sd)
+            fit = fit + sign.missed * _normal(hu, MUSCLE_HU, np.array(MUSCLE_SD_HU))
             likelihood = likelihood * ((1 - MISREAD_CHANCE) * fit + MISREAD_CHANCE / MISREAD_RANGE_HU)
         weights[phase] = prior * (HEADER_FACTOR if favoured else 1.0) * float(likelihood.mean())
     total = sum(weights.values())
@@ -118,3 +124,8 @@ def judge(organs_hu: dict[str, float], iodine_factor: float, agent: bool) -> Con
         rise_sd_hu=float(np.sqrt(max(0.0, square - rise**2))) * iodine_factor,
         organs_hu=organs_hu,
     )
+
+
+def _normal(value: float, mean: Float64 | float, sd: Float64) -> Float64:
+    """Density of a normal distribution."""
+    return np.asarray(np.exp(-(((value - mean) / sd) ** 2) / 2) / (sd * np.sqrt(2 * np.pi)))

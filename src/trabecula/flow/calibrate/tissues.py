@@ -1,7 +1,7 @@
 """Internal calibration: the effective energy at which air, fat, muscle and blood would read as they do in the scan.
 
-After Michalski 2020: the tissues' HU are held against those computed for each energy, and mineral's slope is that of the
-energy that fits best. People's fat and muscle differ, so that the slope is sure to about an eighth; at least three
+After Michalski 2020: the tissues' HU are held against those computed for each energy, and mineral's slope is that of
+the energy that fits best. People's fat and muscle differ, so that the slope is sure to about an eighth; at least three
 tissues are needed.
 """
 

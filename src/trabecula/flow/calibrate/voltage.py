@@ -1,4 +1,4 @@
-"""The lowest rung of the calibration ladder: the line computed for the tube voltage, its filter and the patient's size."""
+"""The lowest rung of the ladder: the line computed for the tube voltage, its filter and the patient's size."""
 
 import re
 
@@ -8,7 +8,7 @@ from trabecula.quantity import Interval
 from trabecula.records import Acquisition, Rung
 
 SLOPE_SD_FRACTION = 0.045
-"""Between makers' scanners at one voltage: 4.9% in routine CT (s41747-024-00483-9), part of it the patient's position."""
+"""Between makers' scanners: 4.9% in routine CT (s41747-024-00483-9), part of it the patient's position."""
 
 SIZE_UNKNOWN_SD_FRACTION = 0.03
 """What a body cut off by the view adds: its water path may lie 60 mm either way."""

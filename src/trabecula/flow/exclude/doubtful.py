@@ -9,7 +9,7 @@ from trabecula.records import Readings, Reason, VertebraReading, reason
 
 @dataclass(frozen=True)
 class MethodsDisagree:
-    """Doubts a density that a network and the calibrated mean HU put apart by a share of it, and by ``least_mg_cm3``."""
+    """Doubts a density of which network and calibrated mean HU differ by a share of it, and by ``least_mg_cm3``."""
 
     share: float = 0.2
     least_mg_cm3: float = 15.0

@@ -39,10 +39,11 @@ class HeightLoss:
 
     least_grade: int = 2
     reach: int = 3  # how many bodies up and down are compared with
+    end_mm: float = 5.0  # a region this near to the scan's first or last slice may be that of half a body
 
     def __call__(self, evidence: Evidence, reading: VertebraReading, readings: Readings) -> Reason | None:
         region = evidence.region(reading.level)
-        if region is None or region.heights is None or reading.withheld:
+        if region is None or region.heights is None or reading.withheld or self._near_end(evidence, reading.level):
             return None
         place = readings.vertebrae.index(reading)
         near = readings.vertebrae[max(0, place - self.reach) : place + self.reach + 1]
@@ -65,6 +66,13 @@ class HeightLoss:
             height_mm=loss.height_mm,
             expected_mm=loss.expected_mm,
         )
+
+
+    def _near_end(self, evidence: Evidence, level: Level) -> bool:
+        assert evidence.regions is not None, "a vertebra with heights has a region"
+        slices, volume = evidence.regions.part(level)[0], evidence.scan.volume
+        reach = self.end_mm / volume.spacing_mm[0]
+        return bool(slices.start < reach or slices.stop > volume.shape[0] - reach)
 
 
 @dataclass(frozen=True)

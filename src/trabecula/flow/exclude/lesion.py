@@ -27,8 +27,8 @@ class Cement:
         volume_cm3 = float((inside.values > self.limit_hu).sum()) * inside.voxel_cm3
         if volume_cm3 < self.least_cm3:
             return None
-        facts = {"volume_cm3": volume_cm3, "limit_hu": self.limit_hu}
-        return reason("cement", Effect.WITHHOLD, level=reading.level, **facts)
+        level, limit_hu = reading.level, self.limit_hu
+        return reason("cement", Effect.WITHHOLD, level=level, volume_cm3=volume_cm3, limit_hu=limit_hu)
 
 
 @dataclass(frozen=True)

@@ -38,5 +38,5 @@ class DensityOutlier:
         found = reading.density.value
         if abs(found - expected) <= max(self.least_mg_cm3, self.share * expected):
             return None
-        facts = {"density_mg_cm3": found, "expected_mg_cm3": expected}
-        return reason("density-outlier", Effect.WITHHOLD, level=reading.level, **facts)
+        level = reading.level
+        return reason("density-outlier", Effect.WITHHOLD, level=level, density_mg_cm3=found, expected_mg_cm3=expected)

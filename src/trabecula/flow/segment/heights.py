@@ -13,7 +13,7 @@ SMALLEST_MM2 = 200.0
 ACROSS_SHARE = 0.3
 """Heights are read in the middle third from side to side."""
 
-FULL_SHARE = 0.6
+FULL_SHARE = 0.4
 """The rows that reach this share of the body's height are the body: a lip or a bridge of bone in front is lower."""
 
 ANTERIOR, MIDDLE, POSTERIOR = (0.06, 0.22), (0.4, 0.6), (0.78, 0.94)

@@ -10,7 +10,7 @@ from pydicom.uid import UID
 
 from trabecula.dicom.decimals import decimal, decimals, has_decimal_comma
 from trabecula.dicom.derived import why_not_hounsfield
-from trabecula.dicom.headers import Phase, phase_of, text, words
+from trabecula.dicom.headers import Phase, phase_of, text, words, written
 from trabecula.dicom.studies import Study, study_of
 from trabecula.volume import Float64
 
@@ -156,7 +156,7 @@ def _one(dataset: Dataset, facts: Dataset, frame: int) -> list[Plane] | LeftOut:
         decimal_comma=has_decimal_comma(facts, MEASURES),
         study=study_of(dataset),
         series_uid=text(dataset.get("SeriesInstanceUID")) or "",
-        series_label=tuple(text(dataset.get(keyword)) or "" for keyword in SERIES_LABEL),
+        series_label=tuple(written(dataset, keyword) for keyword in SERIES_LABEL),
         phase=phase_of(dataset, facts),
     )
     return [plane]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from trabecula.dicom.spacing import runs
 from trabecula.errors import refusal
 from trabecula.formats.levels import SAME_LEVEL_HU, levels
 from trabecula.formats.tissues import Verdict, judge, measure, tissue_reasons
@@ -48,7 +49,7 @@ def judge_slices(
     kept = np.ones(len(sample), bool)
     stretches: list[tuple[float, float]] = []
     reference = float(np.median(level[~off]))
-    for run in _runs(off):
+    for run in runs(off):
         length = float(along_mm[run[-1]] - along_mm[run[0]])
         if length <= MAX_LEFT_OUT_MM or np.abs(level[run] - reference).max() >= KEPT_WITHIN_HU:
             kept[run] = False
@@ -74,11 +75,6 @@ def _sounder(
         if fits.sum() >= 3 and judge(measure(sample[fits]), tube_voltage_kvp) is Verdict.SOUND:
             return np.asarray(~fits)
     return off
-
-
-def _runs(off: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
-    which = np.flatnonzero(off)
-    return [run for run in np.split(which, np.flatnonzero(np.diff(which) > 1) + 1) if run.size]
 
 
 def _most(off_hu: Float64) -> float:

@@ -79,11 +79,14 @@ def judge(along_mm: Float64, lost_mm: tuple[float, ...] = ()) -> Spacing:
     even = np.linspace(along_mm[0], along_mm[-1], round(float(along_mm[-1] - along_mm[0]) / step) + 1)
     if (regular > GAP_AS_MISSING * step).any():
         coarse = float(np.median(regular[regular > GAP_AS_MISSING * step]))
-        reasons.append(reason("spacing-uneven.two", fine_mm=step, coarse_mm=coarse))
+        if coarse > MAX_BRIDGED_MM:
+            reasons.append(reason("spacing-uneven.coarse", fine_mm=step, coarse_mm=coarse))
+        else:
+            reasons.append(reason("spacing-uneven.two", fine_mm=step, coarse_mm=coarse))
     elif _off_grid(along_mm, step):
         reasons.append(reason("spacing-uneven", least_mm=float(regular.min()), most_mm=float(regular.max())))
-    unseen = wide & (gaps > MAX_BRIDGED_MM)
-    stretches = tuple((float(along_mm[i]), float(along_mm[i + 1])) for i in np.flatnonzero(unseen))
+    unseen = (gaps > GAP_AS_MISSING * step) & (gaps > MAX_BRIDGED_MM)
+    stretches = tuple((float(along_mm[run[0]]), float(along_mm[run[-1] + 1])) for run in runs(unseen))
     if not wide.any() and not reasons:
         even = np.linspace(along_mm[0], along_mm[-1], len(along_mm))
     return Spacing(along_mm, even, tuple(reasons), stretches)
@@ -94,6 +97,12 @@ def longest_stretch(along_mm: Float64) -> slice:
     cuts = [0, *(np.flatnonzero(np.diff(along_mm) > max(MAX_GAP_MM, MAX_STEP_MM)) + 1), len(along_mm)]
     parts = [slice(int(start), int(stop)) for start, stop in pairwise(cuts)]
     return max(parts, key=lambda part: (float(along_mm[part.stop - 1] - along_mm[part.start]), part.stop - part.start))
+
+
+def runs(found: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
+    """The numbers of what is found, those that follow one another together."""
+    which = np.flatnonzero(found)
+    return [run for run in np.split(which, np.flatnonzero(np.diff(which) > 1) + 1) if run.size]
 
 
 def _finest_step(gaps: Float64) -> float:

@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 
 from pydicom import Dataset
 
-from trabecula.dicom.headers import text
+from trabecula.dicom.headers import written
 from trabecula.errors import refusal
 
 MIN_SLICES = 3
@@ -39,9 +39,9 @@ T = TypeVar("T", bound=OfStudy)
 def study_of(dataset: Dataset) -> Study:
     """The study an instance says it belongs to; names are compared without case and empty components."""
     return Study(
-        uid=text(dataset.get("StudyInstanceUID")) or "",
-        person=tuple((text(dataset.get(keyword)) or "").upper().rstrip("^ ") for keyword in _PERSON),
-        occasion=tuple(text(dataset.get(keyword)) or "" for keyword in _OCCASION),
+        uid=written(dataset, "StudyInstanceUID"),
+        person=tuple(written(dataset, keyword).upper().rstrip("^ ") for keyword in _PERSON),
+        occasion=tuple(written(dataset, keyword) for keyword in _OCCASION),
     )
 
 

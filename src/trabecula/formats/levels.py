@@ -23,7 +23,7 @@ LEAST_BLOCKS, LEAST_SHARE = 30, 0.015
 NO_PHASE_HU = 150.0
 """Contrast medium does not lift tissue by so much; where air stays, so much is anatomy."""
 
-SIDE = 64
+SIDE = 48
 """Blocks of a slice to look at, each way."""
 
 ALTERNATE_BELOW = 0.95

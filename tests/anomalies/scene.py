@@ -48,7 +48,7 @@ class Scene:
 @cache
 def scene() -> Scene:
     """The scene; made once in a process."""
-    made = scan_patient(sample_subject(3), PROTOCOL, Level.T12, Level.L3, 3).volume
+    made = scan_patient(sample_subject(4), PROTOCOL, Level.T12, Level.L3, 4).volume
     hu, (z, y, x) = np.rint(np.clip(made.hu, -1000, None)), made.shape
     index = np.array([(0.2, 0.08, 0.1), (0.5, 0.08, 0.9), (0.8, 0.93, 0.12), (0.35, 0.94, 0.9), (0.65, 0.1, 0.3)]) * (
         z,
@@ -68,7 +68,7 @@ def scene() -> Scene:
 def _slices() -> tuple[FileDataset, ...]:
     with tempfile.TemporaryDirectory() as folder:
         header = StudyHeader(sex="F", age_years=70, slice_thickness_mm=3.0)
-        write_dicom(scene().volume, Path(folder) / "ct", seed=3, header=header)
+        write_dicom(scene().volume, Path(folder) / "ct", seed=4, header=header)
         found = [pydicom.dcmread(path) for path in (Path(folder) / "ct").iterdir()]
     return tuple(sorted(found, key=lambda one: float(one.ImagePositionPatient[2])))
 
@@ -167,6 +167,8 @@ def errors_of(hu: NDArray[Any], affine_lps: NDArray[np.float64], masked: NDArray
         at = read.to_index(bead)
         margin = BEAD_RADIUS_MM / np.asarray(read.spacing_mm)
         if ((at < margin) | (at > np.asarray(read.shape) - 1 - margin)).any():
+            continue
+        if masked is not None and masked[tuple(np.rint(at).astype(int))]:
             continue
         worst = max(worst, _displacement_mm(read, bead))
     places = true.volume.to_lps(true.tissue)

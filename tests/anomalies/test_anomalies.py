@@ -22,7 +22,7 @@ def outcome(scan: Scan) -> Right:
 def unmeasurable(scan: Scan) -> np.ndarray:
     """Where the reader says that nothing can be measured, a voxel around."""
     masked = np.zeros(scan.volume.shape, bool)
-    for gap in getattr(scan, "gaps", ()):
+    for gap in scan.gaps:
         np.moveaxis(masked, gap.axis, 0)[max(0, int(gap.start) - 1) : int(gap.stop) + 2] = True
     return masked
 

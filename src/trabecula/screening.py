@@ -6,12 +6,20 @@ The command line, the web page and every later door call ``screen_to_folder``, o
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import date
 from functools import partial
 from pathlib import Path
 
-from trabecula.errors import Refusal, WrongUsage
+import numpy as np
+
+from trabecula.errors import Refusal, WrongUsage, refusal
 from trabecula.export.bundle import REPORT_ALONE, Export, Wanted, prepare
 from trabecula.export.fhir import RELEASES
+from trabecula.flow.calibrate.asynchronous import ControlChart, Profile, Profiles
+from trabecula.flow.calibrate.certificate import read_certificate
+from trabecula.flow.calibrate.ladder import LadderCalibration
+from trabecula.flow.calibrate.phantom import read_phantom
+from trabecula.flow.calibrate.size import water_path
 from trabecula.flow.read import read_opened
 from trabecula.formats.opened import opened
 from trabecula.messages import LANGUAGES
@@ -21,6 +29,9 @@ from trabecula.report.folder import report, require_writable
 from trabecula.screen import screen
 
 STAGES = ("read", "localise", "segment", "calibrate", "measure", "exclude", "diagnose", "report")
+
+LEAST_PATH_MM = 100.0
+"""A phantom smaller than this is taken for one this large: no beam is computed behind less."""
 
 Progress = Callable[[str, float], None]
 """Told the stage that is under way and how much of the whole line is done, from 0 to 1."""
@@ -113,3 +124,47 @@ def require_known(wanted: Wanted) -> None:
         )
     if release not in RELEASES:
         raise WrongUsage("unknown-fhir-version", f"There is no FHIR {release!r}. Choose among: {', '.join(RELEASES)}.")
+
+
+def with_phantoms(recipe: Recipe, phantom: Path | None, profiles: Path | None) -> Recipe:
+    """The recipe calibrated by a phantom's rods in the scan, or by the kept profiles of scanners, where there are any.
+
+    Raises:
+        WrongUsage: the phantom's file lacks its values, or the recipe calibrates in its own way.
+    """
+    if phantom is None and profiles is None:
+        return recipe
+    if not isinstance(recipe.calibrate, LadderCalibration):
+        raise WrongUsage("recipe-without-ladder", f"The recipe {recipe.name} does not calibrate by a phantom.")
+    certificate = None if phantom is None else read_certificate(phantom)
+    ladder = LadderCalibration(certificate, None if profiles is None else Profiles(profiles))
+    return replace(recipe, calibrate=ladder)
+
+
+def calibrate_scanner(given: Path, phantom: Path, profiles: Path) -> ControlChart:
+    """Reads a phantom that was scanned alone, and keeps its line in its scanner's profile.
+
+    Raises:
+        WrongUsage: there is no such input, the phantom's file lacks its values, the scanner is not recorded.
+        Refusal: the scan cannot be read, or not all rods are in it.
+    """
+    certificate = read_certificate(phantom)
+    with opened(given) as held:
+        scan = read_opened(held, lambda done, total: None)
+    acquisition, kvp = scan.acquisition, scan.acquisition.tube_voltage_kvp
+    store = Profiles(profiles)
+    store.require_mode(acquisition)
+    assert kvp is not None, "required just now"
+    reading = read_phantom(scan.volume, None, certificate, kvp)
+    if reading is None:
+        raise refusal("phantom-rods-missing", rods=len(certificate.rods), phantom=certificate.name)
+    middle = scan.volume.to_lps((np.asarray(scan.volume.shape) - 1) / 2)
+    profile = Profile(
+        measured=date.today().isoformat(),
+        phantom=f"{certificate.name} {certificate.serial}".strip(),
+        slope_hu_cm3_mg=round(reading.slope_hu_cm3_mg, 4),
+        offset_hu=round(reading.offset_hu, 2),
+        misfit_hu=round(reading.misfit_hu, 2),
+        path_mm=round(max(water_path(scan.volume, middle).mm, LEAST_PATH_MM), 1),
+    )
+    return store.keep(acquisition, profile)

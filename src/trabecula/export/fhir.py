@@ -103,6 +103,8 @@ def _report(assessment: Assessment, about: Json, results: list[str], study: str 
     if density is not None:
         levels = " and ".join(diagnosis.levels_used)
         number = f" {_value(density):g} {density.quantity.unit}, mean of {levels}."
+    headline = " or ".join(diagnosis.candidates).capitalize()
+    found = "".join(f"{one.message} " for one in assessment.fractures)
     carried: Json = {key: about[key] for key in ("status", "category", "subject", "effectiveDateTime") if key in about}
     return {
         "resourceType": "DiagnosticReport",
@@ -110,7 +112,7 @@ def _report(assessment: Assessment, about: Json, results: list[str], study: str 
         "code": _concept(IMAGING_STUDY_CODE),
         "result": [_link(link) for link in results],
         **({"imagingStudy": [_link(study)]} if study else {}),
-        "conclusion": f"{diagnosis.category.capitalize()}.{number} {RESEARCH_ONLY} {NO_RULING_OUT}",
+        "conclusion": f"{headline}.{number} {found}{RESEARCH_ONLY} {NO_RULING_OUT}",
         "conclusionCode": [_concept(ours.CATEGORIES[diagnosis.category])],
     }
 

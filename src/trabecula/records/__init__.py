@@ -19,6 +19,10 @@ SURE_SHARE = 0.8
 """A category less probable than this is no headline of its own."""
 
 
+FRACTURE = "vertebral-fracture"
+"""The code of the reason that tells a suspected fracture."""
+
+
 class Effect(StrEnum):
     """What a reason does to what it is said of."""
 
@@ -352,6 +356,12 @@ class Assessment:
     def reasons(self) -> tuple[Reason, ...]:
         """Every reason that concerns the whole result, in the order of the stages."""
         return tuple(reason for stage in self.stages.values() for reason in stage.reasons)
+
+    @property
+    def fractures(self) -> tuple[Reason, ...]:
+        """Suspected vertebral fractures, cranial first: findings of their own, whatever the density is."""
+        said = (reason for one in self.readings.vertebrae for reason in one.reasons)
+        return tuple(reason for reason in said if reason.code == FRACTURE)
 
     @property
     def labels(self) -> NDArray[np.uint8]:

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from trabecula.messages import DEFAULT_LANGUAGE, Fact, Phrase, messages
 from trabecula.quantity import BANDS, Bands, Category, Interval, Measurement, Quantity
-from trabecula.records import Assessment, Basis, Diagnosis, Reason, VertebraReading
+from trabecula.records import Assessment, Basis, Diagnosis, Reason, Rung, VertebraReading
 from trabecula.records.codec import plain
 
 RESEARCH_ONLY = messages(DEFAULT_LANGUAGE)["research-only"]
@@ -25,7 +25,11 @@ CALIBRATION_UNITS = {
     "slope_hu_cm3_mg": " HU/(mg/cm³)",
     "offset_hu": " HU",
     "tube_voltage_kvp": " kVp",
+    "offset_sd_hu": " HU",
     "contrast_rise": " mg/cm³",
+    "contrast_rise_sd": " mg/cm³",
+    "tin_filter_mm": " mm",
+    "water_path_mm": " mm",
     "blood_hu": " HU",
 }
 
@@ -107,7 +111,8 @@ class _Page:
         likely = sorted(diagnosis.probabilities.items(), key=lambda item: -item[1])
         shares = [self.say("probability", category=self._category(key), share=self._share(p)) for key, p in likely]
         return {
-            "category": self._category(diagnosis.category),
+            "category": self._headline(),
+            "fractures": [one.told(self.language) for one in self.assessment.fractures],
             "number": None if density is None else density.shown,
             "unit": None if density is None else unit_shown(density.quantity),
             "interval": None if density is None else self._interval(density),
@@ -115,6 +120,13 @@ class _Page:
             "sentence": self._sentence(levels),
             "probabilities": self.say("probabilities", shares=self.several(shares)) if shares else "",
         }
+
+    def _headline(self) -> str:
+        """The category, or in the grey zone all that it may be: "Osteopenia or normal"."""
+        first, *others = (self._category(one) for one in self._diagnosis.candidates)
+        for other in others:
+            first = self.say("or", first=first, last=other.lower())
+        return first
 
     def _sentence(self, levels: str) -> str:
         """Why it is this category."""
@@ -266,13 +278,21 @@ class _Page:
             "slope_hu_cm3_mg": line.slope_hu_cm3_mg,
             "offset_hu": line.offset_hu,
             "systematic_sd_fraction": line.systematic_sd_fraction,
+            "offset_sd_hu": line.offset_sd_hu,
             "contrast_rise": line.contrast_rise,
+            "contrast_rise_sd": line.contrast_rise_sd,
+            "rungs": [self._rung(one) for one in line.rungs[1:]] or self.say("none"),
             **line.facts,
         }
         return [
             (known.get(f"calibration-{key}", key.replace("_", " ").capitalize()), self._calibration_value(key, value))
             for key, value in facts.items()
         ]
+
+    def _rung(self, rung: Rung) -> str:
+        """Another line that the scan allows, in short."""
+        slope = f"{rung.slope_hu_cm3_mg:.3f}{CALIBRATION_UNITS['slope_hu_cm3_mg']}"
+        return f"{self._words(rung.name)} {slope}"
 
     def _calibration_value(self, key: str, value: Any) -> str:
         if value is None:

@@ -37,6 +37,13 @@ Out = Annotated[
         "--out", parser=_path, metavar="PATH", help="Folder for the result; new, empty or of an earlier result."
     ),
 ]
+Phantom = Annotated[
+    Path | None, typer.Option("--phantom", help="TOML file with the certificate's values of a phantom in the scan.")
+]
+KeptProfiles = Annotated[
+    Path | None,
+    typer.Option("--profiles", envvar="TRABECULA_PROFILES", help="Folder of scanners' profiles; see 'calibrate'."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress and print only where the report is.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the whole traceback if the program itself fails.")]
 
@@ -90,6 +97,8 @@ def screen(
     language: Annotated[
         str, typer.Option(help="Of the report, or of a refusal: en or zh (Simplified Chinese).")
     ] = DEFAULT_LANGUAGE,
+    phantom: Phantom = None,
+    profiles: KeptProfiles = None,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -97,13 +106,14 @@ def screen(
     _debug(debug)
     from trabecula.export.bundle import Wanted
     from trabecula.recipes import recipe_named
-    from trabecula.screening import screen_to_folder
+    from trabecula.screening import screen_to_folder, with_phantoms
     from trabecula.serving.terminal import progress_shown, summary
 
     wanted = Wanted(dicom, fhir or fhir_version != "R4", deidentify, fhir_version, language)
     try:
         with progress_shown(not quiet) as progress:
-            assessment, written = screen_to_folder(given, out, recipe_named(recipe), wanted, progress)
+            calibrated = with_phantoms(recipe_named(recipe), phantom, profiles)
+            assessment, written = screen_to_folder(given, out, calibrated, wanted, progress)
     except TrabeculaError as error:
         print(error.line(language), file=sys.stderr)
         raise typer.Exit(error.exit_code) from error
@@ -112,6 +122,30 @@ def screen(
         return
     print(summary(assessment))
     print(f"Report: {written}")
+
+
+@app.command()
+def calibrate(
+    given: Annotated[
+        Path, typer.Argument(metavar="SCAN", parser=_path, help="A CT of a calibration phantom alone, as for 'screen'.")
+    ],
+    phantom: Annotated[Path, typer.Option("--phantom", help="TOML file with the values of the phantom's certificate.")],
+    profiles: Annotated[
+        Path, typer.Option("--profiles", envvar="TRABECULA_PROFILES", help="Folder that keeps the scanners' profiles.")
+    ] = Path("profiles"),
+    debug: Debug = False,
+) -> None:
+    """Keep a scanner's line from a scan of a phantom, and show its control chart."""
+    _debug(debug)
+    from trabecula.screening import calibrate_scanner
+    from trabecula.serving.terminal import control_chart
+
+    try:
+        chart = calibrate_scanner(given, phantom, profiles)
+    except TrabeculaError as error:
+        print(error.line(DEFAULT_LANGUAGE), file=sys.stderr)
+        raise typer.Exit(error.exit_code) from error
+    print(control_chart(chart))
 
 
 @app.command()

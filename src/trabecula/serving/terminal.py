@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from trabecula.flow.calibrate.asynchronous import ControlChart
 from trabecula.records import Assessment, VertebraReading
 from trabecula.report.page import NO_RULING_OUT, RESEARCH_ONLY
 from trabecula.screening import STAGES, Progress, silent
@@ -34,7 +35,8 @@ def summary(assessment: Assessment) -> str:
     """The result in a few lines of plain text, safe to print whatever a header held."""
     units = [one.density.quantity.unit for one in assessment.readings.vertebrae if one.density is not None]
     bmd = f"BMD {units[0] if units else 'mg/cm3'}"
-    lines = [headline(assessment), "", _row(("level", bmd, "95% interval", "mean HU", "SD HU", "cm3"))]
+    found = [one.message for one in assessment.fractures]
+    lines = [headline(assessment), *found, "", _row(("level", bmd, "95% interval", "mean HU", "SD HU", "cm3"))]
     for vertebra in assessment.readings.vertebrae:
         lines.append(_vertebra(vertebra, assessment.diagnosis.decided_by(vertebra.level)))
         lines += [f"         {reason.message} [{reason.code}]" for reason in vertebra.reasons]
@@ -49,7 +51,7 @@ def summary(assessment: Assessment) -> str:
 def headline(assessment: Assessment) -> str:
     """The category, its number and its interval in one line."""
     diagnosis, density = assessment.diagnosis, assessment.diagnosis.density
-    category, levels = diagnosis.category.capitalize(), " and ".join(diagnosis.levels_used)
+    category, levels = " or ".join(diagnosis.candidates).capitalize(), " and ".join(diagnosis.levels_used)
     if not diagnosis.determined:
         return f"{category}: see the reasons for doubt"
     if density is None:
@@ -59,6 +61,22 @@ def headline(assessment: Assessment) -> str:
     return f"{category}: {density.shown} {density.quantity.unit} (95% interval {low} to {high}), mean of {levels}" + (
         "" if material is None else f", {material}-equivalent"
     )
+
+
+def control_chart(chart: ControlChart) -> str:
+    """A scanner's slopes over time, newest last, and whether it is in control."""
+    lines = ["  measured    slope HU/(mg/cm3)  offset HU  phantom"]
+    lines += [
+        f"  {one.measured:<12}{one.slope_hu_cm3_mg:>17.4f}{one.offset_hu:>11.2f}  {one.phantom}"
+        for one in chart.profiles
+    ]
+    if chart.limits is None:
+        lines.append("  Limits are set from the fifth scan on.")
+    else:
+        low, high = chart.limits
+        standing = "in control" if chart.in_control else "OUT OF CONTROL: it is not used until it is back in control"
+        lines.append(f"  Limits {low:.4f} to {high:.4f}: {standing}.")
+    return "\n".join(printable(line) for line in lines)
 
 
 def printable(text: str) -> str:

@@ -100,11 +100,7 @@ class Profiles:
         Raises:
             WrongUsage: the scanner, the voltage or the kernel is not recorded, or the folder cannot be written.
         """
-        needed: dict[str, object] = {"manufacturer": acquisition.manufacturer, "station": acquisition.station}
-        needed |= {"tube voltage": acquisition.tube_voltage_kvp, "kernel": acquisition.kernel}
-        missing = [name for name, value in needed.items() if value is None]
-        if missing:
-            raise WrongUsage("profile-needs-headers", f"The scan does not record its {', '.join(missing)}.")
+        self.require_mode(acquisition)
         earlier = self.chart(acquisition)
         scans = [asdict(one) for one in (*(earlier.profiles if earlier else ()), profile)]
         path = self.folder / file_name(acquisition)
@@ -118,6 +114,18 @@ class Profiles:
         chart = self.chart(acquisition)
         assert chart is not None, "it was just written"
         return chart
+
+    def require_mode(self, acquisition: Acquisition) -> None:
+        """Refuse a scan that does not tell by which scanner and in which mode it was made.
+
+        Raises:
+            WrongUsage: the scanner, the voltage or the kernel is not recorded.
+        """
+        needed: dict[str, object] = {"manufacturer": acquisition.manufacturer, "station": acquisition.station}
+        needed |= {"tube voltage": acquisition.tube_voltage_kvp, "kernel": acquisition.kernel}
+        missing = [name for name, value in needed.items() if value is None]
+        if missing:
+            raise WrongUsage("profile-needs-headers", f"The scan does not record its {', '.join(missing)}.")
 
 
 def mode(acquisition: Acquisition) -> dict[str, str]:

@@ -85,7 +85,9 @@ def assessment(*vertebrae: tuple[Level, float, float | None], shift_mm: float = 
     calibration = Calibration(Phrase("rung-assumed"), 1.4, 0.0, 0.07)
     nothing = Diagnosis(Category.UNDETERMINED, Basis.BANDS, None, {}, ())
     labels = np.zeros(VOLUME.shape, np.uint8)
-    return Assessment("r", scan, Spine((), 0.0), Regions(labels, ()), calibration, Readings(readings, Phrase("rung-assumed")), nothing)
+    return Assessment(
+        "r", scan, Spine((), 0.0), Regions(labels, ()), calibration, Readings(readings, Phrase("rung-assumed")), nothing
+    )
 
 
 BASE = assessment((Level.L1, 150.0, 100.0), (Level.L2, 140.0, 95.0))

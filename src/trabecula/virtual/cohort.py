@@ -25,7 +25,7 @@ from trabecula.volume import Float32, Grid, Volume, point
 class VirtualCt:
     """A whole CT of a virtual patient and its truth.
 
-    ``vertebrae``, ``bodies``, ``trabecular`` and ``qct_regions`` are VerSe ids on the grid of ``volume``: vertebrae with
+    ``vertebrae``, ``bodies``, ``trabecular``, ``qct_regions`` are VerSe ids on the grid of ``volume``: vertebrae with
     their arches, their bodies, the trabecular regions of these, and the part of them that QCT reads.
     """
 

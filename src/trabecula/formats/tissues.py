@@ -163,8 +163,8 @@ def measure(sample: Float32) -> Tissues:
     sample = sample[:: max(1, sample.size // MAX_SAMPLES)]  # whole slices: neighbours are compared
     uneven = unevenness(sample)
     tissue = (sample > WINDOW_HU[0]) & (sample < WINDOW_HU[1])
-    dense = np.count_nonzero(sample >= WINDOW_HU[1])
-    dense_share = dense / max(1, dense + np.count_nonzero(tissue))
+    dense = int(np.count_nonzero(sample >= WINDOW_HU[1]))
+    dense_share = dense / max(1, dense + int(np.count_nonzero(tissue)))
     return Tissues(_air(sample, uneven), _peaks(sample[tissue], uneven[tissue]), dense_share)
 
 
@@ -173,8 +173,8 @@ def _air(sample: Float32, uneven: Float32) -> float | None:
 
     Within a body, lungs may reach the edge: they are uneven, or little of it.
     """
-    edge = np.ones(sample.shape[1:], bool)
-    rows, columns = (max(1, n // 12) for n in edge.shape)
+    height, width = sample.shape[1:]
+    edge, rows, columns = np.ones((height, width), bool), max(1, height // 12), max(1, width // 12)
     edge[rows:-rows, columns:-columns] = False
     values, uneven = sample[:, edge], uneven[:, edge]
     low = (values < BELOW_TISSUE_HU) & (values > LOWEST_HU)

@@ -93,7 +93,7 @@ class Gap:
     def touches(self, part: tuple[slice, slice, slice]) -> bool:
         """Whether a part of the scan, (z, y, x) and not empty, reaches into it or to the slices beside it."""
         along = part[self.axis]
-        return along.start < along.stop and along.start <= self.stop and along.stop - 1 >= self.start
+        return bool(along.start < along.stop and along.start <= self.stop and along.stop - 1 >= self.start)
 
 
 @dataclass(frozen=True)

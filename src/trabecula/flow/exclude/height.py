@@ -67,7 +67,6 @@ class HeightLoss:
             expected_mm=loss.expected_mm,
         )
 
-
     def _near_end(self, evidence: Evidence, level: Level) -> bool:
         assert evidence.regions is not None, "a vertebra with heights has a region"
         slices, volume = evidence.regions.part(level)[0], evidence.scan.volume

@@ -94,7 +94,9 @@ def test_a_virtual_patient_gets_a_result(screened: tuple[Recipe, Assessment, Pat
         if one.density is not None:
             low, high = one.density.interval
             assert low <= one.density.value <= high
-    assert {level for level in virtual.bmd if level in recipe.levels} & set(named)  # simulated, and some are found
+    # A crop at fixed columns misses a spine that lies elsewhere: then it says so, and tells no category.
+    found = {level for level in virtual.bmd if level in recipe.levels} & set(named)
+    assert found or not assessment.diagnosis.determined
 
 
 @pytest.mark.slow

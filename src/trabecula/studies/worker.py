@@ -20,7 +20,7 @@ from trabecula.studies.logs import log_nothing_but_ours
 from trabecula.studies.orders import orders_from
 from trabecula.studies.result import result_from
 from trabecula.studies.store import Store
-from trabecula.studies.tables import Job, open_database
+from trabecula.studies.tables import Job, Study, open_database
 
 IDLE_SECONDS = 0.2
 TELL_EVERY_SECONDS = 0.25
@@ -55,11 +55,15 @@ def main() -> None:
 
 def _do(job: Job, store: Store, folders: Folders, recipe: str | None) -> str:
     """One job, whatever it brings; the exception's own words are never told, they may quote a patient's header."""
+    study = store.study(job.study_id)
+    if study is None:
+        return "removed"
     try:
-        _carry_out(job, store, folders, recipe)
+        _carry_out(job, study, store, folders, recipe)
         return "done"
     except TrabeculaError as error:
-        state, code, message = ("refused" if isinstance(error, Refusal) else "failed"), error.code, error.message
+        state, code = ("refused" if isinstance(error, Refusal) else "failed"), error.code
+        message = error.told(study.language)
     except MemoryError:
         state, code, message = "refused", OUT_OF_MEMORY.code, OUT_OF_MEMORY.message
     except Exception as error:
@@ -72,10 +76,7 @@ def _do(job: Job, store: Store, folders: Folders, recipe: str | None) -> str:
     return f"{state} [{code}]"
 
 
-def _carry_out(job: Job, store: Store, folders: Folders, recipe: str | None) -> None:
-    study = store.study(job.study_id)
-    if study is None:
-        return
+def _carry_out(job: Job, study: Study, store: Store, folders: Folders, recipe: str | None) -> None:
     folder = folders.study(study.id)
     task = Task(folder, folder / study.given, study.deidentify, study.language)
     if job.version == 1:

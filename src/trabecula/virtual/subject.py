@@ -207,7 +207,7 @@ def sample_subject(seed: int, bmd_mg_cm3: float | None = None, rates: Rates = LE
         half_width_mm=float(np.clip(160 * scale + 14 * build + rng.normal(0, 8), 125, 215)),
         half_depth_mm=float(np.clip(108 * scale + 13 * build + rng.normal(0, 7), 82, 160)),
         fat_mm=float(np.clip(17 + 9 * build + rng.normal(0, 4), 4, 55)),
-        arms_down=bool(rng.random() < 0.12),
+        arms_down=bool(rng.random() < 0.18),
         phase=str(rng.choice(["none", "arterial", "portal", "delayed"], p=[0.45, 0.1, 0.35, 0.1])),
         aorta_calcification=float(np.clip((age - 45) / 45, 0, 1) * rng.uniform(0, 1)),
         metal_hip=bool(rng.random() < 0.04),
@@ -230,14 +230,9 @@ def _sample_spine(
     cobb = rng.uniform(15, 35) if rng.random() < 0.05 else abs(rng.normal(0, 5))
     phase, rotation = rng.uniform(0, 2 * np.pi), rng.normal(0, 3)
     disc_scale = rng.normal(1.0 - 0.002 * (age - 50), 0.13)
-    traits: dict[str, Any] = {
-        "waist": (float(rng.uniform(0.13, 0.21)), float(rng.uniform(0.07, 0.15))),
-        "concavity_mm": float(rng.uniform(0.4, 2.2)),
-        "rounding_mm": float(rng.uniform(1.3, 3.2)),
-        "cortex_mm": float(np.clip(rng.lognormal(np.log(0.38), 0.35), 0.2, 0.9)),
-        "back_power": float(rng.uniform(2.5, 3.8)),
-        "hollow_mm": float(rng.uniform(1.2, 3.8)),
-    }
+    # Backs bend with age: a child stream, so that nothing else of the person changes.
+    bent = float(np.clip(rng.spawn(1)[0].normal(0.25 + 0.013 * (age - 45), 0.35), -0.5, 1.6))
+    traits = _sample_traits(rng)
     common = rng.normal(1, 0.038, 4)
     drawn: dict[str, tuple[VertebraShape, Float64]] = {}
     for index, name in enumerate((*CHAIN, *(name for name in names if name not in CHAIN))):
@@ -253,7 +248,7 @@ def _sample_spine(
         m[0:2] += 0.5 * traits["rounding_mm"]
         m[4] *= common[2]
         worn = 0.55 if stream.random() < max(0.0, (age - 45) / 120) else 1.0
-        lean = lean_shift + lordosis * (_LEAN_DEG[name] - 3) + 3 + stream.normal(0, 1.2)
+        lean = lean_shift + lordosis * (_LEAN_DEG[name] - 3) + 3 + bent * _above_t10(name) + stream.normal(0, 1.2)
         side = cobb / 2 * np.sin(phase + 2 * np.pi * index / 14) + stream.normal(0, 0.8)
         shape = VertebraShape(
             name=name,
@@ -278,6 +273,25 @@ def _sample_spine(
     turns[:, 0] -= _bends(shapes)
     shapes = [replace(shape, axes=upright_axes(*turn)) for shape, turn in zip(shapes, turns, strict=True)]
     return stack(_transitional(shapes, other, variant))
+
+
+def _above_t10(name: str) -> float:
+    """How far a vertebra of the chest leans forward of T10, degrees (negative); the neck makes up for half of T1's."""
+    if name[0] == "C":
+        return 0.5 * _above_t10("T1")
+    return _LEAN_DEG[name] - _LEAN_DEG["T10"] if name[0] == "T" and int(name[1:]) < 10 else 0.0
+
+
+def _sample_traits(rng: np.random.Generator) -> dict[str, Any]:
+    """What all vertebral bodies of a person share."""
+    return {
+        "waist": (float(rng.uniform(0.13, 0.21)), float(rng.uniform(0.07, 0.15))),
+        "concavity_mm": float(rng.uniform(0.4, 2.2)),
+        "rounding_mm": float(rng.uniform(1.3, 3.2)),
+        "cortex_mm": float(np.clip(rng.lognormal(np.log(0.38), 0.35), 0.2, 0.9)),
+        "back_power": float(rng.uniform(2.5, 3.8)),
+        "hollow_mm": float(rng.uniform(1.2, 3.8)),
+    }
 
 
 def _bends(shapes: list[VertebraShape]) -> Float64:

@@ -57,8 +57,8 @@ _MEANS = {
 # Mean lean of each vertebra's axis, degrees, posterior positive, lying down.
 _LEAN_DEG = {
     **{"C5": -16, "C6": -18, "C7": -19, "T1": -20, "T2": -18, "T3": -16, "T4": -12, "T5": -8, "T6": -4, "T7": 0},
-    **{"T8": 2, "T9": 4, "T10": 6, "T11": 8, "T12": 9, "L1": 8.5, "L2": 6, "L3": 2, "L4": -3, "L5": -13, "S1": -31},
-    **{"T13": 9, "L6": -20},
+    **{"T8": 2, "T9": 4, "T10": 6, "T11": 7.5, "T12": 8, "L1": 7.5, "L2": 5.5, "L3": 2, "L4": -3, "L5": -12, "S1": -29},
+    **{"T13": 9, "L6": -19},
 }
 
 _LEVEL_OFFSET = {"T11": 1.05, "T12": 1.03, "L1": 1.0, "L2": 0.98, "L3": 0.96, "L4": 0.97, "L5": 1.0}
@@ -226,21 +226,21 @@ def _sample_spine(
     """The vertebrae of a person of this sex, age and scale; ``other`` draws what not everyone has."""
     sex, age, scale = person
     names = tuple(findings)
-    lordosis, lean_shift = rng.normal(1, 0.29), rng.normal(0, 2)
+    lordosis, lean_shift = rng.normal(1, 0.26), rng.normal(0, 2)
     cobb = rng.uniform(15, 35) if rng.random() < 0.05 else abs(rng.normal(0, 5))
     phase, rotation = rng.uniform(0, 2 * np.pi), rng.normal(0, 3)
     disc_scale = rng.normal(1.0 - 0.002 * (age - 50), 0.13)
     # Backs bend with age: a child stream, so that nothing else of the person changes.
     bent = float(np.clip(rng.spawn(1)[0].normal(0.25 + 0.013 * (age - 45), 0.35), -0.5, 1.6))
     traits = _sample_traits(rng)
-    common = rng.normal(1, 0.038, 4)
+    common = rng.normal(1, 0.042, 4)
     drawn: dict[str, tuple[VertebraShape, Float64]] = {}
     for index, name in enumerate((*CHAIN, *(name for name in names if name not in CHAIN))):
         stream = rng if name in CHAIN else other
         m = np.array(_MEANS[name], float)
         m[:] *= scale
         m[5:7] /= scale  # the wedge is an angle
-        m *= stream.normal(1, 0.034, m.size)
+        m *= stream.normal(1, 0.038, m.size)
         m[0:2] *= common[0]
         m[2:4] *= common[1]
         # Readers measure to the back wall's hollow and inside the rounded rim of an end plate.

@@ -17,7 +17,7 @@ from trabecula.virtual.drawn import (
     areal_bmd_g_cm2,
     level_truth,
 )
-from trabecula.virtual.findings import NOTHING
+from trabecula.virtual.findings import NOTHING, Findings
 from trabecula.virtual.numbering import Numbering
 from trabecula.virtual.subject import Subject, sample_subject
 from trabecula.volume import Grid, Volume
@@ -106,3 +106,17 @@ def test_truth_is_that_of_the_whole_vertebra(drawn: Drawn, truth: dict[Level, Le
 def test_a_person_of_four_lumbar_vertebrae_has_no_truth_of_a_fifth() -> None:
     subject = next(s for s in map(sample_subject, range(300)) if s.numbering is Numbering.FOUR_LUMBAR)
     assert Level.L5 not in true_levels(subject)
+
+
+@pytest.mark.parametrize("what", [Findings(screws=True), Findings(cement_mm=16.0)])
+def test_density_is_told_without_screws_and_cement(truth: dict[Level, LevelTruth], what: Findings) -> None:
+    spine = tuple(replace(v, findings=what) if v.name in ("L1", "L2") else v for v in PERSON.spine)
+    fused = replace(PERSON, spine=spine)
+    with_metal = true_levels(fused)
+    for level in (Level.L1, Level.L2, Level.L3):
+        assert with_metal[level] == truth[level]
+    # What is read off a drawing that shows the metal leaves its voxels out; cement hides part of the bone besides.
+    seen = draw(fused, spine_grid(fused, Level.L1, Level.L2, 1.25))
+    region = seen.trabecular() == Level.L1.verse_id
+    assert seen.bmd_of(region) > seen.bmd()[Level.L1] + 15
+    assert seen.bmd()[Level.L1] == pytest.approx(truth[Level.L1].bmd_k2hpo4, abs=25)

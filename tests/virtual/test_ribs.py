@@ -36,7 +36,7 @@ def test_twelve_pairs_leave_their_vertebrae_and_fall_to_the_front(seed: int, fam
         assert rib.path_lps_mm[-1, 2] < rib.path_lps_mm[0, 2]
         if 3 <= rib.number <= 9:
             assert rib.path_lps_mm[0, 2] - rib.path_lps_mm[-1, 2] > 30
-            assert np.abs(rib.path_lps_mm[:, 0]).max() > 75
+            assert np.abs(rib.path_lps_mm[:, 0]).max() > 70
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -70,9 +70,10 @@ def test_lungs_are_air_within_the_ribs(seed: int, family: str) -> None:
     drawn = draw(person, field_between(person, (low, high)).grid(4.0))
     hu, bone = drawn.volume.hu, drawn.ribs > 0
     assert (hu[bone] < -300).mean() < 0.03
-    x = drawn.volume.to_lps(np.argwhere((hu < -600) & (hu > -960)))
-    x = x[x[:, 1] < table_mm(person)]  # the table holds air too
+    # Eroded: at the skin there is half air, and the table's foam lies behind the back.
+    x = drawn.volume.to_lps(np.argwhere(ndimage.binary_erosion((hu < -600) & (hu > -960))))
+    x = x[x[:, 1] < table_mm(person)]
     litres = len(x) * drawn.volume.voxel_volume_mm3 / 1e6
-    assert 1.2 < litres < 8
+    assert 0.9 < litres < 7
     ends = np.concatenate([rib.path_lps_mm for rib in ribs(person)])
     assert x[:, 0].min() > ends[:, 0].min() and x[:, 0].max() < ends[:, 0].max()

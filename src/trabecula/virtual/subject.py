@@ -57,8 +57,8 @@ _MEANS = {
 # Mean lean of each vertebra's axis, degrees, posterior positive, lying down.
 _LEAN_DEG = {
     **{"C5": -16, "C6": -18, "C7": -19, "T1": -20, "T2": -18, "T3": -16, "T4": -12, "T5": -8, "T6": -4, "T7": 0},
-    **{"T8": 2, "T9": 4, "T10": 6, "T11": 8, "T12": 9, "L1": 8.5, "L2": 6, "L3": 2, "L4": -3, "L5": -13, "S1": -31},
-    **{"T13": 9, "L6": -20},
+    **{"T8": 2, "T9": 4, "T10": 6, "T11": 7.5, "T12": 8, "L1": 7.5, "L2": 5.5, "L3": 2, "L4": -3, "L5": -12, "S1": -29},
+    **{"T13": 9, "L6": -19},
 }
 
 _LEVEL_OFFSET = {"T11": 1.05, "T12": 1.03, "L1": 1.0, "L2": 0.98, "L3": 0.96, "L4": 0.97, "L5": 1.0}
@@ -194,7 +194,7 @@ def sample_subject(seed: int, bmd_mg_cm3: float | None = None, rates: Rates = LE
         half_width_mm=float(np.clip(160 * scale + 14 * build + rng.normal(0, 8), 125, 215)),
         half_depth_mm=float(np.clip(108 * scale + 13 * build + rng.normal(0, 7), 82, 160)),
         fat_mm=float(np.clip(17 + 9 * build + rng.normal(0, 4), 4, 55)),
-        arms_down=bool(rng.random() < 0.12),
+        arms_down=bool(rng.random() < 0.18),
         phase=str(rng.choice(["none", "arterial", "portal", "delayed"], p=[0.45, 0.1, 0.35, 0.1])),
         aorta_calcification=float(np.clip((age - 45) / 45, 0, 1) * rng.uniform(0, 1)),
         metal_hip=bool(rng.random() < 0.04),
@@ -213,26 +213,21 @@ def _sample_spine(
     """The vertebrae of a person of this sex, age and scale; ``other`` draws what not everyone has."""
     sex, age, scale = person
     names = tuple(findings)
-    lordosis, lean_shift = rng.normal(1, 0.29), rng.normal(0, 2)
+    lordosis, lean_shift = rng.normal(1, 0.26), rng.normal(0, 2)
     cobb = rng.uniform(15, 35) if rng.random() < 0.05 else abs(rng.normal(0, 5))
     phase, rotation = rng.uniform(0, 2 * np.pi), rng.normal(0, 3)
     disc_scale = rng.normal(1.0 - 0.002 * (age - 50), 0.13)
-    traits: dict[str, Any] = {
-        "waist": (float(rng.uniform(0.13, 0.21)), float(rng.uniform(0.07, 0.15))),
-        "concavity_mm": float(rng.uniform(0.4, 2.2)),
-        "rounding_mm": float(rng.uniform(1.3, 3.2)),
-        "cortex_mm": float(np.clip(rng.lognormal(np.log(0.38), 0.35), 0.2, 0.9)),
-        "back_power": float(rng.uniform(2.5, 3.8)),
-        "hollow_mm": float(rng.uniform(1.2, 3.8)),
-    }
-    common = rng.normal(1, 0.038, 4)
+    # Backs bend with age: a child stream, so that nothing else of the person changes.
+    bent = float(np.clip(rng.spawn(1)[0].normal(0.25 + 0.013 * (age - 45), 0.35), -0.5, 1.6))
+    traits = _sample_traits(rng)
+    common = rng.normal(1, 0.042, 4)
     drawn: dict[str, tuple[VertebraShape, Float64]] = {}
     for index, name in enumerate((*CHAIN, *(name for name in names if name not in CHAIN))):
         stream = rng if name in CHAIN else other
         m = np.array(_MEANS[name], float)
         m[:] *= scale
         m[5:7] /= scale  # the wedge is an angle
-        m *= stream.normal(1, 0.034, m.size)
+        m *= stream.normal(1, 0.038, m.size)
         m[0:2] *= common[0]
         m[2:4] *= common[1]
         # Readers measure to the back wall's hollow and inside the rounded rim of an end plate.
@@ -240,7 +235,7 @@ def _sample_spine(
         m[0:2] += 0.5 * traits["rounding_mm"]
         m[4] *= common[2]
         worn = 0.55 if stream.random() < max(0.0, (age - 45) / 120) else 1.0
-        lean = lean_shift + lordosis * (_LEAN_DEG[name] - 3) + 3 + stream.normal(0, 1.2)
+        lean = lean_shift + lordosis * (_LEAN_DEG[name] - 3) + 3 + bent * _above_t10(name) + stream.normal(0, 1.2)
         side = cobb / 2 * np.sin(phase + 2 * np.pi * index / 14) + stream.normal(0, 0.8)
         shape = VertebraShape(
             name=name,
@@ -265,6 +260,25 @@ def _sample_spine(
     turns[:, 0] -= _bends(shapes)
     shapes = [replace(shape, axes=upright_axes(*turn)) for shape, turn in zip(shapes, turns, strict=True)]
     return stack(_transitional(shapes, other, variant))
+
+
+def _above_t10(name: str) -> float:
+    """How far a vertebra of the chest leans forward of T10, degrees (negative); the neck makes up for half of T1's."""
+    if name[0] == "C":
+        return 0.5 * _above_t10("T1")
+    return _LEAN_DEG[name] - _LEAN_DEG["T10"] if name[0] == "T" and int(name[1:]) < 10 else 0.0
+
+
+def _sample_traits(rng: np.random.Generator) -> dict[str, Any]:
+    """What all vertebral bodies of a person share."""
+    return {
+        "waist": (float(rng.uniform(0.13, 0.21)), float(rng.uniform(0.07, 0.15))),
+        "concavity_mm": float(rng.uniform(0.4, 2.2)),
+        "rounding_mm": float(rng.uniform(1.3, 3.2)),
+        "cortex_mm": float(np.clip(rng.lognormal(np.log(0.38), 0.35), 0.2, 0.9)),
+        "back_power": float(rng.uniform(2.5, 3.8)),
+        "hollow_mm": float(rng.uniform(1.2, 3.8)),
+    }
 
 
 def _bends(shapes: list[VertebraShape]) -> Float64:

@@ -67,12 +67,12 @@ def draw_chest_b(canvas: Canvas, s: Subject, cavity: Profile, blood_hu: tuple[fl
     box = canvas.box(
         np.array([shift - wide, cavity.front_mm.min(), low]), np.array([shift + wide, cavity.back_mm.max(), high])
     )
-    tone, breath, waves = rng.uniform(-890, -790), rng.normal(10.3, 0.6), rng.uniform(0, 6, 2)
+    tone, breath, waves = rng.uniform(-890, -790), rng.normal(10.5, 0.6), rng.uniform(0, 6, 2)
     vessels = _rays(s, cavity, rng)
     if box is not None:
         points = x, y, z = canvas.points(box)
         _, deep, middle, _ = (v.astype(np.float32) for v in cavity.at(z))
-        cage = cavity.distance(points, -7.0)
+        cage = cavity.distance(points, -5.0)
         off, behind = (x - shift) / np.float32(wide), (y - middle) / np.maximum(deep, 20)
         peak = float(height_of(s, breath))
         dome = peak - 16 * (off > 0) - 60 * np.clip(behind, 0, 1) ** 2 - 14 * np.clip(-behind, 0, 1)

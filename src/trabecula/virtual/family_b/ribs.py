@@ -38,9 +38,9 @@ def chest_size(s: Subject, number: float) -> tuple[float, float]:
     rng = np.random.default_rng([s.seed, FAMILY, 8])
     wide = 0.55 * (s.half_width_mm - s.fat_mm - 14) + 0.45 * 132 * s.scale + rng.uniform(-8, 8)
     front = middle_mm(s) - s.half_depth_mm + s.fat_mm + 14
-    deep = 0.5 * (ninth.centre_lps_mm[1] + 26 - front) + 0.5 * 156 * s.scale + rng.uniform(-12, 14)
+    deep = 0.5 * (ninth.centre_lps_mm[1] + 26 - front) + 0.5 * 180 * s.scale + rng.uniform(-10, 16)
     missing = np.clip((9 - number) / 8, 0, 1.2)
-    return float(wide * (1 - 0.6 * missing**1.7)), float(deep * (1 - 0.56 * missing**1.4))
+    return float(wide * (1 - 0.46 * missing**2)), float(deep * (1 - 0.36 * missing**1.3))
 
 
 def _arc(s: Subject, v: VertebraShape, which: tuple[int, int], angles: tuple[float, float], arc_mm: float) -> Float64:

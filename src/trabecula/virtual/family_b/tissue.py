@@ -39,9 +39,9 @@ def draw_torso_b(canvas: Canvas, s: Subject, beam: Attenuation, with_phantom: bo
             shape = np.maximum(shape, belly[box] + 2)
             canvas.blend(box, canvas.fraction(np.asarray(shape, np.float32)), hu)
 
-    organ("T12", (-75, 5, 0), (60, 80, 85), rng.normal(57, 10) + lifted.liver)
-    organ("T11", (-25, -45, 0), (75, 45, 40), rng.normal(57, 10) + lifted.liver)
-    organ("T11", (88, 40, 10), (26, 45, 50), rng.normal(47, 6) + lifted.spleen)
+    organ("T12", (-75, 5, -28), (60, 80, 85), rng.normal(57, 10) + lifted.liver)
+    organ("T12", (-25, -45, 0), (75, 45, 40), rng.normal(57, 10) + lifted.liver)
+    organ("T12", (88, 40, 0), (26, 45, 50), rng.normal(47, 6) + lifted.spleen)
     organ("T12", (60, -30, -10), (38, 45, 60), float(rng.uniform(0, 45)))
     for side in (-1, 1):
         renal = (
@@ -87,7 +87,7 @@ def _draw_trunk(
     )
     radius = np.hypot(x, y - middle)
     skin = np.asarray((radius - reach) * 0.93, np.float32)
-    chest = np.clip((z - height_of(s, 12.6)) / np.float32(height_of(s, 9.6) - height_of(s, 12.6)), 0, 1)
+    chest = np.clip((z - height_of(s, 14.2)) / np.float32(height_of(s, 11.3) - height_of(s, 14.2)), 0, 1)
     chest = chest.astype(np.float32)
     skin += chest * (chest_skin(s, cavity, 0.8 * s.fat_mm).distance((x, y, z)) - skin)
     layer = s.fat_mm * (0.8 + 0.45 * np.maximum(np.sin(angle), 0) + 0.35 * np.abs(np.cos(angle)) - 0.3 * (angle < -1.0))

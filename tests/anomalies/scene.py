@@ -178,7 +178,7 @@ def errors_of(hu: NDArray[Any], affine_lps: NDArray[np.float64], masked: NDArray
         seen[seen] &= ~masked[tuple(np.rint(index[seen]).astype(int).T)]
     found = ndimage.map_coordinates(read.hu, index[seen].T, order=1)
     seen[seen] &= found > -900  # where tilted slices do not reach there is air
-    if seen.mean() < 0.6:
+    if seen.sum() < 500:
         return Errors(np.inf, np.inf)
     off = found[found > -900] - true.volume.hu[tuple(true.tissue[seen].T)]
     heights = true.tissue[seen, 0]

@@ -8,11 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trabecula.anatomy import Level
-from trabecula.records import Assessment, Scan
+from trabecula.records import Acquisition, Assessment, Scan
 from trabecula.records.codec import decode, to_json
 
 OLDEST_TOLD_YEARS = 90.0
 """Ages above 89 can lead to a person (45 CFR 164.514(b)(2)(i)(C)), so that they are told as 90."""
+
+TOLD = ("source", "manufacturer", "model", "tube_voltage_kvp", "kernel", "slice_thickness_mm", "filter_material")
+"""Of the headers, what may be told of anybody's scan: no free text, no UID, no name of a place or device."""
 
 
 @dataclass(frozen=True)
@@ -53,15 +56,13 @@ def relabelling(names: Mapping[Level, Level]) -> NDArray[np.uint8]:
 
 
 def pseudonymous(scan: Scan) -> Scan:
-    """The scan as pages and reports may tell it: no free text of a header, no UID; age and sex stay."""
+    """The scan as pages and reports may tell it: what is ``TOLD``, age and sex, and no more of its headers."""
     said = scan.acquisition
     age = said.patient_age_years
-    acquisition = replace(
-        said,
+    acquisition = Acquisition(
         contrast_agent=None if said.contrast_agent is None else "recorded",
-        series_description=None,
-        study_instance_uid=None,
-        series_instance_uid=None,
+        patient_sex=said.patient_sex,
         patient_age_years=None if age is None else min(age, OLDEST_TOLD_YEARS),
+        **{name: getattr(said, name) for name in TOLD},
     )
     return replace(scan, acquisition=acquisition)

@@ -55,7 +55,8 @@ def study(tmp_path: Path) -> Callable[..., Path]:
 
     def make(edit: Edit = unchanged, position: str = "HFS") -> Path:
         hu = np.full((28, 48, 40), 40, np.float32)
-        hu[:, :6] = -1000
+        hu[:, :6] = hu[:, 36:] = -1000
+        hu[1, 33, 4] = 900  # dense bone: without any, the values would be cut off to a window
         for z, y, x in MIDDLES.values():
             hu[z - 2 : z + 3, y - 4 : y + 5, x - 5 : x + 6] = 150 + np.arange(11) % 3
         affine = np.zeros((4, 4))

@@ -71,6 +71,17 @@ def picture(page: Page) -> NDArray[np.int16]:
         return np.asarray(shot.convert("RGB")).astype(np.int16)
 
 
+def drawn(page: Page) -> None:
+    """Waits until the viewer has drawn what it was told to: software takes its time."""
+    before = picture(page)
+    for _ in range(100):
+        page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        now = picture(page)
+        if np.array_equal(before, now):
+            return
+        before = now
+
+
 def coloured(pixels: NDArray[np.int16]) -> float:
     """The share of pixels that are bluer or greener than grey: the regions of T11 and L1, not the amber crosshair."""
     red, green, blue = np.moveaxis(pixels[10:-10, 10:-10], 2, 0)
@@ -87,10 +98,10 @@ def test_the_viewer_draws_the_ct_and_the_regions(watched: Watched) -> None:
     assert with_regions > 0.002
     page.locator("#gl").focus()
     page.keyboard.press("o")
-    page.wait_for_timeout(300)
+    drawn(page)
     assert coloured(picture(page)) < 0.05 * with_regions
     page.keyboard.press("o")
-    page.wait_for_timeout(300)
+    drawn(page)
     assert coloured(picture(page)) == pytest.approx(with_regions, rel=0.1)
 
 
@@ -140,12 +151,12 @@ def test_arrow_keys_move_the_way_they_point(watched: Watched) -> None:
     page.get_by_role("button", name="Coronal").click()
     page.get_by_role("button", name="T12").click()
     page.locator("#gl").focus()
-    page.wait_for_timeout(300)
+    drawn(page)
     places = [(crosshair(picture(page), 1), crosshair(picture(page), 0))]
     for key in ("ArrowLeft", "ArrowUp"):
         for _ in range(6):
             page.keyboard.press(key)
-        page.wait_for_timeout(300)
+        drawn(page)
         places.append((crosshair(picture(page), 1), crosshair(picture(page), 0)))
     page.get_by_role("button", name="All", exact=True).click()
     assert places[1][0] < places[0][0] - 3 and places[1][1] == pytest.approx(places[0][1], abs=1)
@@ -156,14 +167,14 @@ def test_windows_and_views_change_the_picture(watched: Watched) -> None:
     page = watched.page
     bone = picture(page)
     page.get_by_role("button", name="Soft tissue").click()
-    page.wait_for_timeout(300)
+    drawn(page)
     soft = picture(page)
     assert np.abs(soft - bone).mean() > 4
     assert page.get_by_role("button", name="Soft tissue").get_attribute("aria-pressed") == "true"
     page.locator("#gl").focus()
     page.keyboard.press("b")
     page.keyboard.press("5")
-    page.wait_for_timeout(1500)
+    drawn(page)
     assert page.get_by_role("button", name="3-D").get_attribute("aria-pressed") == "true"
     assert picture(page).std() > 10
     page.keyboard.press("1")

@@ -2,6 +2,7 @@
 
 import pytest
 from pydicom import Dataset, dcmread
+from pydicom.uid import generate_uid
 
 from trabecula.dicom.derived import why_not_hounsfield
 from trabecula.dicom.headers import is_sharp
@@ -69,11 +70,40 @@ def test_numbers_other_than_plain_ct_are_refused(ct, headers):
 
 
 @pytest.mark.parametrize(
+    "description",
+    [
+        "Calcium Suppressed 50",
+        "MONO40",
+        "MonoE 40 keV",
+        "Water (Iodine)",
+        "IODINE(WATER)",
+        "Virtual Non Contrast",
+        "virtual unenhanced",
+        "VNCa",
+        "Iodine Map",
+        "MD Iodine",
+        "Z Effective",
+        "Electron Density",
+        "Uric Acid",
+        "thin MIP",
+        "Abd_VUE",
+    ],
+)
+def test_a_derived_image_is_known_by_its_description(description):
+    assert why_not_hounsfield(["ORIGINAL", "PRIMARY", "AXIAL"], description, "HU")
+
+
+@pytest.mark.parametrize(
     ("image_type", "description"),
     [
         (["ORIGINAL", "PRIMARY", "AXIAL", "CT_SOM5 SPI"], "Abdomen monophasic 120kV"),
         (["DERIVED", "SECONDARY", "PROCESSED"], ""),
         (["DERIVED", "SECONDARY", "REFORMATTED"], "sag mpr bone, iodine contrast"),
+        (["ORIGINAL", "PRIMARY", "AXIAL"], "VIRTUAL COLONOSCOPY SUPINE"),
+        (["ORIGINAL", "PRIMARY", "AXIAL"], "ABD W IODINE"),
+        (["ORIGINAL", "PRIMARY", "AXIAL"], "CALCIUM SCORING"),
+        (["ORIGINAL", "PRIMARY", "AXIAL"], "oral water, W/O IODINE"),
+        (["DERIVED", "PRIMARY", "VOLUME", "ENERGY_PROP_WT"], "Mixed 120 kV"),
     ],
 )
 def test_plain_ct_is_not_taken_for_something_derived(image_type, description):
@@ -173,6 +203,143 @@ def test_interleaved_acquisitions_are_not_mixed(ct):
         one.ImagePositionPatient, one.AcquisitionNumber = [x, y, z + 1.25], 2
     scan = read(ct.save([*first, *later]))
     assert scan.volume.shape[0] == 40 and scan.volume.spacing_mm[0] == pytest.approx(2.5)
+
+
+def test_two_people_are_never_mixed(ct):
+    other = ct.make(count=60, PatientID="ID-4712", PatientName="Roe^Jane", StudyInstanceUID="1.2.3.4")
+    assert refused(ct.save([*ct.make(), *other])) == "several-studies"
+
+
+def test_two_studies_of_one_person_are_never_mixed(ct):
+    folder = ct.save([*ct.make(), *ct.make(StudyInstanceUID="1.2.3.4", count=20)])
+    with pytest.raises(Refusal, match=r"2 studies of 1 patient\(s\) were found, with 40, 20 CT images"):
+        read(folder)
+
+
+def test_two_people_under_one_study_uid_are_never_mixed(ct):
+    assert refused(ct.save([*ct.make(), *ct.make(PatientID="ID-4712")])) == "several-studies"
+
+
+def test_a_slice_that_strayed_in_from_another_study_is_left_out(ct):
+    scan = read(ct.save([*ct.make(), *ct.make(count=1, StudyInstanceUID="1.2.3.4", PatientID="ID-4712")]))
+    assert scan.volume.shape[0] == 40 and "1 of another study" in message(scan, "files-left-out")
+
+
+def test_one_person_is_one_however_the_name_is_written(ct):
+    slices = ct.make()
+    for one in slices[::2]:
+        one.PatientName = "DOE^JANE^^"
+    assert read(ct.save(slices)).volume.shape[0] == 40
+
+
+@pytest.mark.parametrize("keyword", ["SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID"])
+def test_a_uid_of_its_own_in_each_slice_makes_no_scan_of_each(ct, keyword):
+    slices = ct.make()
+    for one in slices:
+        setattr(one, keyword, generate_uid())
+    scan = read(ct.save(slices))
+    assert scan.volume.shape[0] == 40
+    assert ("series-uids-differ" in codes(scan)) == (keyword == "SeriesInstanceUID")
+
+
+def test_a_reference_image_between_slices_is_left_aside(ct):
+    slices = ct.make()
+    stray = ct.make(count=1, ImageType=["DERIVED", "SECONDARY", "REFERENCE"])[0]
+    stray.SeriesInstanceUID = slices[0].SeriesInstanceUID
+    x, y, z = (float(v) for v in slices[12].ImagePositionPatient)
+    stray.ImagePositionPatient = [x, y, z + 0.8]
+    scan = read(ct.save([*slices, stray]))
+    assert scan.volume.shape[0] == 40 and codes(scan) == {"series-chosen"}
+
+
+def half_a_slice_off(ct, **headers):
+    first, later = two_phases(ct, 60)
+    for one in later:
+        x, y, z = (float(v) for v in one.ImagePositionPatient)
+        one.ImagePositionPatient = [x, y, z + 1.25]
+        for keyword, value in headers.items():
+            setattr(one, keyword, value)
+    return [*first, *later]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"KVP": 80}, {"ConvolutionKernel": "B70f"}, {"ContrastBolusAgent": "Iohexol"}, {"SliceThickness": 5}],
+    ids=str,
+)
+def test_phases_half_a_slice_off_are_told_apart_by_their_headers(ct, headers):
+    scan = read(ct.save(half_a_slice_off(ct, **headers)))
+    assert scan.volume.shape[0] == 40 and scan.volume.hu.max() == 900
+    assert scan.volume.spacing_mm[0] == pytest.approx(2.5)
+
+
+def test_phases_half_a_slice_off_are_told_apart_by_their_pixels(ct):
+    slices = half_a_slice_off(ct)
+    for one in slices:
+        del one.ContentTime
+    scan = read(ct.save(slices))
+    assert scan.volume.hu.max() == 900 and scan.volume.spacing_mm[0] == pytest.approx(2.5)
+    assert {"scans-interleaved", "series-chosen"} <= codes(scan)
+
+
+def test_stations_of_another_phase_are_not_measured(ct):
+    first, later = two_phases(ct, 60)
+    for one in later:
+        one.AcquisitionNumber = 2
+    scan = read(ct.save([*first[:24], *later[24:]]))
+    (gap,) = scan.gaps
+    assert (gap.start, gap.stop) == (23, 39) and "slices-off-level" in codes(scan)
+
+
+def test_stations_of_one_scan_are_one(ct):
+    slices = ct.make()
+    for one in slices[24:]:
+        one.AcquisitionNumber = 2
+    scan = read(ct.save(slices))
+    assert scan.volume.shape[0] == 40 and scan.gaps == () and codes(scan) == set()
+
+
+def test_a_slice_without_its_intercept_is_left_out(ct):
+    slices = ct.make()
+    slices[20].RescaleIntercept = 0
+    scan = read(ct.save(slices))
+    assert {"slices-off-level", "slices-interpolated"} <= codes(scan)
+    assert scan.volume.shape[0] == 40 and scan.volume.hu.max() == 900
+
+
+def test_of_slices_of_which_every_other_has_no_intercept_the_sound_half_is_read(ct):
+    slices = ct.make()
+    for one in slices[::2]:
+        one.RescaleIntercept = 0
+    scan = read(ct.save(slices))
+    assert scan.volume.shape[0] == 20 and scan.volume.hu.min() == -1000
+    assert {"scans-interleaved", "slices-not-contiguous"} <= codes(scan)
+
+
+def replaced(folder, old, new):
+    for path in folder.iterdir():
+        whole = path.read_bytes()
+        assert old in whole
+        path.write_bytes(whole.replace(old, new))
+    return folder
+
+
+def test_a_decimal_comma_is_read_and_said(ct):
+    folder = replaced(ct.save(ct.make()), rb"2.5\2.5 ", rb"2,5\2,5 ")
+    scan = read(folder)
+    assert scan.volume.spacing_mm == pytest.approx((2.5, 2.5, 2.5)) and codes(scan) == {"decimal-comma"}
+
+
+@pytest.mark.parametrize("written", [b"2.5\\2.5\0", b"2.5\\2.50"], ids=["NUL", "zero"])
+def test_a_number_with_something_behind_it_is_read(ct, written):
+    assert codes(read(replaced(ct.save(ct.make()), b"2.5\\2.5 ", written))) == set()
+
+
+def test_a_padding_value_that_is_text_is_passed_over(ct):
+    slices = ct.make()
+    for one in slices:
+        one.add_new("PixelPaddingValue", "LO", "NONE")
+    assert codes(read(ct.save(slices))) == set()
 
 
 def cut_short(folder, number):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydicom import Dataset
-from pydicom.uid import JPEG2000, UID, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
+from pydicom.uid import HTJ2K, JPEG2000, UID, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 
 from trabecula.dicom.decimals import decimal
 from trabecula.records import Acquisition, Reason, reason
@@ -138,7 +138,7 @@ def acquisition_reasons(acquisition: Acquisition, kernel: tuple[str, ...]) -> li
 def is_lossy(dataset: Dataset, syntax: UID) -> bool:
     """Whether the pixels were ever compressed with loss, as far as the instance says."""
     declared = text(dataset.get("LossyImageCompression"))
-    return declared == "01" or syntax in LOSSY_SYNTAXES or (syntax == JPEG2000 and declared != "00")
+    return declared == "01" or syntax in LOSSY_SYNTAXES or (syntax in (JPEG2000, HTJ2K) and declared != "00")
 
 
 def _several(value: Any) -> list[Any]:

@@ -20,6 +20,7 @@ from trabecula.formats.rle import decode_frame
 from trabecula.volume import PADDING_HU, Float32
 
 PIXEL_DATA = 0x7FE00010
+ENCAPSULATED_UNCOMPRESSED = "1.2.840.10008.1.2.1.98"
 HEADERS_BYTES = 2**26
 """Of a compressed file, what may stand beside its images."""
 
@@ -87,6 +88,8 @@ def _decoded(plane: Plane) -> NDArray[Any]:
         raise ValueError("codestream larger than the image")
     if syntax == RLELossless:
         return decode_frame(codestream, plane.rows * plane.columns, _dtype(dataset)).reshape(plane.rows, plane.columns)
+    if syntax == ENCAPSULATED_UNCOMPRESSED:
+        return np.frombuffer(codestream[:size], _dtype(dataset)).reshape(plane.rows, plane.columns)
     if codestream_size(codestream) != (plane.rows, plane.columns, 1):
         raise ValueError("codestream of another size")
     pixels, _ = get_decoder(syntax).as_array(dataset, index=plane.frame, raw=True)

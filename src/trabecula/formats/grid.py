@@ -72,6 +72,6 @@ def require_finite(values: Float32) -> None:
 
 def mask_outside(hu: Float32) -> Float32:
     """Replace, in place, everything below the CT scale by air; slice by slice, so that no mask of all is held."""
-    for part in hu:
-        np.putmask(part, part < LOWEST_HU, PADDING_HU)
+    for part in hu if hu.ndim > 2 else (hu,):
+        np.copyto(part, np.float32(PADDING_HU), where=part < LOWEST_HU)
     return hu

@@ -62,7 +62,7 @@ def assessment() -> Assessment:
         scan=scan,
         spine=Spine((replace(boxes[0], y=2.5), *boxes[1:]), 2.5, (reason("level-uncertain", probability=0.71),)),
         regions=Regions(np.zeros(volume.shape, np.uint8), tuple(outlined), (Reason("own", "A word."),)),
-        calibration=replace(line, reasons=(reason("contrast-medium.header"),)),
+        calibration=replace(line, reasons=(reason("contrast-medium.header", rise=9.0, rise_sd=4.0),)),
         readings=Readings(tuple(measured), Phrase("method-network", {"error_sd": 10.3}), (Reason("odd", "Odd."),)),
         diagnosis=Diagnosis(
             Category.OSTEOPENIA,

@@ -55,7 +55,7 @@ def test_a_phantom_alone_makes_its_scanners_profile(tmp_path: Path) -> None:
     chart = calibrate_scanner(phantom_scan(tmp_path), certificate(tmp_path), tmp_path / "profiles")
     (profile,) = chart.profiles
     assert (profile.slope_hu_cm3_mg, profile.offset_hu) == pytest.approx((1.38, 2.0), abs=0.6, rel=0.01)
-    assert 150 < profile.path_mm < 220 and profile.phantom == "Model 3 0"
+    assert 105 < profile.path_mm < 160 and profile.phantom == "Model 3 0"
 
 
 def test_a_scan_without_the_rods_is_refused(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from trabecula.screen import screen
 
 STAGES = ("read", "localise", "segment", "calibrate", "measure", "exclude", "diagnose", "report")
 
-LEAST_PATH_MM = 100.0
+LEAST_PATH_MM = 80.0
 """A phantom smaller than this is taken for one this large: no beam is computed behind less."""
 
 Progress = Callable[[str, float], None]
@@ -165,6 +165,6 @@ def calibrate_scanner(given: Path, phantom: Path, profiles: Path) -> ControlChar
         slope_hu_cm3_mg=round(reading.slope_hu_cm3_mg, 4),
         offset_hu=round(reading.offset_hu, 2),
         misfit_hu=round(reading.misfit_hu, 2),
-        path_mm=round(max(water_path(scan.volume, middle).mm, LEAST_PATH_MM), 1),
+        path_mm=round(max(water_path(scan.volume, middle).hardening_mm, LEAST_PATH_MM), 1),
     )
     return store.keep(acquisition, profile)

@@ -62,7 +62,7 @@ def assessment() -> Assessment:
         scan=scan,
         spine=Spine((replace(boxes[0], y=2.5), *boxes[1:]), 2.5, (reason("level-uncertain", probability=0.71),)),
         regions=Regions(np.zeros(volume.shape, np.uint8), tuple(outlined), (Reason("own", "A word."),)),
-        calibration=replace(line, reasons=(reason("contrast-medium.header"),)),
+        calibration=replace(line, reasons=(reason("contrast-medium.header", rise=9.0, rise_sd=4.0),)),
         readings=Readings(tuple(measured), Phrase("method-network", {"error_sd": 10.3}), (Reason("odd", "Odd."),)),
         diagnosis=Diagnosis(
             Category.OSTEOPENIA,
@@ -155,7 +155,12 @@ def test_the_keys_of_the_contract() -> None:
     t12, l1, _ = told["vertebrae"]
     assert (t12["bmd_mg_cm3"], t12["bmd_interval_mg_cm3"], t12["measurable"]) == (None, None, False)
     assert (l1["bmd_mg_cm3"], l1["bmd_interval_mg_cm3"], l1["measurable"]) == (104.76, [90.12, 119.5], True)
-    assert l1["density"] == {"value": 104.7625, "interval": [90.123456, 119.5], "quantity": "vbmd-k2hpo4"}
+    assert l1["density"] == {
+        "value": 104.7625,
+        "interval": [90.123456, 119.5],
+        "quantity": "vbmd-k2hpo4",
+        "own_sd": 0.0,
+    }
     assert [one["level"] for one in told["scan"]["vertebrae_in_view"]] == ["T12", "L1", "L2"]
 
 

@@ -69,14 +69,14 @@ class Acquisition:
     tube_voltage_kvp: float | None = None
     kernel: str | None = None
     slice_thickness_mm: float | None = None
-    filter_material: str | None = None  # of what is put into the beam
-    station: str | None = None  # which of a department's scanners
     contrast_agent: str | None = None
     series_description: str | None = None
     study_instance_uid: str | None = None
     series_instance_uid: str | None = None
     patient_sex: str | None = None
     patient_age_years: float | None = None
+    filter_material: str | None = None  # of what is put into the beam
+    station: str | None = None  # which of a department's scanners
 
 
 @dataclass(frozen=True)

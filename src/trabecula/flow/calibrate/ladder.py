@@ -15,7 +15,7 @@ from trabecula.flow.calibrate.beam import REFERENCE_KVP, Beam
 from trabecula.flow.calibrate.certificate import Certificate
 from trabecula.flow.calibrate.phantom import read_phantom
 from trabecula.flow.calibrate.phase import Contrast, judge, read_organs
-from trabecula.flow.calibrate.size import USUAL_PATH_MM, WaterPath, water_path
+from trabecula.flow.calibrate.size import USUAL_MM, WaterPath, water_path
 from trabecula.flow.calibrate.tissues import effective_energy, read_tissues, tissues_rung
 from trabecula.flow.calibrate.voltage import beam_of, possible_slopes, to_reference_voltage, voltage_rung
 from trabecula.messages import Phrase
@@ -39,7 +39,7 @@ class LadderCalibration:
         if not len(middles):
             return _unseen(acquisition)
         path = water_path(scan.volume, np.median(middles, axis=0))
-        path_mm = path.mm if path.whole else max(path.mm, USUAL_PATH_MM)
+        path_mm = path.hardening_mm if path.whole else max(path.hardening_mm, USUAL_MM)
         beam = beam_of(acquisition, path_mm)
         around = surroundings(scan.volume, middles)
         organs = read_organs(around)
@@ -108,8 +108,8 @@ def _middles(scan: Scan, spine: Spine, regions: Regions | None) -> Float64:
 
 def _unseen(acquisition: Acquisition) -> Calibration:
     """Where no vertebra is in view there is nothing to calibrate for; the voltage's line stands for the report."""
-    beam = beam_of(acquisition, USUAL_PATH_MM)
-    rung = voltage_rung(beam, USUAL_PATH_MM, size_known=False)
+    beam = beam_of(acquisition, USUAL_MM)
+    rung = voltage_rung(beam, USUAL_MM, size_known=False)
     return Calibration(
         rung.name, round(rung.slope_hu_cm3_mg, 4), rung.offset_hu, rung.slope_sd_fraction, rungs=(rung,),
         facts={"tube_voltage_kvp": acquisition.tube_voltage_kvp},
@@ -140,7 +140,7 @@ def _facts(
     return {
         "tube_voltage_kvp": acquisition.tube_voltage_kvp,
         "tin_filter_mm": None if beam is None else beam.tin_mm,
-        "water_path_mm": round(path.mm) if path.whole else None,
+        "water_path_mm": round(path.hardening_mm, 1) if path.whole else None,
         "contrast_phase": str(contrast.phase),
         "contrast_probabilities": {str(phase): round(share, 3) for phase, share in contrast.probabilities.items()},
         "blood_hu": round(contrast.organs_hu["aorta"]) if "aorta" in contrast.organs_hu else None,

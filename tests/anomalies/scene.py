@@ -162,6 +162,8 @@ def errors_of(hu: NDArray[Any], affine_lps: NDArray[np.float64], masked: NDArray
     Beads outside its grid are not looked for, nor is anything where the reader said that nothing can be measured.
     """
     true, read = scene(), Volume(np.asarray(hu, np.float32), np.asarray(affine_lps, float))
+    if not np.isfinite(read.affine).all() or abs(np.linalg.det(read.affine)) < 1e-12:
+        return Errors(np.inf, np.inf)
     worst = 0.0
     for bead in true.beads:
         at = read.to_index(bead)

@@ -127,6 +127,15 @@ def _followed_by(folder: Path, tail: bytes) -> Path:
     return folder
 
 
+def scattered(folder: Path) -> Path:
+    """Three slices of 512 x 512 that lie 20 m beside one another."""
+    for number in range(3):
+        one = image(ImagePositionPatient=[0, number * 10_000, number], PixelData=bytes(2 * 512 * 512))
+        one["PixelData"].VR = "OW"
+        one.save_as(folder / f"{number}.dcm", enforce_file_format=True)
+    return folder
+
+
 def zipped(folder: Path) -> Path:
     """2 MB that unpack to 2 GB."""
     with (
@@ -161,6 +170,7 @@ def nifti(folder: Path) -> Path:
         (runs, "not-hounsfield-units"),  # four slices of one value: decoded no further than their size
         (elements, "too-large"),
         (items, "too-large"),
+        (scattered, "slices-scattered"),
         (zipped, "too-large"),
         (nifti, "too-large"),
     ],

@@ -21,7 +21,13 @@ from trabecula.formats.tissues import thin
 from trabecula.records import Gap, Reason, reason
 from trabecula.volume import PADDING_HU, Float32, Float64, Orientation, Volume
 
+MAX_FRAME_GROWTH = 4
+"""A gantry tilted by 30 degrees makes the frame of a long scan twice as large as its slices."""
+
 THREADS = min(4, os.cpu_count() or 1)
+DECODING_BYTES, BYTES_PER_PIXEL = 256 * 2**20, 16
+"""Slices in the making, all threads together; each holds its pixels as stored, as HU, and masks of them."""
+
 MAX_SHIFT_PIXELS = 0.5
 """Slices that wander in their own plane by less are taken to lie square over one another."""
 
@@ -137,6 +143,8 @@ def _frame(series: Series) -> tuple[Frame, tuple[Reason, ...]]:
         return Frame((first.rows, first.columns), (0, 0), shifts, moved=False), ()
     low, high = np.floor(shifts.min(axis=0)).astype(int), np.ceil(shifts.max(axis=0)).astype(int)
     shape = first.rows + int(high[0] - low[0]), first.columns + int(high[1] - low[1])
+    if shape[0] * shape[1] > MAX_FRAME_GROWTH * first.rows * first.columns:
+        raise refusal("slices-scattered", length_mm=float(np.ptp(shifts * first.spacing_mm, axis=0).max()))
     return Frame(shape, (int(low[0]), int(low[1])), shifts, moved=True), (_shift_reason(series, shifts),)
 
 
@@ -166,7 +174,8 @@ def _decode(series: Series, frame: Frame) -> tuple[Float32, Float32, list[int]]:
         given[index] = frame.lay(index, mask_outside(hu))
         return True
 
-    with ThreadPoolExecutor(THREADS) as pool:  # files and codecs leave the interpreter free
+    workers = max(1, min(THREADS, DECODING_BYTES // (BYTES_PER_PIXEL * first.rows * first.columns)))
+    with ThreadPoolExecutor(workers) as pool:  # files and codecs leave the interpreter free
         kept = [index for index, readable in enumerate(pool.map(decode, range(count))) if readable]
     return (given, sample, kept) if len(kept) == count else (given[kept], sample[kept], kept)
 

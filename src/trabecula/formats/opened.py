@@ -10,6 +10,7 @@ from trabecula.errors import WrongUsage, refusal
 from trabecula.formats.archive import unpacked
 from trabecula.formats.budget import Budget
 from trabecula.formats.kinds import Kind, kind_of, require_ordinary
+from trabecula.formats.scratch import clear_temporary
 
 MAX_FILES = 50_000
 
@@ -37,6 +38,7 @@ def opened(path: Path) -> Iterator[Opened]:
         Refusal: the folder is empty, the zip is damaged or too large, or the file is of no kind that is known.
     """
     require_ordinary(path)
+    clear_temporary()
     with Budget() as budget, _files(path, budget) as files:
         budget.expect_files(len(files))
         yield _told(path, files, budget)

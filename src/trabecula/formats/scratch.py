@@ -64,6 +64,12 @@ def temporary_writes() -> Iterator[None]:
         raise _unwritable(error) from error
 
 
+def clear_temporary() -> None:
+    """Remove the temporary files of killed runs."""
+    with suppress(OSError):
+        clear_abandoned(Path(tempfile.gettempdir()), PREFIX)
+
+
 def clear_abandoned(parent: Path, prefix: str) -> None:
     """Remove the folders of runs that have ended without removing them; those of others are left alone."""
     for folder in parent.glob(f"{prefix}*"):

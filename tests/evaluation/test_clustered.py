@@ -48,4 +48,6 @@ def test_patients_are_drawn_whole() -> None:
     assert (estimate.high - estimate.low) / 2 == pytest.approx(half, rel=0.12)
     naive = stats.sem(values) * 1.96
     assert (estimate.high - estimate.low) / 2 > 2 * naive
-    assert np.isnan(resampled(values[:6], patients[:6], lambda v: float(v.mean())).low)
+    few = resampled(values[:54], patients[:54], lambda v: float(v.mean()))  # nine patients
+    assert few.value == pytest.approx(own[:9].mean())
+    assert np.isnan(few.low)

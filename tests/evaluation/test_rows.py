@@ -146,6 +146,6 @@ def test_every_table_says_the_same_and_what_it_was_made_by(tmp_path: Path) -> No
     assert "Niu 2023, 100 patients" in markdown
     assert "data:image/png;base64," in text
     house = [replace(one, run=replace(RUN, recipe="house")) for one in ROWS]
-    assert "Niu" not in write(house, tmp_path, "x").read_text()
+    assert "Niu 2023" not in write(house, tmp_path, "x").read_text()
     people = [replace(one, run=replace(RUN, simulated=False)) for one in ROWS]
     assert "imulated" not in write(people, tmp_path, "x").read_text()

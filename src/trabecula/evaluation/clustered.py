@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 
 from trabecula.evaluation.interval import Estimate, clopper_pearson_real, t95
 
+FEWEST = 10
+"""Patients below which none is drawn: the interval would be of the same few again and again, and too narrow."""
+
 
 def share(hits: Sequence[bool], patients: Sequence[str]) -> Estimate:
     """A proportion with Korn and Graubard's interval: Clopper-Pearson's on the effective number of items.
@@ -48,10 +51,10 @@ def resampled(
 ) -> Estimate:
     """A statistic of rows of ``values`` with its percentile interval over patients drawn with their rows.
 
-    nan for the interval of fewer than two patients.
+    The interval is nan below ``FEWEST`` patients.
     """
     whole, members = float(statistic(values)), _members(patients)
-    if len(members) < 2:
+    if len(members) < FEWEST:
         return Estimate(whole, np.nan, np.nan)
     rng = np.random.default_rng(seed)
     drawn = []

@@ -70,7 +70,8 @@ def export(
             "inputs": same.inputs,
             "runtime": same.runtime,
             "largest_difference": float(f"{same.largest:.3g}"),
-            "largest_difference_half_precision": float(f"{half.largest:.3g}"),
+            # None where a detector gives another number of boxes
+            "largest_difference_half_precision": float(f"{half.largest:.3g}") if np.isfinite(half.largest) else None,
         },
         **about,
     }

@@ -299,6 +299,8 @@ class _Page:
             return self.say("not-recorded")
         if key.endswith("_fraction") and isinstance(value, int | float):
             return self._share(value)
+        if key.startswith("contrast_rise"):
+            value = round(float(value), 1)
         return self._words(value) + CALIBRATION_UNITS.get(key, "")
 
     def _words(self, value: Any) -> str:

@@ -3,6 +3,7 @@
 The command line, the web page and every later door call ``screen_to_folder``, or the three steps it is made of.
 """
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -25,6 +26,8 @@ from trabecula.formats.opened import opened
 from trabecula.messages import LANGUAGES
 from trabecula.recipe import Recipe
 from trabecula.records import Assessment, Scan
+from trabecula.records.change import change_between, change_reason
+from trabecula.records.codec import decode
 from trabecula.report.folder import report, require_writable
 from trabecula.screen import screen
 
@@ -42,9 +45,16 @@ def silent(stage: str, share: float) -> None:
 
 
 def screen_to_folder(
-    given: Path, out: Path, recipe: Recipe, wanted: Wanted = REPORT_ALONE, progress: Progress = silent
+    given: Path,
+    out: Path,
+    recipe: Recipe,
+    wanted: Wanted = REPORT_ALONE,
+    progress: Progress = silent,
+    prior: Assessment | None = None,
 ) -> tuple[Assessment, Path]:
     """Read, screen and report, with the ``wanted`` exports; returns what was found and where its report.html is.
+
+    ``prior`` is an earlier result of the same person; what has changed since is told.
 
     Raises:
         WrongUsage: there is no such language, FHIR version or input, or ``out`` cannot be written.
@@ -54,6 +64,8 @@ def screen_to_folder(
     require_writable(out)
     source = read_input(given, wanted, progress)
     assessment = assess(source, recipe, progress)
+    if prior is not None:
+        assessment = with_change(assessment, prior)
     tell_stage(progress, "report")
     written = report(assessment, out, partial(source.export.write, assessment), wanted.language)
     return assessment, written
@@ -124,6 +136,30 @@ def require_known(wanted: Wanted) -> None:
         )
     if release not in RELEASES:
         raise WrongUsage("unknown-fhir-version", f"There is no FHIR {release!r}. Choose among: {', '.join(RELEASES)}.")
+
+
+def read_prior(given: Path) -> Assessment:
+    """An earlier result, from its folder or its assessment.json.
+
+    Raises:
+        Refusal: it cannot be read.
+    """
+    path = given / "assessment.json" if given.is_dir() else given
+    try:
+        return decode(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise refusal("prior-unreadable") from error
+
+
+def with_change(assessment: Assessment, prior: Assessment) -> Assessment:
+    """The assessment with what has changed since an earlier one.
+
+    Raises:
+        Refusal: the earlier one is of another person, of a later day, or has no vertebra in common.
+    """
+    told = change_reason(change_between(prior, assessment))
+    diagnosis = replace(assessment.diagnosis, reasons=(*assessment.diagnosis.reasons, told))
+    return replace(assessment, diagnosis=diagnosis)
 
 
 def with_phantoms(recipe: Recipe, phantom: Path | None, profiles: Path | None) -> Recipe:

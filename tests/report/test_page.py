@@ -48,7 +48,7 @@ def test_the_page_is_told_in_chinese_and_the_record_in_english(blocks: Blocks, t
             "本结果不能用于排除低骨密度。",
             "扫描管电压为 100 kVp",
             "T12 内有金属或骨水泥",
-            "管电压默认校准线",
+            "按管电压和患者体型计算",
             "不推算 T 值",
         ),
     ):

@@ -311,7 +311,7 @@ class Diagnosis:
 
         In this grey zone a headline names them all: "osteopenia or normal".
         """
-        if not self.determined or self.basis is not Basis.BANDS or not self.probabilities:
+        if not self.determined or self.basis is not Basis.BANDS or self.category not in self.probabilities:
             return (self.category,)
         order = [one for one in reversed(CATEGORIES) if one in self.probabilities]
         at = order.index(self.category)

@@ -44,6 +44,9 @@ KeptProfiles = Annotated[
     Path | None,
     typer.Option("--profiles", envvar="TRABECULA_PROFILES", help="Folder of scanners' profiles; see 'calibrate'."),
 ]
+Prior = Annotated[
+    Path | None, typer.Option("--prior", help="An earlier result of the same person, to tell what has changed since.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress and print only where the report is.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the whole traceback if the program itself fails.")]
 
@@ -99,6 +102,7 @@ def screen(
     ] = DEFAULT_LANGUAGE,
     phantom: Phantom = None,
     profiles: KeptProfiles = None,
+    prior: Prior = None,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -106,14 +110,15 @@ def screen(
     _debug(debug)
     from trabecula.export.bundle import Wanted
     from trabecula.recipes import recipe_named
-    from trabecula.screening import screen_to_folder, with_phantoms
+    from trabecula.screening import read_prior, screen_to_folder, with_phantoms
     from trabecula.serving.terminal import progress_shown, summary
 
     wanted = Wanted(dicom, fhir or fhir_version != "R4", deidentify, fhir_version, language)
     try:
         with progress_shown(not quiet) as progress:
             calibrated = with_phantoms(recipe_named(recipe), phantom, profiles)
-            assessment, written = screen_to_folder(given, out, calibrated, wanted, progress)
+            earlier = None if prior is None else read_prior(prior)
+            assessment, written = screen_to_folder(given, out, calibrated, wanted, progress, earlier)
     except TrabeculaError as error:
         print(error.line(language), file=sys.stderr)
         raise typer.Exit(error.exit_code) from error

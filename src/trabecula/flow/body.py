@@ -10,6 +10,9 @@ from trabecula.volume import Float64
 MID_SLAB_MM = 4.5
 """Half of the slab at mid height whose shape tells left from front."""
 
+MOST_POINTS = 20_000
+"""Thin slices have many times as many voxels as a frame needs."""
+
 CELL_MM = 2.5
 CENTRAL_SHARE = 0.7
 """The part of a body's width and depth whose top and bottom tell how it is tilted: the rims carry lips of bone."""
@@ -39,6 +42,7 @@ def body_frame(points_lps_mm: Float64) -> BodyFrame:
     middle section, which is wider than deep.
     """
     middle = points_lps_mm.mean(axis=0)
+    points_lps_mm = points_lps_mm[:: max(1, len(points_lps_mm) // MOST_POINTS)]
     axes = np.array([[1.0, 0, 0], [0, -1.0, 0], [0, 0, 1.0]])
     for _ in range(3):
         local = (points_lps_mm - middle) @ axes.T
@@ -53,7 +57,8 @@ def _mid_plane_normal(local: Float64) -> Float64:
     half = np.percentile(np.abs(local[:, :2]), 98, axis=0)
     central = (np.abs(local[:, :2]) < CENTRAL_SHARE * half).all(axis=1)
     cells = np.floor(local[central, :2] / CELL_MM).astype(int)
-    _, cell = np.unique(cells, axis=0, return_inverse=True)
+    cells -= cells.min(axis=0)
+    _, cell = np.unique(cells[:, 0] * (cells[:, 1].max() + 1) + cells[:, 1], return_inverse=True)
     count = int(cell.max()) + 1
     top, bottom = np.full(count, -np.inf), np.full(count, np.inf)
     np.maximum.at(top, cell, local[central, 2])

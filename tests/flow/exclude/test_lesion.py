@@ -117,7 +117,7 @@ def test_without_regions_or_where_already_withheld_nothing_is_looked_at() -> Non
     for check in CHECKS:
         everything = Readings((withheld,), Phrase("method-region"))
         assert check(body.evidence(), withheld, everything) is None
-        assert check(replace(body.evidence(), regions=None), reading(), everything) is None
+        assert check(replace(body.evidence(), regions=None, looked_at={}), reading(), everything) is None
 
 
 @pytest.mark.parametrize(

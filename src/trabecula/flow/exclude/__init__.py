@@ -1,8 +1,9 @@
 """Exclude: what may not be read. Readings go in, and come out with reasons; one list of checks for every recipe."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import sqrt
+from typing import Any
 
 from trabecula.anatomy import Level
 from trabecula.quantity import VBMD_K2HPO4
@@ -27,6 +28,7 @@ class Evidence:
     spine: Spine
     regions: Regions | None
     calibration: Calibration
+    looked_at: dict[Level, Any] = field(default_factory=dict, compare=False, repr=False)  # what checks share
 
     def region(self, level: Level) -> VertebraRegion | None:
         return None if self.regions is None else self.regions.find(level)

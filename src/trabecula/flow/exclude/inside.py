@@ -65,7 +65,14 @@ class Inside:
 
 
 def look_inside(evidence: Evidence, level: Level) -> Inside | None:
-    """The inside of a vertebra; None where it has no region to speak of."""
+    """The inside of a vertebra, worked out once for all checks; None where it has no region to speak of."""
+    if level not in evidence.looked_at:
+        evidence.looked_at[level] = _look_inside(evidence, level)
+    found: Inside | None = evidence.looked_at[level]
+    return found
+
+
+def _look_inside(evidence: Evidence, level: Level) -> Inside | None:
     if evidence.regions is None:
         return None
     labels, volume = evidence.regions.labels, evidence.scan.volume

@@ -52,8 +52,8 @@ def body_heights(body: NDArray[np.bool_], grid: Grid) -> BodyHeights | None:
 def _columns(local: Float64, cell_mm: float, step_mm: float) -> tuple[Float64, Float64]:
     """Where each column of a slab stands from back to front, and how tall it is, mm."""
     cells = np.floor(local[:, :2] / cell_mm).astype(int)
-    _, cell = np.unique(cells, axis=0, return_inverse=True)
-    cell = cell.ravel()
+    cells -= cells.min(axis=0)
+    _, cell = np.unique(cells[:, 0] * (cells[:, 1].max() + 1) + cells[:, 1], return_inverse=True)
     count = int(cell.max()) + 1
     top, bottom = np.full(count, -np.inf), np.full(count, np.inf)
     np.maximum.at(top, cell, local[:, 2])

@@ -18,6 +18,7 @@ import numpy as np
 import pydicom
 import pytest
 from PIL import Image
+from pydicom.uid import generate_uid
 
 from trabecula.anatomy import UNKNOWN_LEVELS, Level
 from trabecula.errors import Refusal
@@ -230,7 +231,26 @@ def test_a_study_that_says_no_more_than_it_must(study: Study, exported: Exported
     same_regions(out)
 
 
-@pytest.mark.parametrize("keyword", ["SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID"])
+@pytest.mark.parametrize("change", ["each its own", "none"])
+def test_slices_without_a_common_frame_of_reference_are_given_one(
+    study: Study, exported: Exported, change: str
+) -> None:
+    def spoil(dataset: pydicom.Dataset) -> None:
+        if change == "none":
+            del dataset.FrameOfReferenceUID
+        else:
+            dataset.FrameOfReferenceUID = generate_uid()
+
+    given = study(spoil)
+    named = {pydicom.dcmread(path).get("FrameOfReferenceUID") for path in given.iterdir()}
+    out = exported(given, Wanted(dicom=True))
+    frames = {pydicom.dcmread(out / "dicom" / name).get("FrameOfReferenceUID") for name in OBJECTS} - {None}
+    assert len(frames) == 1 and not frames & named
+    assert ("frames-of-reference-differ" in {reason.code for reason in read(given).reasons}) == (change != "none")
+    same_regions(out)
+
+
+@pytest.mark.parametrize("keyword", ["SeriesInstanceUID", "StudyInstanceUID"])
 def test_images_that_cannot_be_referred_to_are_refused(study: Study, exported: Exported, keyword: str) -> None:
     given = study(lambda dataset: delattr(dataset, keyword))
     with opened(given) as held, pytest.raises(Refusal, match=keyword) as refused:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from trabecula.dicom.files import MALFORMED, open_dataset
-from trabecula.dicom.headers import acquisition_of, acquisition_reasons, is_lossy, text
+from trabecula.dicom.headers import acquisition_of, acquisition_reasons, is_lossy, text, written
 from trabecula.dicom.planes import LeftOut, Plane, other_modality, planes_of, transfer_syntax
 from trabecula.dicom.series import Series, chosen_reason, group, rank
 from trabecula.dicom.stack import Interleaved, stack
@@ -108,6 +108,8 @@ def _scan(one: Series, series: list[Series], unusable: list[Refusal], found: Fou
         reasons.append(reason("decimal-comma", Effect.NOTE))
     if len({plane.series_uid for plane in one.planes}) > 1:
         reasons.append(reason("series-uids-differ", Effect.NOTE))
+    if len({written(plane.dataset, "FrameOfReferenceUID") for plane in one.planes}) > 1:
+        reasons.append(reason("frames-of-reference-differ", Effect.NOTE))
     if sum(found.left_out.values()):
         kinds = tuple(Phrase(f"left-out-{kind}", {"number": n}) for kind, n in sorted(found.left_out.items()) if n)
         reasons.append(reason("files-left-out", kinds=kinds))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from pydicom import DataElement, Dataset
+from pydicom.uid import generate_uid
 from pydicom.valuerep import DSfloat
 
 from trabecula.dicom.files import MALFORMED, open_dataset
@@ -103,12 +104,19 @@ def decimal(value: float) -> DSfloat:
 
 
 def _complete(instances: tuple[Dataset, ...]) -> tuple[Dataset, ...]:
-    """Raises a refusal where an instance does not say which it is, or where it lies."""
-    wanting = {name for one in instances for name in (*NEEDED, FRAME) if not one.get(name)}
-    if len({one.get(FRAME) for one in instances}) > 1:
-        wanting.add(FRAME)
+    """Raises a refusal where an instance does not say which it is.
+
+    Slices that name no frame of reference, or each another, as anonymisers write, are given one of their own: their
+    places agree with one another all the same, and what is made of them belongs to none of the frames they name.
+    """
+    wanting = {name for one in instances for name in NEEDED if not one.get(name)}
     if wanting:
         raise _incomplete(wanting)
+    frames = {one.get(FRAME) for one in instances}
+    if len(frames) > 1 or not all(frames):
+        own = generate_uid()
+        for one in instances:
+            one.FrameOfReferenceUID = own
     return instances
 
 

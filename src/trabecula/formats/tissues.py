@@ -42,7 +42,7 @@ CONTRAST_HU = (105.0, 215.0)
 MAX_DENSE_SHARE = 0.25
 """Of all tissue, so much is over 400 HU in no part of a body; a vertebra cropped alone has 4%."""
 
-PAINTED_AIR_HU = (-1100.0, -900.0)
+PAINTED_AIR_HU, LEAST_PAINTED_SHARE = (-1100.0, -900.0), 0.1
 BIN_HU = 4.0
 WINDOW_HU = (-400.0, 400.0)
 BELOW_TISSUE_HU = -300.0
@@ -183,7 +183,7 @@ def _air(sample: Float32, uneven: Float32) -> float | None:
     share = float(seen.mean())
     if share < LEAST_AIR_SHARE or (share < 0.5 and np.quantile(uneven[seen], 0.25) > LUNG_UNEVENNESS_HU):
         painted = values[(uneven == 0) & (values > PAINTED_AIR_HU[0]) & (values < PAINTED_AIR_HU[1])]
-        return float(np.median(painted)) if painted.size > 0.5 * values.size else None
+        return float(np.median(painted)) if painted.size > LEAST_PAINTED_SHARE * values.size else None
     modes = _modes(values[seen], LOWEST_HU, BELOW_TISSUE_HU, 0.25)
     return modes[0].hu if modes else None
 

@@ -214,6 +214,13 @@ def test_one_volume_of_a_series_of_one(tmp_path: Path, shape: tuple[int, ...]) -
     np.testing.assert_array_equal(as_given(read_nifti(saved(tmp_path / "ct.nii", VALUES.reshape(shape)))), VALUES)
 
 
+def test_a_fourth_axis_of_length_zero_is_none(tmp_path: Path) -> None:
+    raw = bytearray(saved(tmp_path / "ct.nii").read_bytes())
+    raw[40:42], raw[48:50] = (4).to_bytes(2, "little"), bytes(2)
+    (tmp_path / "ct.nii").write_bytes(raw)
+    np.testing.assert_array_equal(as_given(read_nifti(tmp_path / "ct.nii")), VALUES)
+
+
 @pytest.mark.parametrize(
     ("shape", "code"),
     [((7, 8, 1, 9), "not-three-dimensional"), ((7, 72), "not-three-dimensional"), ((252, 2, 1), "too-few-slices")],

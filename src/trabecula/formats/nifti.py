@@ -97,6 +97,8 @@ def _form(header: Any) -> Form:
     dimensions = [int(n) for n in header["dim"]]
     if not 1 <= dimensions[0] <= 7:
         raise ValueError("dim")
+    shape = dimensions[1 : dimensions[0] + 1]
+    shape[3:] = [max(n, 1) for n in shape[3:]]  # axes that are not used are often counted with 0
     dtype = header.get_data_dtype()
     if dtype.kind not in "iuf":
         raise refusal("not-hounsfield-units.kind")
@@ -105,9 +107,7 @@ def _form(header: Any) -> Form:
         slope, intercept = 1.0, 0.0
     if not math.isfinite(intercept):
         raise ValueError("scl_inter")
-    return Form(
-        tuple(dimensions[1 : dimensions[0] + 1]), dtype, slope, intercept, _offset(header, magic), MAGICS[magic]
-    )
+    return Form(tuple(shape), dtype, slope, intercept, _offset(header, magic), MAGICS[magic])
 
 
 def _offset(header: Any, magic: bytes) -> int:

@@ -58,9 +58,9 @@ def change_between(prior: Assessment, now: Assessment) -> Change:
     used = [pair for pair in pairs if pair[0] in now.diagnosis.levels_used] or pairs
     if not used:
         raise refusal("prior-without-common-level")
-    before, after = (float(np.mean([pair[n] for pair in used])) for n in (1, 2))
-    least = LEAST_SIGNIFICANT * precision_cv(prior, now) * (before + after) / 2
-    return Change(tuple(pair[0] for pair in used), before, after, least)
+    earlier, later = (float(np.mean([pair[n] for pair in used])) for n in (1, 2))
+    least = LEAST_SIGNIFICANT * precision_cv(prior, now) * (earlier + later) / 2
+    return Change(tuple(pair[0] for pair in used), earlier, later, least)
 
 
 def precision_cv(prior: Assessment, now: Assessment) -> float:

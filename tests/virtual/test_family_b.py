@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from trabecula.anatomy import Level
 from trabecula.errors import WrongUsage
+from trabecula.virtual.attenuation import TABLE
 from trabecula.virtual.cohort import Drawn, draw, scan_patient
 from trabecula.virtual.families import sample_person
 from trabecula.virtual.findings import NOTHING
@@ -79,7 +80,7 @@ def test_truth_is_the_image_and_lies_inside_the_body(drawn: Drawn) -> None:
     assert drawn.depth_mm[region].min() > 2.5
     assert drawn.end_mm[region].min() > 2.5
     at_120 = drawn.bone.hu_at_120(float(drawn.volume.hu[region].mean(dtype=float)))
-    assert drawn.bmd()[Level.L2] == pytest.approx(at_120 / 1.422, rel=1e-5)
+    assert drawn.bmd()[Level.L2] == pytest.approx(at_120 / TABLE[120].slope_k2hpo4, rel=1e-5)
     assert drawn.bmd()[Level.L2] == pytest.approx(drawn.subject.vertebra(Level.L2).bmd_k2hpo4, rel=0.15)
 
 

@@ -39,7 +39,8 @@ def test_both_sexes_and_all_ages() -> None:
 def test_lumbar_bodies_are_of_the_published_size(name: str, sex: str, factor: float) -> None:
     bodies = [person.vertebra(Level(name)) for person in of_sex(sex)]
     sizes = np.array([[*body.width_mm, body.height_mm] for body in bodies])
-    np.testing.assert_allclose(sizes.mean(axis=0), np.array(TABLE_MM[name]) * factor, rtol=0.03)
+    # End plates are wider by what rounding takes off them before they are measured.
+    np.testing.assert_allclose(sizes.mean(axis=0), np.array(TABLE_MM[name]) * factor, rtol=0.045)
     spread = sizes.std(axis=0) / sizes.mean(axis=0)
     assert (spread > 0.04).all()  # people differ
     assert (spread < 0.09).all()
@@ -158,7 +159,9 @@ def test_a_sacralised_vertebra_is_squarer_over_a_lower_disc_and_joined_to_the_al
     people = [sample_subject(seed) for seed in range(1200)]
     groups = [[p.vertebra(Level.L5) for p in people if p.numbering is kind] for kind in Numbering][:2]
     ordinary, joined = groups
-    assert not any(any(v.ala_mm) for v in ordinary)
+    broad = [v for v in ordinary if any(v.ala_mm)]  # type I: broad processes that end above the ala
+    assert 0.04 < len(broad) / len(ordinary) < 0.13
+    assert all(max(v.ala_reach) < 0.5 for v in broad) and all(max(v.ala_reach) > 0.8 for v in joined)
     assert all(any(v.ala_mm) for v in joined)
     assert {all(v.ala_mm) for v in joined} == {True, False}  # on both sides or on one
     assert np.mean([v.disc_below_mm for v in joined]) < 0.6 * np.mean([v.disc_below_mm for v in ordinary])

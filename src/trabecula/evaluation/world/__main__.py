@@ -141,8 +141,8 @@ def beam(page: Page, seeds: range) -> None:
             ("kVp", "yellow", "red", "fat", "cortical", "slope", "mean off", "worst", f"within {NEAR_HU:.0f} HU"), other
         ),
         "The drawing takes bone and marrow for a straight line with one slope, whatever the marrow, behind the water "
-        "path of the rays through L2 and half the mineral of a body, in one ray and for the whole spine. The truth, "
-        "QCT-equivalent BMD, is not touched.",
+        "path of the rays through L2 and three quarters of the mineral of a body, in one ray and for the whole spine. "
+        "The truth, QCT-equivalent BMD, is not touched.",
     )
 
 

@@ -2,10 +2,11 @@
 
 from trabecula.errors import WrongUsage
 from trabecula.recipe import Recipe
+from trabecula.recipes.counting import COUNTING
 from trabecula.recipes.house import HOUSE
 from trabecula.recipes.niu2023 import NIU2023, NIU2023_FIXED_CROP
 
-RECIPES: dict[str, Recipe] = {one.name: one for one in (HOUSE, NIU2023, NIU2023_FIXED_CROP)}
+RECIPES: dict[str, Recipe] = {one.name: one for one in (HOUSE, COUNTING, NIU2023, NIU2023_FIXED_CROP)}
 DEFAULT = HOUSE.name
 
 

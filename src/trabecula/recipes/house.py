@@ -7,6 +7,7 @@ that the names rest on ribs and sacrum, and each body has a patch of its own, so
 from trabecula.anatomy import MEASURED_LEVELS
 from trabecula.flow.calibrate.ladder import LadderCalibration
 from trabecula.flow.diagnose.bands import BandDiagnosis
+from trabecula.flow.diagnose.shifted import NamesShifted
 from trabecula.flow.localise.projection import ProjectionLocaliser
 from trabecula.flow.localise.volume import VolumeLocaliser
 from trabecula.flow.measure.network import NetworkDensity
@@ -23,5 +24,5 @@ HOUSE = Recipe(
     calibrate=LadderCalibration(),
     measure=RegionDensity(NetworkDensity("niu2023-densitometer")),
     exclude=EXCLUSIONS,
-    diagnose=BandDiagnosis(),
+    diagnose=NamesShifted(BandDiagnosis()),
 )

@@ -56,43 +56,74 @@ class CountingLocaliser:
         Raises:
             Refusal: ``no-vertebrae-found``.
         """
-        weights = weights_named(self.weights)
-        chain, places_mm = self.chain(scan.volume, weights)
-        if len(chain) < 2 or sum(body.score for body in chain) < EVIDENCE:
+        counted = self.count(scan.volume)
+        if counted is None:
             raise refusal("no-vertebrae-found")
-        pitches = np.linalg.norm(np.diff(places_mm, axis=0), axis=1)
-        naming = name_chain(shown_by(chain), pitches, confusion_of(weights))
-        probability = names_probability(naming)
-        boxes = _boxes(chain, places_mm, naming, scan.volume)
+        naming, probability = counted.naming, counted.probability
+        boxes = _boxes(counted.chain, counted.places_mm, naming, scan.volume)
         rows = [box.y for box in boxes if box.y is not None]
-        unnamed = self._unnamed(chain, naming, probability)
+        unnamed = self._unnamed(scan.volume, counted)
         if unnamed is not None:
             return Spine(_without_names(boxes), float(np.median(rows)), (unnamed,))
         doubt = () if probability >= self.certain else (reason("level-uncertain", probability=probability),)
         skipped = vertebrae_skipped(naming.names, naming.order)
-        said = (*doubt, *skipped, evidence_said(chain, naming, probability), *findings_said(chain, naming))
+        findings = findings_said(counted.chain, naming)
+        said = (*doubt, *skipped, evidence_said(counted.chain, naming, probability), *findings)
         return Spine(boxes, float(np.median(rows)), said)
 
-    def chain(self, volume: Volume, weights: Weights) -> tuple[list[Body], Float64]:
-        """The bodies of the spine, cranial first, and their middles in LPS mm (n, 3)."""
+    def count(self, volume: Volume) -> "Counted | None":
+        """The bodies of the spine, cranial first, with their names; None where there is no spine."""
+        weights = weights_named(self.weights)
         grid, image = torso_view(volume, weights.view)
         scores = look(image, weights, self.precision)
         found = find_bodies(scores, self.minimum_score, 2 * weights.view.spacing_mm[0])
-        places = _places_mm(found, grid)
-        kept = spine_of(found, places)
-        return [found[index] for index in kept], places[kept]
+        places_mm = _places_mm(found, grid)
+        kept = spine_of(found, places_mm)
+        chain, places_mm = [found[index] for index in kept], places_mm[kept]
+        if len(chain) < 2 or sum(body.score for body in chain) < EVIDENCE:
+            return None
+        pitches = np.linalg.norm(np.diff(places_mm, axis=0), axis=1)
+        return Counted(chain, places_mm, name_chain(shown_by(chain), pitches, confusion_of(weights)))
 
-    def _unnamed(self, chain: list[Body], naming: Naming, probability: float) -> Reason | None:
+    def _unnamed(self, volume: Volume, counted: "Counted") -> Reason | None:
         """Why no name is given, if none is."""
+        naming, probability = counted.naming, counted.probability
         first, last = (naming.names[end] for end in (0, -1))
         number = sum(name not in ON_THE_WAY for name in naming.names)
-        if np.average([b.upright for b in chain], weights=[b.score for b in chain]) < 0.5:
+        ribs = contradicted(counted.chain, naming)
+        if not ribs and probability >= self.guess and counted.upright:
+            return None
+        if self._turned(volume, counted):
             return reason("level-unknown.turned", number=number)
-        if contradicted(chain, naming):
+        if ribs:
             return reason("level-unknown.ribs", number=number, first=first, last=last, probability=probability)
-        if probability < self.guess:
-            return reason("level-unknown", number=number, first=first, last=last, probability=probability)
-        return None
+        return reason("level-unknown", number=number, first=first, last=last, probability=probability)
+
+    def _turned(self, volume: Volume, counted: "Counted") -> bool:
+        """Whether the names would be sure if the scan were upside down, or upside down and back to front."""
+        for axes in ((0,), (0, 1)):
+            other = self.count(Volume(np.ascontiguousarray(np.flip(volume.hu, axes)), volume.affine))
+            if other is not None and other.probability >= max(self.certain, counted.probability) and other.upright:
+                return True
+        return not counted.upright
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A spine: its bodies, cranial first, their middles in LPS mm (n, 3), and their names."""
+
+    chain: list[Body]
+    places_mm: Float64
+    naming: Naming
+
+    @property
+    def probability(self) -> float:
+        return names_probability(self.naming)
+
+    @property
+    def upright(self) -> bool:
+        """As most bodies look, by their scores."""
+        return bool(np.average([b.upright for b in self.chain], weights=[b.score for b in self.chain]) >= 0.5)
 
 
 def shown_by(chain: list[Body]) -> Shown:

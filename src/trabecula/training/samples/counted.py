@@ -21,8 +21,8 @@ SPACING_MM = (TORSO_SPACING_MM,) * 3
 PATCH = (160, 64, 96)
 MIDDLE_SIGMA_MM = 7.0
 
-BESIDE_VOXELS = 13
-"""From the spine's middle: 39 mm, beyond every body and most transverse processes."""
+BESIDE_VOXELS = 7
+"""From the spine's middle: 21 mm, about half a body."""
 
 COLUMNS, ROWS = 112, 84
 """Kept of a torso about its spine: 336 mm across and 252 mm deep, more than the network sees at once."""
@@ -211,9 +211,9 @@ def _droop(hu: Float32, middles: Float64, rng: np.random.Generator) -> Float32:
     depth, _, width = hu.shape
     spine = np.interp(np.arange(depth), middles[order, 0], middles[order, 2])
     beside = np.abs(np.arange(width)[None] - spine[:, None]) - BESIDE_VOXELS
-    slopes = rng.uniform(-0.2, 0.55) + rng.uniform(-0.1, 0.1, 2)
+    slopes = rng.uniform(-0.2, 0.65) + rng.uniform(-0.1, 0.1, 2)
     slope = np.where(np.arange(width)[None] < spine[:, None], slopes[0], slopes[1])
-    at = np.clip(np.arange(depth)[:, None] + slope * np.clip(beside, 0, 30), 0, depth - 1.001)
+    at = np.clip(np.arange(depth)[:, None] + slope * np.clip(beside, 0, 32), 0, depth - 1.001)
     low = at.astype(int)
     share = (at - low).astype(np.float32)[:, None]
     here, above = (np.take_along_axis(hu, (low + step)[:, None], 0) for step in (0, 1))

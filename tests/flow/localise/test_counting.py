@@ -1,0 +1,116 @@
+"""What is made and said of a chain of bodies once it is named."""
+
+import numpy as np
+import pytest
+
+from trabecula.anatomy import Level
+from trabecula.flow.localise.bodies import Body
+from trabecula.flow.localise.counting import (
+    _boxes,
+    _without_names,
+    contradicted,
+    evidence_said,
+    findings_said,
+    names_probability,
+    shown_by,
+)
+from trabecula.flow.localise.evidence import LOOKS, Part, Rib
+from trabecula.flow.localise.numbering import PITCH_MM, Confusion, Naming, anatomies, name_chain, smoothed
+from trabecula.records import Effect, VertebraBox
+from trabecula.volume import Grid, Volume
+
+SURE = Confusion(*(smoothed(np.eye(n) * 300, 0.03) for n in (3, 5, len(LOOKS))))
+THORAX, LUMBAR = [f"T{k}" for k in range(1, 13)], [f"L{k}" for k in range(1, 6)]
+
+
+def body(name: str, rib: Rib, part: Part | None = None) -> Body:
+    told = {"T1": Part.FIRST_RIB, "S1": Part.SACRUM}.get(name, Part.TRUNK) if part is None else part
+    ribs = np.eye(3)[rib]
+    return Body(np.zeros(3), 0.9, ribs, ribs, np.eye(5)[told], 1.0, np.full(len(LOOKS), 1 / len(LOOKS)))
+
+
+def named(names: list[str], bearing: int, transitional: str = "") -> tuple[list[Body], Naming]:
+    """A chain of these names whose first ``bearing`` bodies bear long ribs."""
+    chain = [
+        body(name, Rib.LONG if k < bearing else Rib.NONE, Part.TRANSITIONAL if name == transitional else None)
+        for k, name in enumerate(names)
+    ]
+    return chain, name_chain(shown_by(chain), np.array([PITCH_MM[name] for name in names[:-1]]), SURE)
+
+
+@pytest.mark.parametrize(
+    ("names", "bearing", "said"),
+    [
+        (
+            [*THORAX, *LUMBAR, "S1"],
+            12,
+            "12 pairs of ribs were counted from the first; the last is on T12, and 5",
+        ),
+        ([*THORAX, "L1"], 12, "12 pairs of ribs were counted from the first; the last is on T12."),
+        (THORAX[:9], 9, "counted from the first ribs; the last ones are not in view"),
+        (["T11", "T12", *LUMBAR, "S1"], 2, "The last ribs are on T12; 5 bodies without ribs"),
+        (["T11", "T12", "L1"], 2, "neither the first ribs nor the sacrum is in view"),
+        ([*LUMBAR, "S1"], 0, "counted from the sacrum"),
+        (LUMBAR[1:4], 0, "rest on what the bodies look like"),
+    ],
+)
+def test_the_evidence_is_said(names: list[str], bearing: int, said: str) -> None:
+    chain, naming = named(names, bearing)
+    told = evidence_said(chain, naming, 0.97)
+    assert told.effect is Effect.NOTE
+    assert said in told.message
+    assert told.told("zh") != told.message
+    assert "97%" in told.message
+
+
+def test_bodies_of_a_kind_in_view_are_counted() -> None:
+    chain, naming = named([*THORAX, "L1", "L2"], 12)
+    assert "12 bodies with ribs, 2 lumbar ones" in evidence_said(chain, naming, 1.0).message
+
+
+def test_an_unusual_numbering_and_a_transitional_vertebra_are_findings() -> None:
+    thirteen = named([*THORAX, "T13", "L1", "L2"], 13)
+    assert ["T13" in one.message for one in findings_said(*thirteen)] == [True]
+    joined = findings_said(*named(["T11", "T12", *LUMBAR, "S1"], 2, "L5"))
+    assert [one.code for one in joined] == ["transitional-vertebra"]
+    assert findings_said(*named([*THORAX, *LUMBAR, "S1"], 12)) == ()
+
+
+def test_a_body_with_ribs_is_lumbar_only_where_a_lumbar_rib_is_likelier() -> None:
+    chain, naming = named(["T11", "T12", *LUMBAR, "S1"], 3)
+    usual = sorted(naming.anatomies, key=lambda pair: pair[0].ribs != "twelve")
+    plain = Naming(("T11", "T12", *LUMBAR, "S1"), (0.9,) * 8, tuple((a, float(a is usual[0][0])) for a in anatomies()))
+    assert contradicted(chain, plain)
+    rib = next(a for a in anatomies() if a.ribs == "lumbar-rib")
+    assert not contradicted(chain, Naming(plain.names, plain.probabilities, ((rib, 1.0),)))
+
+
+def test_the_probability_is_that_of_the_least_sure_name_that_may_be_measured() -> None:
+    naming = Naming(("T9", "T10", "T11", "L1"), (0.2, 0.9, 0.8, 0.95), ((anatomies()[0], 1.0),))
+    assert names_probability(naming) == 0.8
+    assert names_probability(Naming(("T5", "T6"), (0.4, 0.5), naming.anatomies)) == 0.4
+
+
+def volume() -> Volume:
+    return Volume(np.zeros((80, 20, 20), np.float32), Grid.axial((0.0, 0.0, 0.0), (80, 20, 20), (3.0, 3.0, 3.0)).affine)
+
+
+def boxes_of(names: tuple[str, ...], heights_mm: list[float]) -> tuple[VertebraBox, ...]:
+    chain = [body(name, Rib.NONE) for name in names]
+    naming = Naming(names, (1.0,) * len(names), ((anatomies()[0], 1.0),))
+    return _boxes(chain, np.array([[0.0, 0.0, z] for z in heights_mm]), naming, volume())
+
+
+def test_one_missed_vertebra_lies_midway_between_its_neighbours() -> None:
+    boxes = boxes_of(("T12", "L2"), [60.0, -8.0])
+    assert [box.level for box in boxes] == [Level.T12, Level.L1, Level.L2]
+    heights = [box.centre_zx[0] for box in boxes]
+    assert heights[1] == pytest.approx((heights[0] + heights[2]) / 2)
+    assert boxes[1].confidence == pytest.approx(0.45)
+
+
+def test_a_spine_without_names_keeps_its_lowest_vertebrae_and_no_sacrum() -> None:
+    names = (*THORAX, *LUMBAR, "S1")
+    unnamed = _without_names(boxes_of(names, [200.0 - 24 * k for k in range(len(names))]))
+    assert len(unnamed) == 11
+    assert [box.level.value for box in unnamed] == [f"unknown-{k}" for k in range(1, 12)]

@@ -28,6 +28,7 @@ from trabecula.recipe import Recipe
 from trabecula.records import Assessment, Scan
 from trabecula.records.change import change_between, change_reason
 from trabecula.records.codec import decode
+from trabecula.records.reference import Reference, reference_reason
 from trabecula.report.folder import report, require_writable
 from trabecula.screen import screen
 
@@ -44,17 +45,25 @@ def silent(stage: str, share: float) -> None:
     """Progress that nobody looks at."""
 
 
+@dataclass(frozen=True)
+class Beside:
+    """What a result is held against: an earlier one of the same person, people of the same age and sex."""
+
+    prior: Assessment | None = None
+    reference: Reference | None = None
+
+
 def screen_to_folder(
     given: Path,
     out: Path,
     recipe: Recipe,
     wanted: Wanted = REPORT_ALONE,
     progress: Progress = silent,
-    prior: Assessment | None = None,
+    beside: Beside = Beside(),
 ) -> tuple[Assessment, Path]:
     """Read, screen and report, with the ``wanted`` exports; returns what was found and where its report.html is.
 
-    ``prior`` is an earlier result of the same person; what has changed since is told.
+    What it is held ``beside`` is told among the notes of its diagnosis.
 
     Raises:
         WrongUsage: there is no such language, FHIR version or input, or ``out`` cannot be written.
@@ -64,8 +73,7 @@ def screen_to_folder(
     require_writable(out)
     source = read_input(given, wanted, progress)
     assessment = assess(source, recipe, progress)
-    if prior is not None:
-        assessment = with_change(assessment, prior)
+    assessment = held_beside(assessment, beside)
     tell_stage(progress, "report")
     written = report(assessment, out, partial(source.export.write, assessment), wanted.language)
     return assessment, written
@@ -149,6 +157,21 @@ def read_prior(given: Path) -> Assessment:
         return decode(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise refusal("prior-unreadable") from error
+
+
+def held_beside(assessment: Assessment, beside: Beside) -> Assessment:
+    """The assessment with what an earlier result and a reference population say of it.
+
+    Raises:
+        Refusal: the earlier result is of another person, of a later day, or has no vertebra in common.
+    """
+    if beside.prior is not None:
+        assessment = with_change(assessment, beside.prior)
+    place = None if beside.reference is None else reference_reason(assessment, beside.reference)
+    if place is None:
+        return assessment
+    diagnosis = replace(assessment.diagnosis, reasons=(*assessment.diagnosis.reasons, place))
+    return replace(assessment, diagnosis=diagnosis)
 
 
 def with_change(assessment: Assessment, prior: Assessment) -> Assessment:

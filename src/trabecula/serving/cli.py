@@ -47,6 +47,10 @@ KeptProfiles = Annotated[
 Prior = Annotated[
     Path | None, typer.Option("--prior", help="An earlier result of the same person, to tell what has changed since.")
 ]
+AgeReference = Annotated[
+    str | None,
+    typer.Option("--reference", help="A site's table of age, sex, mean and SD (CSV), or china-biobank."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress and print only where the report is.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the whole traceback if the program itself fails.")]
 
@@ -103,6 +107,7 @@ def screen(
     phantom: Phantom = None,
     profiles: KeptProfiles = None,
     prior: Prior = None,
+    reference: AgeReference = None,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -110,15 +115,17 @@ def screen(
     _debug(debug)
     from trabecula.export.bundle import Wanted
     from trabecula.recipes import recipe_named
-    from trabecula.screening import read_prior, screen_to_folder, with_phantoms
+    from trabecula.records.reference import read_reference
+    from trabecula.screening import Beside, read_prior, screen_to_folder, with_phantoms
     from trabecula.serving.terminal import progress_shown, summary
 
     wanted = Wanted(dicom, fhir or fhir_version != "R4", deidentify, fhir_version, language)
     try:
         with progress_shown(not quiet) as progress:
             calibrated = with_phantoms(recipe_named(recipe), phantom, profiles)
-            earlier = None if prior is None else read_prior(prior)
-            assessment, written = screen_to_folder(given, out, calibrated, wanted, progress, earlier)
+            population = None if reference is None else read_reference(reference)
+            beside = Beside(None if prior is None else read_prior(prior), population)
+            assessment, written = screen_to_folder(given, out, calibrated, wanted, progress, beside)
     except TrabeculaError as error:
         print(error.line(language), file=sys.stderr)
         raise typer.Exit(error.exit_code) from error

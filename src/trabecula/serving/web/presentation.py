@@ -128,6 +128,8 @@ def result_of(version: Version) -> dict[str, Any]:
         "notes": json.loads(version.notes),
         "files": version.files,
         "category": diagnosis.category,
+        "others": [one for one in diagnosis.candidates if one is not diagnosis.category],
+        "fractures": [one.message for one in assessment.fractures],
         "determined": diagnosis.determined,
         "density": None if density is None else density.shown,
         "interval": None if density is None else interval_shown(density),

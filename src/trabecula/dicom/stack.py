@@ -16,7 +16,7 @@ from trabecula.dicom.spacing import Spacing, judge, longest_stretch
 from trabecula.errors import Refusal, refusal
 from trabecula.formats.given import volume_from_given
 from trabecula.formats.grid import mask_outside, require_bearable, require_sound_affine
-from trabecula.formats.levels import alternating
+from trabecula.formats.levels import NO_PHASE_HU, alternating
 from trabecula.formats.tissues import thin
 from trabecula.records import Gap, Reason, reason
 from trabecula.volume import PADDING_HU, Float32, Float64, Orientation, Volume
@@ -118,6 +118,8 @@ def _require_one_scan(series: Series, sample: Float32, kept: list[int]) -> None:
         odd[index] = odd[edge] if abs(apart - round(apart)) < 0.25 else not odd[edge]
     parts = [[series.planes[kept[i]] for i in np.flatnonzero(which)] for which in (~odd, odd)]
     level = [float(np.clip(sample[which & mixed], -200, 300).mean()) for which in (~odd, odd)]
+    if abs(level[0] - level[1]) > NO_PHASE_HU:
+        return  # half of the slices are on another scale: no phase, and ``judge_slices`` says so
     one, other = (Series(tuple(parts[i])) for i in np.argsort(level, kind="stable"))
     raise Interleaved((one, other))
 

@@ -17,7 +17,7 @@ from trabecula.formats.opened import Opened, opened, told_as_missing
 from trabecula.formats.tissues import thin
 from trabecula.messages import Phrase
 from trabecula.records import Effect, Gap, Reason, Scan, reason
-from trabecula.volume import PADDING_HU, Volume
+from trabecula.volume import PADDING_HU, Float32, Volume
 
 FileProgress = Callable[[int, int], None]
 
@@ -99,7 +99,8 @@ def _air_for_background(scan: Scan) -> Scan:
     hu = scan.volume.hu
     edge = np.concatenate([hu[:, 0].ravel(), hu[:, -1].ravel(), hu[:, :, 0].ravel(), hu[:, :, -1].ravel()])
     value = float(np.median(edge))
-    if not -900 < value < BONE_HU or (edge == value).mean() < PAINTED_SHARE:
+    air_seen = (edge < -900).mean() > 0.05
+    if air_seen or not -900 < value < BONE_HU or (edge == value).mean() < PAINTED_SHARE:
         return scan
     # single voxels of the body may have that very value; what was painted is wider
     painted = ndimage.binary_opening(hu == value, np.ones((1, 5, 5)))
@@ -116,10 +117,18 @@ def require_unclipped(volume: Volume) -> None:
     step = max(1, round((volume.hu.size / 4e6) ** (1 / 3)))
     hu = volume.hu[::step, ::step, ::step]
     low, high = float(hu.min()), float(hu.max())
-    bone = np.count_nonzero(hu > BONE_HU)
-    cut_above = high < SATURATED_BELOW_HU and (hu == high).sum() > max(20, MAX_CUT_SHARE * bone)
+    at_top = np.count_nonzero(hu == high)
+    cut_above = high < SATURATED_BELOW_HU and at_top > max(20, MAX_CUT_SHARE * np.count_nonzero(hu > BONE_HU))
+    if cut_above and _without_noise(hu):  # a drawn body has a highest value too, many times over
+        cut_above = at_top > PAINTED_SHARE * np.count_nonzero(hu >= BONE_HU)
     if cut_above or (low > -900 and float((hu == low).mean()) > MAX_SATURATED_SHARE):
         raise refusal("intensities-clipped", low=low, high=high)
+
+
+def _without_noise(hu: Float32) -> bool:
+    """Whether much of the soft tissue has the very same value."""
+    tissue = hu[(hu > -200) & (hu < BONE_HU)]
+    return bool(tissue.size and (tissue == np.median(tissue)).mean() > PAINTED_SHARE / 2)
 
 
 def _reasons(scan: Scan) -> list[Reason]:

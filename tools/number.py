@@ -2,8 +2,8 @@
 
     python tools/number.py --family b --seed 983000 --persons 12 --out runs/number-b.jsonl
 
-Each person is scanned once by a protocol drawn as in practice (slices of 1.25 mm and more, for speed) over T10 to L4 and
-held against what QCT would read. Rows are kept as JSON lines, so that an interrupted run goes on where it stopped.
+Each person is scanned once by a protocol drawn as in practice (slices of 1.25 mm and more, for speed) over T10 to L4
+and held against what QCT would read. Rows are kept as JSON lines, so that an interrupted run goes on where it stopped.
 """
 
 import json

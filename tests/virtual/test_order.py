@@ -41,7 +41,8 @@ def test_the_truth_is_that_of_the_image(cohort: Path) -> None:
     for level in (Level.T12, Level.L1, Level.L2):
         true = truth["levels"][level]
         expected_hu = true["bmd_k2hpo4"] * line["slope_hu_cm3_mg"] + line["offset_hu"] + truth["marrow_enhancement_hu"]
-        assert hu[regions == level.verse_id].mean() == pytest.approx(expected_hu, abs=12)
+        # Bone hardens the beam that it is seen in, which a phantom's line does not know.
+        assert hu[regions == level.verse_id].mean() == pytest.approx(0.97 * expected_hu, abs=12)
         assert true["in_view"] is True
         assert true["cut_by_view"] is False
         read = hu[qct == level.verse_id].mean()

@@ -68,7 +68,7 @@ def _judged(torso: Torso, spine: Spine) -> Json:
         boxes.append({"named": box.level.value, "true": truth, "away_mm": round(float(away.min()), 1)})
     phrases = [one.phrase for one in spine.reasons if one.phrase is not None]
     probability = next((phrase.facts["probability"] for phrase in phrases if "probability" in phrase.facts), None)
-    codes = [one.code for one in spine.reasons]
+    codes = [one.code if one.phrase is None else one.phrase.key for one in spine.reasons]
     found = [box["true"] for box in boxes]
     return {"boxes": boxes, "codes": codes, "probability": probability, "missed": _missed(torso, found)}
 

@@ -41,13 +41,15 @@ class CountingLocaliser:
     """The chain of vertebrae from the neck to the sacrum as far as it is in view.
 
     ``minimum_score``: how sure the network must be that a place is a body's middle. Below the probability ``certain``
-    names carry ``level-uncertain``; below ``guess`` none is given. Both were chosen on virtual patients.
+    names carry ``level-uncertain``; below ``guess`` none is given. Both were chosen on virtual patients. Names of a
+    network that is not ``proven`` on people always carry the doubt.
     """
 
     weights: str
     minimum_score: float = 0.3
     certain: float = 0.9
     guess: float = 0.6
+    proven: bool = False
     precision: str = "f32"
 
     def __call__(self, scan: Scan) -> Spine:
@@ -65,7 +67,11 @@ class CountingLocaliser:
         unnamed = self._unnamed(scan.volume, counted)
         if unnamed is not None:
             return Spine(_without_names(boxes), float(np.median(rows)), (unnamed,))
-        doubt = () if probability >= self.certain else (reason("level-uncertain", probability=probability),)
+        doubt: tuple[Reason, ...] = ()
+        if probability < self.certain:
+            doubt = (reason("level-uncertain", probability=probability),)
+        if not self.proven:
+            doubt = (*doubt, reason("level-uncertain.unproven"))
         skipped = vertebrae_skipped(naming.names, naming.order)
         findings = findings_said(counted.chain, naming)
         said = (*doubt, *skipped, evidence_said(counted.chain, naming, probability), *findings)

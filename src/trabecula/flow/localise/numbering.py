@@ -213,8 +213,11 @@ def _links(pitch_mm: Float64, distance_mm: float) -> NDArray[np.float64]:
     for step, share in enumerate(STEPS, 1):
         expected = np.array([pitch_mm[k : k + step].sum() for k in range(states - step)])
         off = np.log(distance_mm / expected) / PITCH_SD
-        # Heavy tails: a crushed body or a worn disc halves a pitch, and is no reason to count otherwise.
-        links[np.arange(states - step), np.arange(step, states)] = share * (np.exp(-0.5 * off**2) + 0.01)
+        # A heavy tail below: a crushed body or a worn disc halves a pitch, and is no reason to count otherwise. None
+        # above: what is two pitches away is no neighbour.
+        tail = 0.01 if step == 1 else 1e-4
+        likely = np.exp(-0.5 * off**2) + np.where(off < 0, tail, 1e-6)
+        links[np.arange(states - step), np.arange(step, states)] = share * likely
     links[np.arange(states)[:, None] >= np.arange(states)[None]] = 1e-12
     return links
 

@@ -1,5 +1,7 @@
 """What is made and said of a chain of bodies once it is named."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,7 @@ from trabecula.flow.localise.counting import (
     findings_said,
     names_probability,
     shown_by,
+    size_of,
 )
 from trabecula.flow.localise.evidence import LOOKS, Part, Rib
 from trabecula.flow.localise.numbering import PITCH_MM, Confusion, Naming, anatomies, name_chain, smoothed
@@ -114,3 +117,16 @@ def test_a_spine_without_names_keeps_its_lowest_vertebrae_and_no_sacrum() -> Non
     unnamed = _without_names(boxes_of(names, [200.0 - 24 * k for k in range(len(names))]))
     assert len(unnamed) == 11
     assert [box.level.value for box in unnamed] == [f"unknown-{k}" for k in range(1, 12)]
+
+
+def test_a_missed_vertebra_of_a_small_person_is_told_by_the_other_pitches() -> None:
+    names = ["T11", "L1", "L2", "L3", "L4"]
+    chain = [
+        replace(body(name, Rib.LONG if name == "T11" else Rib.NONE), look=np.eye(len(LOOKS))[LOOKS.index(name)])
+        for name in names
+    ]
+    pitches = 0.78 * np.array([PITCH_MM["T11"] + PITCH_MM["T12"], *(PITCH_MM[name] for name in names[1:-1])])
+    places = np.column_stack([np.zeros(5), np.zeros(5), -np.concatenate([[0.0], np.cumsum(pitches)])])
+    size = size_of(chain, places)
+    assert size == pytest.approx(0.78, abs=0.05)
+    assert list(name_chain(shown_by(chain), pitches / size, SURE).names) == names

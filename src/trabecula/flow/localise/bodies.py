@@ -89,7 +89,7 @@ def spine_of(bodies: list[Body], places_mm: Float64) -> list[int]:
         gain = WORTH + float(np.log(bodies[lower].score))
         best[lower] = gain
         for upper in order[:place]:
-            pitch_mm = (_pitch_mm(bodies[upper]) + _pitch_mm(bodies[lower])) / 2
+            pitch_mm = (expected_pitch_mm(bodies[upper]) + expected_pitch_mm(bodies[lower])) / 2
             value = best[upper] - _link_cost(places_mm[upper] - places_mm[lower], pitch_mm) + gain
             if value > best[lower]:
                 best[lower], above[lower] = value, upper
@@ -101,7 +101,7 @@ def spine_of(bodies: list[Body], places_mm: Float64) -> list[int]:
     return chain[::-1]
 
 
-def _pitch_mm(body: Body) -> float:
+def expected_pitch_mm(body: Body) -> float:
     """The distance to the next body that its looks lead one to expect."""
     return float(body.look @ _LOOKED_PITCH_MM)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from trabecula.anatomy import UNKNOWN_LEVELS, Level
 from trabecula.errors import refusal
-from trabecula.flow.localise.bodies import Body, find_bodies, spine_of
+from trabecula.flow.localise.bodies import Body, expected_pitch_mm, find_bodies, spine_of
 from trabecula.flow.localise.evidence import Part, Rib
 from trabecula.flow.localise.naming import vertebrae_skipped
 from trabecula.flow.localise.numbering import PITCH_MM, Confusion, Naming, Shown, name_chain, smoothed
@@ -88,8 +88,8 @@ class CountingLocaliser:
         chain, places_mm = [found[index] for index in kept], places_mm[kept]
         if len(chain) < 2 or sum(body.score for body in chain) < EVIDENCE:
             return None
-        pitches = np.linalg.norm(np.diff(places_mm, axis=0), axis=1)
-        return Counted(chain, places_mm, name_chain(shown_by(chain), pitches, confusion_of(weights)))
+        pitches_mm = np.linalg.norm(np.diff(places_mm, axis=0), axis=1) / size_of(chain, places_mm)
+        return Counted(chain, places_mm, name_chain(shown_by(chain), pitches_mm, confusion_of(weights)))
 
     def _unnamed(self, volume: Volume, counted: "Counted") -> Reason | None:
         """Why no name is given, if none is."""
@@ -140,6 +140,13 @@ def shown_by(chain: list[Body]) -> Shown:
             for question in ("rib_right", "rib_left", "part", "look")
         )
     )
+
+
+def size_of(chain: list[Body], places_mm: Float64) -> float:
+    """How large this person is against the mean, by the middle one of all pitches: 0.75 to 1.25."""
+    looked = np.array([expected_pitch_mm(body) for body in chain])
+    ratios = np.linalg.norm(np.diff(places_mm, axis=0), axis=1) / ((looked[1:] + looked[:-1]) / 2)
+    return float(np.clip(np.median(ratios), 0.75, 1.25)) if len(ratios) > 2 else 1.0
 
 
 def confusion_of(weights: Weights) -> Confusion:

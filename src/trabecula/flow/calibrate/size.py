@@ -16,9 +16,10 @@ TISSUE_ABOVE_HU = -350.0
 """Between the foam of a table and fat."""
 
 HARDENING_SHARE = 0.72
-"""How much of the water path hardens the beam: fat, which holds little oxygen, counts half of what its HU let one
-expect, and what hardens beside the spine lifts the HU in the middle. Whole virtual bodies projected through a
-polychromatic beam (evaluation/world) show spongy bone as behind 0.65 to 0.95 of the path."""
+"""How much of the water path hardens the beam. It is not settled: twelve slices of virtual bodies projected through a
+polychromatic beam (evaluation/world) show spongy bone as behind 0.97 of the path (SD 0.10, 0.73 to 1.17), five whole
+people as behind about 0.8, and the virtual scanner as behind about 0.65. This lies between; at 1.0 every BMD without a
+phantom would read about 5% higher."""
 
 USUAL_MM = 190.0
 """What hardens the beam in an adult's lumbar spine; taken where the body is cut off by the view. Adults: 130 to 260."""

@@ -61,8 +61,9 @@ def test_every_language_says_the_same_with_the_same_facts(language: str) -> None
 @pytest.mark.parametrize("language", sorted(set(LANGUAGES) - {DEFAULT_LANGUAGE}))
 def test_nothing_is_left_in_english(language: str) -> None:
     english, other = messages(DEFAULT_LANGUAGE), messages(language)
-    bare = {key: re.sub(r"{.*?}", "", text) for key, text in english.items()}
-    assert [key for key in other if other[key] == english[key] and any(map(str.isalpha, bare[key]))] == []
+    # A word or two may be the same in another language: "Patient".
+    words = {key: len(re.findall(r"[^\W\d]+", re.sub(r"{.*?}", "", text))) for key, text in english.items()}
+    assert [key for key in other if other[key] == english[key] and words[key] > 2] == []
 
 
 def test_every_sentence_is_given_the_facts_it_names() -> None:

@@ -14,7 +14,7 @@ from trabecula.anatomy import Level
 from trabecula.errors import Refusal
 from trabecula.flow.diagnose.bands import BandDiagnosis
 from trabecula.flow.exclude import Exclusions
-from trabecula.messages import Phrase
+from trabecula.messages import LANGUAGES, Phrase
 from trabecula.quantity import Measurement
 from trabecula.recipe import Recipe
 from trabecula.recipes import DEFAULT, RECIPES
@@ -128,7 +128,8 @@ def test_a_report_in_another_language(trabecula: Program, ct: Path, tmp_path: Pa
     assert "骨量减少" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     refused = trabecula("screen", ct, "--out", tmp_path / "no", "--recipe", "blocks", "--language", "tlh")
     assert refused.code == 2
-    assert refused.err == "Wrong usage [unknown-language]: There is no language 'tlh'. Choose among: en, zh.\n"
+    offered = ", ".join(LANGUAGES)
+    assert refused.err == f"Wrong usage [unknown-language]: There is no language 'tlh'. Choose among: {offered}.\n"
 
 
 def test_a_refusal_in_another_language(trabecula: Program, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from trabecula.errors import Defect, TrabeculaError, WrongUsage, fault_of
-from trabecula.messages import DEFAULT_LANGUAGE
+from trabecula.messages import DEFAULT_LANGUAGE, LANGUAGES
 from trabecula.serving import train_cli
 
 app = typer.Typer(
@@ -102,7 +102,7 @@ def screen(
         bool, typer.Option("--deidentify", help="Leave every patient identifier out of all that is written.")
     ] = False,
     language: Annotated[
-        str, typer.Option(help="Of the report, or of a refusal: en or zh (Simplified Chinese).")
+        str, typer.Option(help=f"Of the report, or of a refusal: {' or '.join(LANGUAGES)}.")
     ] = DEFAULT_LANGUAGE,
     phantom: Phantom = None,
     profiles: KeptProfiles = None,

@@ -9,4 +9,9 @@ from dataclasses import replace
 from trabecula.flow.localise.counting import CountingLocaliser
 from trabecula.recipes.house import HOUSE
 
-COUNTING = replace(HOUSE, name="counting", localise=CountingLocaliser("house-counter"))
+COUNTING = replace(
+    HOUSE,
+    name="counting",
+    source="Trabecula; as house, with names by counting ribs",
+    localise=CountingLocaliser("house-counter"),
+)

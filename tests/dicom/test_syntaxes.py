@@ -123,7 +123,7 @@ COMBINED = list(zip(LIES, cycle(FORMS), cycle([r for r in RESCALES for _ in rang
 
 @pytest.mark.parametrize(("lie", "form", "rescale"), COMBINED)
 def test_every_lie_form_and_rescale_is_one_patient(ct, lie, form, rescale):
-    """All 48 lies, each form and each way to write values in several of them; ``slow`` crosses all with all."""
+    """All 48 lies, each form and each way to write values in several of them; ``exhaustive`` crosses all with all."""
     row, column, order = lie
     write(ct, ct.make(row=row, column=column)[::order], *FORMS[form], rescale)
     scan = read(ct.folder)
@@ -131,7 +131,7 @@ def test_every_lie_form_and_rescale_is_one_patient(ct, lie, form, rescale):
     assert {reason.code for reason in scan.reasons} <= {"lossy-compression"}
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("rescale", RESCALES)
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_and_rescale_in_every_lie(ct, form, rescale):

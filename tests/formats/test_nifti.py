@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from trabecula.errors import Refusal
+from trabecula.formats.grid import require_finite
 from trabecula.formats.kinds import Kind, kind_of
 from trabecula.formats.nifti import read_nifti
 from trabecula.records import Scan
@@ -227,3 +228,12 @@ def test_a_fourth_axis_of_length_zero_is_none(tmp_path: Path) -> None:
 )
 def test_shapes_that_are_no_volume(tmp_path: Path, shape: tuple[int, ...], code: str) -> None:
     assert refused(saved(tmp_path / "ct.nii", VALUES.reshape(shape))) == code
+
+
+@pytest.mark.parametrize("odd", [(np.nan,), (np.inf,), (np.inf, -np.inf)])
+def test_what_is_not_finite_is_refused_without_a_warning(odd: tuple[float, ...]) -> None:
+    values = np.zeros((4, 4, 4), np.float32)
+    values.flat[: len(odd)] = odd
+    with pytest.raises(Refusal) as refused:
+        require_finite(values)
+    assert refused.value.code == "not-finite"

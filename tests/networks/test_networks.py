@@ -5,10 +5,11 @@ import torch
 from torch import nn
 
 from trabecula.anatomy import LEVELS
-from trabecula.flow.localise import CANVAS as SCREENING_CANVAS
 from trabecula.networks.anatomynet import AnatomyNet, SqueezeExcite
 from trabecula.networks.densenet import DenseNet3d
 from trabecula.networks.fasterrcnn import CANVAS, CLASSES, ResidualPyramid, vertebra_detector
+from trabecula.view import Classes
+from trabecula.weights import weights_named
 
 
 def parameters(network: nn.Module) -> int:
@@ -108,5 +109,8 @@ def test_the_detector_learns_from_small_images_without_resizing_them() -> None:
 
 
 def test_training_and_screening_use_one_canvas_and_one_list_of_levels() -> None:
-    assert CANVAS == SCREENING_CANVAS
-    assert len(LEVELS) + 1 == CLASSES  # and the background
+    shipped = weights_named("niu2023-localiser")
+    rows, _, columns = shipped.view.shape
+    assert (rows, columns) == CANVAS
+    assert isinstance(shipped.head, Classes) and shipped.head.names == ("background", *LEVELS)
+    assert len(shipped.head.names) == CLASSES

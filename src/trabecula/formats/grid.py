@@ -66,7 +66,9 @@ def require_sound_affine(affine: Float64) -> None:
 def require_finite(values: Float32) -> None:
     """Refuse NaN and infinity: nothing says what stood there."""
     # a sum is not finite when any term is not; cheaper than a mask of every voxel
-    if not np.isfinite(values.sum(dtype=np.float64)):
+    with np.errstate(invalid="ignore"):  # of two infinities
+        total = values.sum(dtype=np.float64)
+    if not np.isfinite(total):
         raise refusal("not-finite")
 
 

@@ -24,7 +24,7 @@ Diagnose = Callable[[Readings], Diagnosis]
 class Recipe:
     """The stages of a screening between reading and reporting: frozen dataclasses that are called.
 
-    ``segment`` is None where a system looks at whole images. ``notes`` are the publication's own settings and what
+    ``about`` says in a sentence what the system does. ``segment`` is None where it looks at whole images. ``notes`` are the publication's own settings and what
     else a run should record beside those of the stages.
     """
 
@@ -37,6 +37,7 @@ class Recipe:
     exclude: Exclude
     diagnose: Diagnose
     notes: Mapping[str, Any] = field(default_factory=dict)
+    about: str = ""
 
     @property
     def stages(self) -> dict[str, Any]:

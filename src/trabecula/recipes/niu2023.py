@@ -47,6 +47,7 @@ NIU2023 = Recipe(
     exclude=EXCLUSIONS,
     diagnose=BandDiagnosis(substitutes=(Level.T12,)),
     notes={"paper": PAPER},
+    about="Faster R-CNN on a coronal projection, AnatomyNet in a crop, DenseNet-121 in 3-D for the BMD of T12 to L2.",
 )
 
 NIU2023_FIXED_CROP = replace(NIU2023, name="niu2023-fixed-crop", segment=replace(SEGMENT, centre="paper"))

@@ -24,8 +24,8 @@ Diagnose = Callable[[Readings], Diagnosis]
 class Recipe:
     """The stages of a screening between reading and reporting: frozen dataclasses that are called.
 
-    ``about`` says in a sentence what the system does. ``segment`` is None where it looks at whole images. ``notes`` are the publication's own settings and what
-    else a run should record beside those of the stages.
+    ``about`` says in a sentence what the system does. ``segment`` is None where it looks at whole images.
+    ``notes`` are the publication's own settings and what else a run should record beside those of the stages.
     """
 
     name: str

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from trabecula.volume import Float32, Float64, Grid, Volume
 
-Plane = Literal["volume", "axial", "sagittal", "coronal", "coronal-projection"]
+Plane = Literal["volume", "axial", "sagittal", "sagittal-stack", "coronal", "coronal-projection"]
+"""How a network takes a view: whole, its planes one by one, or (``stack``) its planes as channels of one image."""
 
 
 @dataclass(frozen=True)
@@ -52,16 +53,40 @@ class View:
         return self.window(volume.sample(self.grid(volume, middle)))
 
     def cut_masked(
-        self, volume: Volume, labels: NDArray[np.uint8], label: int, middle: Float64, hu_factor: float = 1.0
+        self,
+        volume: Volume,
+        labels: NDArray[np.uint8],
+        label: int | tuple[int, ...],
+        middle: Float64,
+        hu_factor: float = 1.0,
+        hu_less: float = 0.0,
     ) -> Float32:
-        """The same with HU times ``hu_factor``, and zero wherever ``labels``, on the scan's grid, is not ``label``."""
+        """The same of HU less ``hu_less``, times ``hu_factor``; zero where ``labels``, on the scan's grid, is another
+        than ``label`` or all of ``label``."""
         around = self._around(volume, middle)
         shift = np.eye(4)
         shift[:3, 3] = [part.start for part in around]
         affine, grid = volume.affine @ shift, self.grid(volume, middle)
-        inside = Volume((labels[around] == label).astype(np.float32), affine).sample(grid) > 0.5
-        hu = Volume(volume.hu[around], affine).sample(grid) * np.float32(hu_factor)
+        inside = Volume(np.isin(labels[around], label).astype(np.float32), affine).sample(grid) > 0.5
+        hu = (Volume(volume.hu[around], affine).sample(grid) - np.float32(hu_less)) * np.float32(hu_factor)
         return np.asarray(self.window(hu) * inside, np.float32)
+
+    def as_input(self, image: Float32) -> Float32:
+        """An image (z, y, x) as the network takes it: (batch, channels, ...)."""
+        if self.plane == "axial":
+            return np.asarray(image[:, None])
+        if self.plane in ("sagittal", "sagittal-stack"):
+            planes = np.ascontiguousarray(image.transpose(2, 0, 1))
+            return planes[:, None] if self.plane == "sagittal" else planes[None]
+        return np.asarray(image[None, None])
+
+    def from_output(self, scores: Float32) -> Float32:
+        """Scores (batch, classes, ...) of every voxel as (classes, z, y, x)."""
+        if self.plane == "axial":
+            return np.ascontiguousarray(scores.swapaxes(0, 1))
+        if self.plane == "sagittal":
+            return np.ascontiguousarray(scores.transpose(1, 2, 3, 0))
+        return np.asarray(scores[0])
 
     def _around(self, volume: Volume, middle: Float64) -> tuple[slice, slice, slice]:
         """The part of the scan that the view and a margin for smoothing lie in."""
@@ -95,8 +120,8 @@ class Bins:
     def centres(self) -> Float64:
         return np.linspace(self.first, self.last, self.number)
 
-    def expectation(self, scores: Float32) -> float:
-        """Of one case's scores (bins,)."""
+    def value(self, scores: Float32) -> float:
+        """The expectation of one case's scores (bins,)."""
         share = np.exp(scores - scores.max())
         return float((share / share.sum() * self.centres).sum())
 

@@ -60,7 +60,9 @@ def test_boxes_count_with_the_right_name_and_place() -> None:
 def test_a_numbers_error_is_told_in_its_unit() -> None:
     centres = torch.tensor([0.0, 100.0, 200.0])
     network = Says(torch.tensor([[-99.0, 99.0, -99.0], [-99.0, -99.0, 99.0]]))
-    told = number_scores(network, [(torch.zeros(2, 1), torch.tensor([90.0, 204.0]))], centres)
+    told = number_scores(
+        network, [(torch.zeros(2, 1), torch.tensor([90.0, 204.0]))], partial(expected_value, centres=centres)
+    )
     assert told["mean_absolute_error"] == pytest.approx(7)
     assert told["bias"] == pytest.approx(3)
     assert told["error_sd"] == pytest.approx(98**0.5)

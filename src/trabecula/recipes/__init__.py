@@ -3,10 +3,17 @@
 from trabecula.errors import WrongUsage
 from trabecula.recipe import Recipe
 from trabecula.recipes.counting import COUNTING
+from trabecula.recipes.fang2021 import FANG2021
 from trabecula.recipes.house import HOUSE
 from trabecula.recipes.niu2023 import NIU2023, NIU2023_FIXED_CROP
+from trabecula.recipes.pan2024 import PAN2024, PAN2024_L1
+from trabecula.recipes.peng2023 import PENG2023
+from trabecula.recipes.yasaka2020 import YASAKA2020
 
-RECIPES: dict[str, Recipe] = {one.name: one for one in (HOUSE, COUNTING, NIU2023, NIU2023_FIXED_CROP)}
+OURS = (HOUSE, COUNTING)
+PUBLISHED = (YASAKA2020, FANG2021, NIU2023, NIU2023_FIXED_CROP, PENG2023, PAN2024, PAN2024_L1)
+
+RECIPES: dict[str, Recipe] = {one.name: one for one in (*OURS, *PUBLISHED)}
 DEFAULT = HOUSE.name
 
 

@@ -17,3 +17,6 @@ EXCLUSIONS = Exclusions(
     )
 )
 """In this order: a later check does not compare with what an earlier one withheld."""
+
+WHOLE_IMAGES = Exclusions((InGap(), Metal()))
+"""Of systems that outline nothing: a region's size, shape and inside are not there to be checked."""

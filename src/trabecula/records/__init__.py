@@ -271,12 +271,25 @@ class VertebraReading:
 
 
 @dataclass(frozen=True)
+class Joint:
+    """What a classifier says of several vertebrae that it saw in one image."""
+
+    levels: tuple[Level, ...]
+    probabilities: Mapping[Category, float]
+
+
+@dataclass(frozen=True)
 class Readings:
-    """Every vertebra measured or withheld, cranial first, and how the numbers were read."""
+    """Every vertebra measured or withheld, cranial first, and how the numbers were read.
+
+    ``sex`` ("F" or "M") is what an areal density is judged by.
+    """
 
     vertebrae: tuple[VertebraReading, ...]
     method: Phrase
     reasons: tuple[Reason, ...] = ()
+    joint: Joint | None = None
+    sex: str | None = None
 
     def find(self, level: Level) -> VertebraReading | None:
         return next((v for v in self.vertebrae if v.level == level), None)
@@ -311,7 +324,7 @@ class Diagnosis:
 
         In this grey zone a headline names them all: "osteopenia or normal".
         """
-        if not self.determined or self.basis is not Basis.BANDS or self.category not in self.probabilities:
+        if not self.determined or self.category not in self.probabilities:
             return (self.category,)
         order = [one for one in reversed(CATEGORIES) if one in self.probabilities]
         at = order.index(self.category)
@@ -381,6 +394,7 @@ __all__ = [
     "Effect",
     "Gap",
     "Interval",
+    "Joint",
     "Readings",
     "Reason",
     "Regions",

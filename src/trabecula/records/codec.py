@@ -50,6 +50,8 @@ def encode(assessment: Assessment, run: Mapping[str, Any] | None = None) -> Json
         "regions": None if regions is None else plain(regions.vertebrae),
         "vertebrae": [_vertebra(one) for one in assessment.readings.vertebrae],
         "method": plain(assessment.readings.method),
+        "joint": plain(assessment.readings.joint),
+        "sex": assessment.readings.sex,
         "diagnosis": _diagnosis(assessment.diagnosis),
         "calibration": _without_reasons(plain(assessment.calibration)),
         "reasons": [
@@ -90,7 +92,7 @@ def decode(told: Json, scan: Scan | None = None, labels: NDArray[np.uint8] | Non
         stage(Spine, "spine", told["spine"]),
         regions,
         stage(Calibration, "calibration", told["calibration"]),
-        stage(Readings, "readings", {"vertebrae": told["vertebrae"], "method": told["method"]}),
+        stage(Readings, "readings", {name: told.get(name) for name in ("vertebrae", "method", "joint", "sex")}),
         stage(Diagnosis, "diagnosis", told["diagnosis"]),
         _required(told["run"], dict),
     )

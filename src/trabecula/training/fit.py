@@ -2,6 +2,7 @@
 
 from trabecula.anatomy import LEVELS, NAMED_LEVELS
 from trabecula.errors import WrongUsage
+from trabecula.quantity import CATEGORIES
 from trabecula.recipe import Recipe
 from trabecula.view import Classes, Head
 from trabecula.weights import Weights, catalogue
@@ -21,6 +22,8 @@ def require_fitting(recipe: Recipe, name: str, head: Head) -> None:
             f" {type(shipped.head).__name__.lower()}.",
         )
     if not isinstance(head, Classes):
+        return
+    if set(head.names) == {category.value for category in CATEGORIES}:
         return
     levels = {level.value for level in NAMED_LEVELS}
     needed = [level.value for level in LEVELS] if levels & set(head.names) else ["cortical", "trabecular"]

@@ -1,8 +1,32 @@
 """What networks are trained to make small."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
+
+
+def in_order(image: Tensor) -> Tensor:
+    """The same image with its channels last in memory, which convolutions on a CPU are fastest with."""
+    last = torch.channels_last if image.ndim == 4 else torch.channels_last_3d
+    return image.contiguous(memory_format=last)
+
+
+def segmentation(network: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    """Cross-entropy and Dice of an image's voxels."""
+    image, label = batch
+    return dice_cross_entropy(network(in_order(image)).float(), label)
+
+
+def classification(network: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    """Cross-entropy of an image's category."""
+    image, label = batch
+    return functional.cross_entropy(network(in_order(image)).float(), label)
+
+
+def regression(network: nn.Module, batch: tuple[Tensor, Tensor], scale: float) -> Tensor:
+    """The error of an image's number, which the network gives times ``scale``."""
+    image, truth = batch
+    return number_error(network(in_order(image)), truth, scale)
 
 
 def dice_cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
@@ -31,3 +55,13 @@ def focal(scores: Tensor, target: Tensor, alpha: float = 0.6, gamma: float = 2.0
 def expected_value(scores: Tensor, centres: Tensor) -> Tensor:
     """The expectation over the bins, in their unit (B,)."""
     return torch.as_tensor((scores.softmax(1) * centres).sum(1))
+
+
+def number_error(numbers: Tensor, truth: Tensor, scale: float) -> Tensor:
+    """The error of regressed numbers (B, 1), the truth (B,) times ``scale``: its square within 0.05, then itself."""
+    return functional.smooth_l1_loss(numbers[:, 0].float(), scale * truth, beta=0.05)
+
+
+def regressed(numbers: Tensor, scale: float) -> Tensor:
+    """What regressed numbers (B, 1) say, in their quantity's unit (B,)."""
+    return numbers[:, 0] / scale

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-
-from trabecula.training.losses import expected_value
+from torch.nn import functional
 
 IOU, SURE = 0.5, 0.5
 """A box counts from these on: overlap with the true one, and score."""
@@ -57,17 +56,29 @@ def naming_scores(
     }
 
 
-def number_scores(network: nn.Module, batches: Sequence[tuple[Tensor, Tensor]], centres: Tensor) -> dict[str, float]:
-    """Mean absolute error, bias and SD of the error, in the number's unit."""
-    errors = [
-        (expected_value(network(image.to(device_of(network))).float().cpu(), centres) - true).numpy()
-        for image, true in batches
-    ]
+def number_scores(
+    network: nn.Module, batches: Sequence[tuple[Tensor, Tensor]], answer: Callable[[Tensor], Tensor]
+) -> dict[str, float]:
+    """Mean absolute error, bias and SD of the error, in the unit of what ``answer`` makes of a network's scores."""
+    errors = [(answer(network(image.to(device_of(network))).float().cpu()) - true).numpy() for image, true in batches]
     error = np.concatenate(errors)
     return {
         "mean_absolute_error": float(np.abs(error).mean()),
         "bias": float(error.mean()),
         "error_sd": float(error.std(ddof=1)) if error.size > 1 else float("nan"),
+    }
+
+
+def category_scores(network: nn.Module, batches: Sequence[tuple[Tensor, Tensor]]) -> dict[str, float]:
+    """The mean cross-entropy, the share of right categories, and the mean share of each true category (recall)."""
+    scores = torch.cat([network(image.to(device_of(network))).float().cpu() for image, _ in batches])
+    true = torch.cat([label for _, label in batches])
+    right = scores.argmax(1) == true
+    recalls = [float(right[true == one].float().mean()) for one in true.unique()]
+    return {
+        "cross_entropy": float(functional.cross_entropy(scores, true)),
+        "accuracy": float(right.float().mean()),
+        "recall": float(np.mean(recalls)),
     }
 
 

@@ -45,8 +45,8 @@ class BandDiagnosis:
         if not enough:
             reasons.append(self._too_few(at))
             return Diagnosis(Category.UNDETERMINED, Basis.BANDS, None, {}, at, tuple(reasons))
-        mean = _mean([_as_lumbar(one) for one in used])
-        shares = probabilities(mean, self.bands)
+        mean = mean_density([_as_lumbar(one) for one in used])
+        shares = category_shares(mean, self.bands)
         return Diagnosis(self.bands.category(mean.value), Basis.BANDS, mean, shares, at, tuple(reasons))
 
     def _found(self, readings: Readings, levels: tuple[Level, ...]) -> list[VertebraReading]:
@@ -67,7 +67,7 @@ class BandDiagnosis:
         )
 
 
-def probabilities(density: Measurement, bands: Bands = QCT_BANDS) -> dict[Category, float]:
+def category_shares(density: Measurement, bands: Bands = QCT_BANDS) -> dict[Category, float]:
     """How probable each category is if the 95% interval is that of two halves of a normal distribution."""
     low, high = (_below(cut, density.value, density.interval) for cut in bands.edges)
     return {
@@ -90,7 +90,7 @@ def _as_lumbar(reading: VertebraReading) -> Measurement:
     return Measurement(factor * one.value, (factor * low, factor * high), one.quantity, factor * one.own_sd)
 
 
-def _mean(densities: list[Measurement]) -> Measurement:
+def mean_density(densities: list[Measurement]) -> Measurement:
     """The mean: what vertebrae err by on their own shrinks in it, what the calibration errs by does not."""
     number = len(densities)
     value = sum(one.value for one in densities) / number

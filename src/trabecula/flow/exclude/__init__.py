@@ -67,7 +67,10 @@ class Exclusions:
             )
             readings = replace(readings, vertebrae=vertebrae)
         doubts = {one.code for stage in (spine, calibration) for one in stage.reasons}
-        return replace(readings, vertebrae=tuple(without_number(widened(one, doubts)) for one in readings.vertebrae))
+        vertebrae = tuple(without_number(widened(one, doubts)) for one in readings.vertebrae)
+        withheld = {one.level for one in vertebrae if one.withheld}
+        joint = None if readings.joint is None or withheld & set(readings.joint.levels) else readings.joint
+        return replace(readings, vertebrae=vertebrae, joint=joint)
 
 
 DOUBT_SD_MG_CM3 = {"level-uncertain": 5.0, "uneven-density": 6.0, "density-disagreement": 6.0, "dense-focus": 5.0}

@@ -1,6 +1,7 @@
-"""Density by a network: as in Niu 2023, a 3-D DenseNet-121-BC sees the trabecular bone of a vertebra alone.
+"""Density by a network that sees the trabecular bone of a vertebra alone, the plain mean HU beside it.
 
-It gives a probability to each BMD bin; the BMD is their expectation. Beside it stands the plain mean HU.
+Niu 2023's gives a probability to each BMD bin, whose expectation is the BMD; those of Fang 2021 and Peng 2023 give the
+number.
 """
 
 from dataclasses import dataclass
@@ -12,13 +13,13 @@ from trabecula.inference import network
 from trabecula.messages import Phrase
 from trabecula.quantity import QUANTITIES, Measurement
 from trabecula.records import Calibration, Readings, Regions, Scan, Spine, VertebraReading, VertebraRegion
-from trabecula.view import Bins
+from trabecula.view import Bins, Number
 from trabecula.weights import weights_named
 
 
 @dataclass(frozen=True)
 class NetworkDensity:
-    """The density of every region, by the expectation over a network's bins."""
+    """The density of every region, as a network's bins or its number say."""
 
     weights: str
     precision: str = "f32"
@@ -36,7 +37,7 @@ class NetworkDensity:
         for region in regions.vertebrae:
             part = regions.part(region.level)
             hu = scan.volume.hu[part][regions.labels[part] == region.level.verse_id]
-            bmd = self._expectation(scan, regions.labels, region, calibration.hu_factor) - calibration.contrast_rise
+            bmd = self._value(scan, regions.labels, region, calibration.hu_factor) - calibration.contrast_rise
             vertebrae.append(
                 VertebraReading(
                     level=region.level,
@@ -52,16 +53,15 @@ class NetworkDensity:
         return Readings(tuple(vertebrae), Phrase("method-network", {"error_sd": error_sd}))
 
     @property
-    def _head(self) -> Bins:
+    def _head(self) -> Bins | Number:
         head = weights_named(self.weights).head
-        assert isinstance(head, Bins)
+        assert isinstance(head, Bins | Number)
         return head
 
-    def _expectation(self, scan: Scan, labels: NDArray[np.uint8], region: VertebraRegion, hu_factor: float) -> float:
+    def _value(self, scan: Scan, labels: NDArray[np.uint8], region: VertebraRegion, hu_factor: float) -> float:
         """For one vertebra, everything outside its region blanked."""
         view, volume = weights_named(self.weights).view, scan.volume
         middle = volume.to_index(np.asarray(region.centroid_lps_mm))
-        image = view.cut_masked(volume, labels, region.level.verse_id, middle, hu_factor)
-        shape = (1, 1, *view.shape)
-        (scores,) = network(self.weights, shape, self.precision)(image.reshape(shape))
-        return self._head.expectation(scores[0])
+        image = view.as_input(view.cut_masked(volume, labels, region.level.verse_id, middle, hu_factor))
+        (scores,) = network(self.weights, image.shape, self.precision)(image)
+        return self._head.value(scores[0])

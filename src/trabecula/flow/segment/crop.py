@@ -1,4 +1,4 @@
-"""Segment in one crop: as in Niu 2023, a 3-D AnatomyNet looks at one crop around the vertebrae.
+"""Segment in one crop around the vertebrae: Niu 2023 by a 3-D AnatomyNet, Fang 2021 by a U-Net plane after plane.
 
 It knows bone, not names: those come from the localiser's boxes, since its receptive field cannot count vertebrae.
 """
@@ -50,9 +50,9 @@ class CropSegmenter:
             missing = reason("levels-not-in-view", first=self.levels[0], last=self.levels[-1], seen=seen)
             return Regions(labels, (), (missing,))
         middle = self._middle(spine, found)
-        grid, shape = view.grid(volume, middle), (1, 1, *view.shape)
-        (scores,) = network(self.weights, shape, self.precision)(view.cut(volume, middle).reshape(shape))
-        probability = head.probabilities(scores[0])
+        grid, image = view.grid(volume, middle), view.as_input(view.cut(volume, middle))
+        (scores,) = network(self.weights, image.shape, self.precision)(image)
+        probability = head.probabilities(view.from_output(scores))
         trabecular = probability[head.names.index("trabecular")]
         bone = probability[head.names.index("background")] < 0.5
         owner = _owners(trabecular > 0.5, volume, grid, spine)

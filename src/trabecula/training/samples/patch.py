@@ -1,4 +1,4 @@
-"""Patches about one vertebral body, and patches anywhere along the spine, with the labels of their tissues."""
+"""Patches about one vertebral body, patches and planes anywhere along the spine, with the labels of their tissues."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from trabecula.volume import Float32
 
 STRETCH = (48, 80, 80)
 """The shape of a patch along the spine: a training step on a whole crop would take ten times as long."""
+
+PLANE = (128, 96, 1)
+"""The shape of a sagittal plane along the spine."""
 
 Sample = tuple[Float32, NDArray[np.int64]]
 
@@ -53,6 +56,18 @@ def along_spine(shard: Shard, rng: np.random.Generator, view: View) -> Sample:
     pose = random_pose(of_shape(view, STRETCH), volume, centre.astype(float), rng, 7, 0.5)
     truth = pose.labels((body > 0).astype(np.uint8) + (inner > 0))
     return _mirrored(vary_intensity(pose.image(volume), rng), truth, rng, view)
+
+
+def sagittal(shard: Shard, rng: np.random.Generator, view: View) -> Sample:
+    """A sagittal plane (1, *PLANE[:2]) through or beside a body, and its labels as ``along_spine`` has them."""
+    volume, body, inner = at_spacing(shard["hu"], SPINE_SPACING_MM), shard["body"], shard["trabecular"]
+    places = list(middles(body).values())
+    spread = [rng.uniform(-30, 30), rng.uniform(-20, 20), rng.uniform(-30, 30)]
+    centre = places[rng.integers(len(places))] + np.asarray(spread) / SPINE_SPACING_MM
+    pose = random_pose(of_shape(view, PLANE), volume, centre, rng, 7, 0.5)
+    truth = pose.labels((body > 0).astype(np.uint8) + (inner > 0))
+    image = view.window(vary_intensity(pose.image(volume), rng))
+    return view.as_input(image)[0], np.ascontiguousarray(truth[..., 0]).astype(np.int64)
 
 
 def _mirrored(image: Float32, truth: NDArray[np.uint8], rng: np.random.Generator, view: View) -> Sample:

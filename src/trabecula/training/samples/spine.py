@@ -16,7 +16,7 @@ MARGIN_MM = 25.0
 
 
 def cut(labelled: Labelled) -> Shard:
-    """HU, labels of bodies and trabecular regions, tube voltage, and rows of VerSe id and density."""
+    """HU, labels of bodies and trabecular regions, tube voltage, rows of VerSe id and density, areal BMD (or NaN)."""
     volume, known = labelled.volume, labelled.known
     hu, masks = volume.hu, dict(labelled.masks)
     if not (masks["bodies"] > 0).any():
@@ -32,6 +32,7 @@ def cut(labelled: Labelled) -> Shard:
         "trabecular": masks["trabecular"],
         "kvp": np.array(known.tube_voltage_kvp or 120.0, np.float32),
         "bmd": np.array([[level.verse_id, bmd] for level, bmd in density.items()], np.float32).reshape(-1, 2),
+        "abmd": np.array(np.nan if known.areal_bmd_g_cm2 is None else known.areal_bmd_g_cm2, np.float32),
     }
 
 

@@ -13,6 +13,15 @@ MODULES: dict[str, str] = {
     "niu2023-localiser": "niu2023",
     "niu2023-segmenter": "niu2023",
     "niu2023-densitometer": "niu2023",
+    "fang2021-segmenter": "fang2021",
+    "fang2021-densitometer": "fang2021",
+    "peng2023-segmenter": "peng2023",
+    "peng2023-densitometer": "peng2023",
+    "peng2023-classifier": "peng2023",
+    "pan2024-segmenter": "pan2024",
+    "pan2024-classifier": "pan2024",
+    "pan2024-classifier-l1": "pan2024",
+    "yasaka2020-reader": "yasaka2020",
 }
 """Weights and the module here whose ``TASKS`` holds a function that makes their task."""
 

@@ -41,12 +41,6 @@ def finder_loss(network: nn.Module, batch: tuple[Tensor, Tensor, Tensor]) -> Ten
     return 10 * middles + functional.cross_entropy(found[:, 1:], names, ignore_index=torso.UNNAMED)
 
 
-def segmenter_loss(network: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-    """Cross-entropy and Dice."""
-    image, label = batch
-    return losses.dice_cross_entropy(network(image.contiguous(memory_format=torch.channels_last_3d)).float(), label)
-
-
 def _finder() -> nn.Module:
     return SpineFinder(len(NAMES.names)).to(memory_format=torch.channels_last_3d)
 
@@ -85,7 +79,7 @@ def segmenter() -> Task:
         draw=partial(patch.one_body, view=PATCH_VIEW),
         seen=spine.seen,
         network=_segmenter,
-        loss=segmenter_loss,
+        loss=losses.segmentation,
         score=partial(scores.dice_scores, names=TISSUES.names),
         rule=Rule("dice", True, OURS),
         schedules=schedules(Schedule(steps=8000, learning_rate=2e-3, minutes=60), small_steps=60),

@@ -55,12 +55,6 @@ def detector_loss(network: nn.Module, batch: Any) -> Tensor:
     return torch.stack(list(parts.values())).sum()
 
 
-def segmenter_loss(network: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-    """Cross-entropy and Dice."""
-    image, label = batch
-    return losses.dice_cross_entropy(network(image.contiguous(memory_format=torch.channels_last_3d)).float(), label)
-
-
 def density_loss(network: nn.Module, batch: tuple[Tensor, Tensor], centres: Tensor) -> Tensor:
     """The paper's focal loss; it alone is content with a wide distribution, and the second term centres it."""
     image, bmd = batch
@@ -115,7 +109,7 @@ def segmenter() -> Task:
         draw=partial(patch.along_spine, view=CROP_VIEW),
         seen=spine.seen,
         network=_anatomynet,
-        loss=segmenter_loss,
+        loss=losses.segmentation,
         score=partial(scores.dice_scores, names=TISSUES.names),
         rule=Rule("dice", True, "Niu 2023, appendix: highest average Dice on the validation set"),
         schedules=schedules(Schedule(steps=4000, learning_rate=2e-3, minutes=92), small_steps=30),
@@ -139,7 +133,7 @@ def densitometer() -> Task:
         seen=None,
         network=partial(DenseNet3d, BINS.number),
         loss=partial(density_loss, centres=centres),
-        score=partial(scores.number_scores, centres=centres),
+        score=partial(scores.number_scores, answer=partial(losses.expected_value, centres=centres)),
         rule=Rule("mean_absolute_error", False, "Niu 2023, appendix: the best epoch; the figure is ours"),
         schedules=schedules(full, small_steps=40),
         batch=16,

@@ -1,0 +1,82 @@
+"""Categories by a network that sees the trabecular bone of a vertebra, or of some vertebrae in one image, alone.
+
+As Peng 2023, beside a density, and Pan 2024, without one. What contrast medium adds to bone is taken off the HU first:
+nobody trained on enhanced scans.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from trabecula.anatomy import Level
+from trabecula.flow.measure.network import NetworkDensity
+from trabecula.inference import network
+from trabecula.messages import Phrase
+from trabecula.quantity import Category
+from trabecula.records import Calibration, Joint, Readings, Regions, Scan, Spine, VertebraReading
+from trabecula.view import Classes
+from trabecula.weights import weights_named
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A network that tells categories; ``levels`` are those that it was trained on."""
+
+    weights: str
+    levels: tuple[Level, ...]
+    precision: str = "f32"
+
+    def probabilities(
+        self, scan: Scan, regions: Regions, calibration: Calibration, levels: tuple[Level, ...]
+    ) -> dict[Category, float]:
+        """Of one image that shows the regions of ``levels`` and nothing else."""
+        weights, volume = weights_named(self.weights), scan.volume
+        assert isinstance(weights.head, Classes)
+        found = [region for level in levels if (region := regions.find(level)) is not None]
+        weight = [region.volume_mm3 for region in found]
+        middle = volume.to_index(np.average([region.centroid_lps_mm for region in found], axis=0, weights=weight))
+        labels = tuple(region.level.verse_id for region in found)
+        less = calibration.contrast_rise * calibration.slope_hu_cm3_mg
+        image = weights.view.as_input(
+            weights.view.cut_masked(volume, regions.labels, labels, middle, calibration.hu_factor, less)
+        )
+        (scores,) = network(self.weights, image.shape, self.precision)(image)
+        shares = weights.head.probabilities(scores[0])
+        return {Category(name): float(share) for name, share in zip(weights.head.names, shares, strict=True)}
+
+
+@dataclass(frozen=True)
+class CategoryReading:
+    """The categories of single vertebrae by ``each``, and of several in one image by ``joint``, where all are there.
+
+    ``density`` gives each vertebra a density beside it. ``levels`` are the vertebrae that are read.
+    """
+
+    levels: tuple[Level, ...]
+    each: Classifier
+    joint: Classifier | None = None
+    density: NetworkDensity | None = None
+
+    def __call__(self, scan: Scan, spine: Spine, regions: Regions | None, calibration: Calibration) -> Readings:
+        """The readings of every region of ``levels``."""
+        assert regions is not None, "categories of regions need a segmenter"
+        beside = None if self.density is None else self.density(scan, spine, regions, calibration)
+        vertebrae = []
+        for region in regions.vertebrae:
+            level = region.level
+            inside = scan.volume.hu[regions.part(level)][regions.labels[regions.part(level)] == level.verse_id]
+            one = None if beside is None else beside.find(level)
+            if one is None:
+                heights = (float(inside.mean(dtype=float)), float(inside.std(dtype=float)))
+                one = VertebraReading(level, region.centroid_lps_mm, region.volume_mm3, *heights, density=None)
+            if level in self.each.levels or not level.is_named:
+                one = replace(one, probabilities=self.each.probabilities(scan, regions, calibration, (level,)))
+            vertebrae.append(one)
+        method = "method-classifier" if beside is None else "method-classifier-density"
+        return Readings(tuple(vertebrae), Phrase(method), joint=self._joint(scan, regions, calibration))
+
+    def _joint(self, scan: Scan, regions: Regions, calibration: Calibration) -> Joint | None:
+        if self.joint is None or any(regions.find(level) is None for level in self.joint.levels):
+            return None
+        levels = self.joint.levels
+        return Joint(levels, self.joint.probabilities(scan, regions, calibration, levels))

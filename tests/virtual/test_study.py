@@ -11,8 +11,9 @@ import pytest
 
 from trabecula.errors import WrongUsage
 from trabecula.flow.read import read
+from trabecula.virtual.machines import MACHINES
 from trabecula.virtual.scanner import Protocol
-from trabecula.virtual.study import MACHINES, StudyHeader, header_of, write_dicom
+from trabecula.virtual.study import StudyHeader, header_of, write_dicom
 from trabecula.virtual.subject import sample_subject
 from trabecula.volume import Volume
 

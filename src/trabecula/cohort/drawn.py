@@ -175,6 +175,11 @@ def _spine(seed: int, family: str) -> Labelled:
     top, bottom = LEVELS[max(middle - 1, 0)], LEVELS[min(middle + 1, len(LEVELS) - 1)]
     protocol = sample_protocol(rng)
     drawn = draw(subject, spine_grid(subject, top, bottom, 1.0), protocol.kvp)
+    return spine_labelled(drawn, protocol)
+
+
+def spine_labelled(drawn: VirtualDrawn, protocol: Protocol) -> Labelled:
+    """A drawn stretch of spine, scanned, at the spacing of the samples; density is that of the region QCT reads."""
     ct = scan(drawn, protocol, 0)
     # No sample may lie outside the scan, or a label would lie on air.
     last = np.asarray(ct.shape) - 1
@@ -184,11 +189,11 @@ def _spine(seed: int, family: str) -> Labelled:
         "bodies": nearest(drawn.body, drawn.volume, grid),
         "trabecular": nearest(drawn.trabecular(protocol.thickness_mm), drawn.volume, grid),
     }
-    known = Known(tube_voltage_kvp=float(protocol.kvp), density=_where_qct_reads(drawn))
+    known = Known(tube_voltage_kvp=float(protocol.kvp), density=where_qct_reads(drawn))
     return Labelled(Volume(ct.sample(grid), grid.affine), masks, known)
 
 
-def _where_qct_reads(virtual: VirtualDrawn) -> dict[Level, float]:
+def where_qct_reads(virtual: VirtualDrawn) -> dict[Level, float]:
     """The density of the region that QCT reads; of all bone where screws or cement may lie in that region."""
     regions, found = virtual.qct_regions(), {}
     for level, whole in virtual.bmd().items():

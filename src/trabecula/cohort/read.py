@@ -1,4 +1,4 @@
-"""Whatever a cohort was given as: a folder of ``simulate``, a table, or virtual patients to draw."""
+"""Whatever a cohort was given as: a folder of ``simulate``, a table, virtual patients or a study's cohort to draw."""
 
 from pathlib import Path
 
@@ -14,18 +14,23 @@ def read_cohort(given: str, judging: bool, leave_out_bad: bool = False) -> Cohor
     """
     from trabecula.cohort.drawn import PREFIX, drawn_cohort
     from trabecula.cohort.folder import read_folder
+    from trabecula.cohort.like import PREFIX as LIKE
+    from trabecula.cohort.like import like_cohort
     from trabecula.cohort.table import read_table
 
     path = Path(given)
     if given.startswith(PREFIX):
         cohort = drawn_cohort(given, judging)
+    elif given.startswith(LIKE):
+        cohort = like_cohort(given)
     elif path.is_dir():
         cohort = read_folder(path)
     elif path.exists():
         cohort = read_table(path)
     else:
         raise WrongUsage(
-            "cohort-missing", f"There is no {given}: give a folder that simulate wrote, a table, or virtual:NUMBER."
+            "cohort-missing",
+            f"There is no {given}: give a folder that simulate wrote, a table, virtual:NUMBER or like:NAME.",
         )
     require_sound(cohort, leave_out_bad)
     return cohort

@@ -10,7 +10,10 @@ import typer
 
 CohortGiven = Annotated[
     str,
-    typer.Argument(metavar="COHORT", help="A folder that simulate wrote, a table (.csv), or virtual:NUMBER[:FAMILY]."),
+    typer.Argument(
+        metavar="COHORT",
+        help="A folder that simulate wrote, a table (.csv), virtual:NUMBER[:FAMILY], or like:PUBLICATION[:SHARE].",
+    ),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the whole traceback if the program itself fails.")]
 LeaveOut = Annotated[bool, typer.Option("--leave-out-bad", help="Go on without the rows that cannot be used.")]

@@ -82,7 +82,7 @@ def true_levels(subject: Subject) -> dict[Level, LevelTruth]:
 
     Bone only: without the screws and the cement that the scans show.
     """
-    subject = _without_implants(subject)
+    subject = without_implants(subject)
     names = {vertebra.name for vertebra in subject.spine}
     levels = [level for level in MEASURED_LEVELS if level in names]
     canvas = Canvas(_bones_grid(subject, levels))
@@ -92,7 +92,8 @@ def true_levels(subject: Subject) -> dict[Level, LevelTruth]:
     return {level: level_truth(drawn, level) for level in levels}
 
 
-def _without_implants(subject: Subject) -> Subject:
+def without_implants(subject: Subject) -> Subject:
+    """The person without screws and cement."""
     bare = (replace(v, findings=replace(v.findings, screws=False, cement_mm=0.0)) for v in subject.spine)
     return replace(subject, spine=tuple(bare))
 

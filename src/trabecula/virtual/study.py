@@ -16,6 +16,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from pydicom.valuerep import DSfloat
 
 from trabecula.errors import WrongUsage
+from trabecula.virtual.machines import MACHINES, Machine
 from trabecula.virtual.scanner import Protocol, kernel_of
 from trabecula.virtual.subject import Subject
 from trabecula.volume import Volume
@@ -23,51 +24,6 @@ from trabecula.volume import Volume
 RESCALE_INTERCEPT_HU = -1024
 _UID_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:trabecula:virtual")
 _STUDY_DATE = "20250101"  # fixed: a virtual patient has no calendar, and files must not differ from day to day
-
-
-@dataclass(frozen=True)
-class Machine:
-    """A scanner family as its headers name it; kernels from smooth to sharp."""
-
-    manufacturer: str
-    model: str
-    software: str
-    kernels: tuple[str, str, str]
-    image_type: tuple[str, ...]
-    filter_type: str
-    scan_options: str
-
-
-# Spelling of vendors, kernels and image types as in public CT collections (TCGA-OV, CPTAC-PDA, CRLM).
-MACHINES = {
-    "ge": Machine(
-        manufacturer="GE MEDICAL SYSTEMS",
-        model="LightSpeed VCT",
-        software="07MW18.4",
-        kernels=("SOFT", "STANDARD", "BONE"),
-        image_type=("ORIGINAL", "PRIMARY", "AXIAL"),
-        filter_type="BODY FILTER",
-        scan_options="HELICAL MODE",
-    ),
-    "siemens": Machine(
-        manufacturer="SIEMENS",
-        model="SOMATOM Definition AS",
-        software="syngo CT 2014A",
-        kernels=("B30f", "B40f", "B70f"),
-        image_type=("ORIGINAL", "PRIMARY", "AXIAL", "CT_SOM5 SPI"),
-        filter_type="FLAT",
-        scan_options="SPI",
-    ),
-    "canon": Machine(
-        manufacturer="TOSHIBA",
-        model="Aquilion ONE",
-        software="V4.74ER001",
-        kernels=("FC08", "FC13", "FC30"),
-        image_type=("ORIGINAL", "PRIMARY", "AXIAL"),
-        filter_type="LARGE",
-        scan_options="HELICAL_CT",
-    ),
-}
 
 
 @dataclass(frozen=True)

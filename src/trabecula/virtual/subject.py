@@ -164,15 +164,29 @@ def mean_bmd(age_years: float, sex: str) -> float:
     return float(np.interp(age_years, ages, women if sex == "F" else men))
 
 
-def sample_subject(seed: int, bmd_mg_cm3: float | None = None, rates: Rates = LEARNT) -> Subject:
+@dataclass(frozen=True)
+class Who:
+    """What a study asks of a person; None leaves it to chance."""
+
+    sex: str | None = None  # "F" or "M"
+    age_years: float | None = None
+
+
+ANYBODY = Who()
+
+
+def sample_subject(seed: int, bmd_mg_cm3: float | None = None, rates: Rates = LEARNT, who: Who = ANYBODY) -> Subject:
     """A person drawn from the priors; ``bmd_mg_cm3`` sets the density of L1 instead of drawing it.
 
     Half of a regressor's training subjects should have it set uniformly, or the network learns age, not density.
-    ``rates`` says how common variants and findings are. This is family a (``families`` has both).
+    ``rates`` says how common variants and findings are, ``who`` whom a study asks for. This is family a (``families``
+    has both).
     """
     rng = np.random.default_rng([seed, 1])
     sex = "F" if rng.random() < 0.5 else "M"
     age = float(rng.uniform(20, 90))
+    # Drawn whether or not they are asked for, so that all the rest of a seed stays as it is.
+    sex, age = who.sex or sex, age if who.age_years is None else who.age_years
     scale = float((0.91 if sex == "F" else 1.0) * rng.normal(1, 0.045))
     if bmd_mg_cm3 is None:
         bmd_mg_cm3 = float(max(15.0, rng.normal(mean_bmd(age, sex), BMD_SD_MG_CM3)))

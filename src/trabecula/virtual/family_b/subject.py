@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 
 from trabecula.virtual.findings import Rates
-from trabecula.virtual.subject import Subject, sample_subject, stack, upright_axes
+from trabecula.virtual.subject import ANYBODY, Subject, Who, sample_subject, stack, upright_axes
 
 FAMILY = 77
 """Sets the streams of this family's random numbers apart."""
 
 
-def sample_subject_b(seed: int, bmd_mg_cm3: float | None, rates: Rates) -> Subject:
+def sample_subject_b(seed: int, bmd_mg_cm3: float | None, rates: Rates, asked: Who = ANYBODY) -> Subject:
     """A person of family b: who it is and what has befallen it as in family a, every dimension its own."""
-    who = sample_subject(seed, bmd_mg_cm3, rates)
+    who = sample_subject(seed, bmd_mg_cm3, rates, asked)
     rng = np.random.default_rng([seed, FAMILY, 1])
     k = (0.92 if who.sex == "F" else 1.0) * rng.uniform(0.9, 1.1)
     phase, curve, tilt = rng.uniform(-2, 2), rng.uniform(0.6, 1.4), rng.uniform(-3, 3)

@@ -120,7 +120,7 @@ def test_a_shipped_network_takes_what_its_view_cuts() -> None:
     (scores,) = network(weights.name, (1, 1, *weights.view.shape))(image[None, None])
     assert isinstance(weights.head, Bins)
     density = read.vertebrae[0].density
-    assert density is not None and density.value == pytest.approx(weights.head.expectation(scores[0]), abs=0.01)
+    assert density is not None and density.value == pytest.approx(weights.head.value(scores[0]), abs=0.01)
 
 
 def test_classes_share_one_whole() -> None:
@@ -136,8 +136,8 @@ def test_bins_answer_with_their_expectation() -> None:
     assert bins.centres[[0, 8, -1]].tolist() == [0.0, 80.0, 300.0]
     even = np.full(31, -np.inf, np.float32)
     even[[8, 12]] = 4.0
-    assert bins.expectation(even) == pytest.approx(100.0)
-    assert bins.expectation(np.eye(31, dtype=np.float32)[20] * 1000) == pytest.approx(200.0)
+    assert bins.value(even) == pytest.approx(100.0)
+    assert bins.value(np.eye(31, dtype=np.float32)[20] * 1000) == pytest.approx(200.0)
 
 
 def test_a_number_is_scaled_back() -> None:

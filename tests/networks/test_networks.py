@@ -6,8 +6,12 @@ from torch import nn
 
 from trabecula.anatomy import LEVELS
 from trabecula.networks.anatomynet import AnatomyNet, SqueezeExcite
-from trabecula.networks.densenet import DenseNet3d
+from trabecula.networks.axial_cnn import AxialCnn
+from trabecula.networks.densenet import Bottleneck, DenseNet3d, densenet121_planes, slim_densenet3d
 from trabecula.networks.fasterrcnn import CANVAS, CLASSES, ResidualPyramid, vertebra_detector
+from trabecula.networks.plain_unet import PLANES_WIDTHS, VOLUME_WIDTHS, UNet
+from trabecula.networks.vbnet import BLOCKS, VBNet
+from trabecula.networks.vbnet import Bottleneck as VBottleneck
 from trabecula.view import Classes
 from trabecula.weights import weights_named
 
@@ -72,6 +76,64 @@ def test_densenet_121_runs_at_its_smallest_input() -> None:
     scores = DenseNet3d(31).eval()(torch.rand(1, 1, 32, 32, 32))
     assert scores.shape == (1, 31)
     assert torch.isfinite(scores).all()
+
+
+def test_densenet_of_planes_is_121_layers_on_as_many_channels() -> None:
+    network = densenet121_planes(1, 9)
+    convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
+    assert len(convolutions) + 1 == 121  # and one linear layer
+    assert convolutions[0].in_channels == 9 and network.classifier.out_features == 1
+    assert [len(getattr(network.features, f"denseblock{i}")) for i in (1, 2, 3, 4)] == [6, 12, 24, 16]
+    assert parameters(network) == pytest.approx(6.97e6, rel=0.01)
+
+
+@torch.no_grad()
+def test_the_slim_densenet_has_half_the_growth_and_fewer_bottlenecks() -> None:
+    network = slim_densenet3d(3)
+    blocks = [m for m in network.modules() if isinstance(m, Bottleneck)]
+    assert len(blocks) == 32 and blocks[0].layers[-1].out_channels == 16
+    assert parameters(network) == pytest.approx(1.27e6, rel=0.01)
+    assert network.eval()(torch.rand(2, 1, 48, 32, 32)).shape == (2, 3)
+
+
+@pytest.mark.parametrize(("dimensions", "widths", "poolings"), [(2, PLANES_WIDTHS, 4), (3, VOLUME_WIDTHS, 3)])
+@torch.no_grad()
+def test_the_u_net_halves_as_often_as_published_and_joins_each_step(
+    dimensions: int, widths: tuple[int, ...], poolings: int
+) -> None:
+    network = UNet(dimensions, 3, widths).eval()
+    shape = (2, 1, *(32,) * dimensions)
+    assert network(torch.rand(shape)).shape == (2, 3, *shape[2:])
+    assert len(network.grow) == poolings and all(g.stride == (2,) * dimensions for g in network.grow)
+    three = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Conv3d) and m.kernel_size[0] == 3]
+    assert len(three) == 2 * (2 * poolings + 1)
+    for step, width in zip(network.up, widths, strict=False):
+        assert step[0].in_channels == 2 * width  # what was grown and what was passed by
+
+
+def test_in_three_dimensions_channels_double_before_the_pooling() -> None:
+    network = UNet(3, 3, VOLUME_WIDTHS)
+    for step, width in zip(network.down, VOLUME_WIDTHS, strict=True):
+        assert (step[0].out_channels, step[3].out_channels) == (width // 2, width)
+
+
+@torch.no_grad()
+def test_vbnet_has_its_bottlenecks_on_four_steps() -> None:
+    network = VBNet(3).eval()
+    assert network(torch.rand(1, 1, 32, 16, 48)).shape == (1, 3, 32, 16, 48)
+    assert len(network.down) == len(network.up) == len(BLOCKS) == 4
+    assert [sum(isinstance(m, VBottleneck) for m in step) for step in network.down] == [1, 2, 3, 3]
+    inner = [m.layers[1][0] for m in network.modules() if isinstance(m, VBottleneck)]
+    assert all(conv.kernel_size == (3, 3, 3) for conv in inner)
+    assert inner[0].out_channels == max(4, 24 // 4)
+
+
+@torch.no_grad()
+def test_the_axial_network_gives_one_number_an_image() -> None:
+    network = AxialCnn().eval()
+    assert network(torch.rand(5, 1, 128, 96)).shape == (5, 1)
+    assert sum(isinstance(m, nn.MaxPool2d) for m in network.modules()) == 6
+    assert parameters(network) == pytest.approx(0.38e6, rel=0.02)
 
 
 @torch.no_grad()

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import math
+from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -10,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from trabecula.training.curves import write_curves
-from trabecula.training.scores import detection_scores, dice_scores, naming_scores, number_scores
+from trabecula.training.losses import expected_value, regressed
+from trabecula.training.scores import category_scores, detection_scores, dice_scores, naming_scores, number_scores
 from trabecula.training.task import Rule
 
 
@@ -103,3 +106,18 @@ def test_curves_are_a_table_and_a_picture(tmp_path: Path) -> None:
     assert heights == sorted(heights)  # the loss falls: further down the picture
     words = {one.text for one in drawn.iter() if one.text}
     assert {"loss", "validation dice", "0.4", "0.5"} <= words
+
+
+def test_category_scores_by_hand() -> None:
+    network = Says(torch.tensor([[2.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 2.0], [0.0, 0.0, 2.0]]))
+    told = category_scores(network, [(torch.zeros(4, 1), torch.tensor([0, 0, 2, 2]))])
+    right, wrong = -math.log(math.exp(2) / (math.exp(2) + 2)), -math.log(1 / (math.exp(2) + 2))
+    assert told["cross_entropy"] == pytest.approx((3 * right + wrong) / 4)
+    assert told["accuracy"] == pytest.approx(0.75)
+    assert told["recall"] == pytest.approx(0.75)  # a half of the first category, all of the third
+
+
+def test_number_scores_of_a_regression() -> None:
+    network = Says(torch.tensor([[1.0], [2.0]]))
+    told = number_scores(network, [(torch.zeros(2, 1), torch.tensor([90.0, 204.0]))], partial(regressed, scale=0.01))
+    assert (told["bias"], told["mean_absolute_error"]) == (pytest.approx(3.0), pytest.approx(7.0))

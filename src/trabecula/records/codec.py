@@ -92,10 +92,15 @@ def decode(told: Json, scan: Scan | None = None, labels: NDArray[np.uint8] | Non
         stage(Spine, "spine", told["spine"]),
         regions,
         stage(Calibration, "calibration", told["calibration"]),
-        stage(Readings, "readings", {name: told.get(name) for name in ("vertebrae", "method", "joint", "sex")}),
+        stage(Readings, "readings", {name: told[name] for name in ("vertebrae", "method")} | _since(told)),
         stage(Diagnosis, "diagnosis", told["diagnosis"]),
         _required(told["run"], dict),
     )
+
+
+def _since(told: Json) -> Json:
+    """Fields of the readings that an assessment of an earlier version does not have."""
+    return {name: told[name] for name in ("joint", "sex") if name in told}
 
 
 def _grid(told: Json) -> Volume:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from trabecula.anatomy import Level
-from trabecula.flow.diagnose.bands import BandDiagnosis, probabilities
+from trabecula.flow.diagnose.bands import BandDiagnosis, category_shares
 from trabecula.messages import Phrase
 from trabecula.quantity import AREAL_BMD, QCT_BANDS, Category, Measurement, Quantity
 from trabecula.records import Basis, Effect, Readings, VertebraReading, reason
@@ -139,13 +139,13 @@ def test_probabilities_sum_to_one_and_the_likeliest_is_the_category(bmd: float) 
 
 
 def test_on_the_boundary_it_is_even() -> None:
-    assert probabilities(Measurement(80.0, (60.0, 100.0)))[Category.OSTEOPOROSIS] == pytest.approx(0.5)
-    assert probabilities(Measurement(120.0, (100.0, 140.0)))[Category.NORMAL] == pytest.approx(0.5)
+    assert category_shares(Measurement(80.0, (60.0, 100.0)))[Category.OSTEOPOROSIS] == pytest.approx(0.5)
+    assert category_shares(Measurement(120.0, (100.0, 140.0)))[Category.NORMAL] == pytest.approx(0.5)
 
 
 def test_probabilities_are_those_of_the_normal_distribution() -> None:
     # One standard deviation below 80: 84.13% lie under it.
-    assert probabilities(Measurement(70.0, (50.4, 89.6)))[Category.OSTEOPOROSIS] == pytest.approx(0.8413, abs=1e-4)
+    assert category_shares(Measurement(70.0, (50.4, 89.6)))[Category.OSTEOPOROSIS] == pytest.approx(0.8413, abs=1e-4)
 
 
 def test_averaging_narrows_what_each_vertebra_errs_by_alone() -> None:

@@ -25,7 +25,7 @@ class ClassifierDiagnosis:
     def __call__(self, readings: Readings) -> Diagnosis:
         """The category with every category's probability."""
         joint = readings.joint
-        if joint is not None and all(self._usable(readings, level) is not None for level in joint.levels):
+        if joint is not None and not any(one.withheld for one in readings.vertebrae if one.level in joint.levels):
             return self._said(dict(joint.probabilities), joint.levels, None, ())
         alone = self.alone or self.levels
         found = [one for level in alone if (one := self._usable(readings, level)) is not None]

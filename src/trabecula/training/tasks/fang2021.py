@@ -54,7 +54,7 @@ def segmenter() -> Task:
         loss=losses.segmentation,
         score=partial(scores.dice_scores, names=TISSUES.names),
         rule=Rule("dice", True, OURS),
-        schedules=schedules(Schedule(steps=6000, learning_rate=2e-3, minutes=20), small_steps=40),
+        schedules=schedules(Schedule(steps=6000, learning_rate=2e-3, minutes=12), small_steps=40),
         batch=8,
         seed=41,
         input_shape=(1, 1, *PLANES_VIEW.shape[:2]),
@@ -76,7 +76,7 @@ def densitometer() -> Task:
         score=partial(scores.number_scores, answer=partial(losses.regressed, scale=BMD.scale)),
         rule=Rule("mean_absolute_error", False, OURS),
         schedules=schedules(
-            Schedule(steps=4000, learning_rate=1e-3, minutes=25, bf16=False, settle_after=0.6), small_steps=40
+            Schedule(steps=4000, learning_rate=1e-3, minutes=15, bf16=False, settle_after=0.6), small_steps=40
         ),
         batch=16,
         seed=42,

@@ -55,7 +55,7 @@ def segmenter() -> Task:
         loss=losses.segmentation,
         score=partial(scores.dice_scores, names=TISSUES.names),
         rule=Rule("dice", True, OURS),
-        schedules=schedules(Schedule(steps=4000, learning_rate=2e-3, minutes=25), small_steps=30),
+        schedules=schedules(Schedule(steps=4000, learning_rate=2e-3, minutes=12), small_steps=30),
         batch=2,
         seed=61,
         input_shape=(1, 1, *CROP_VIEW.shape),
@@ -63,7 +63,7 @@ def segmenter() -> Task:
 
 
 def _classifier(weights: str, view: View, levels: tuple[Level, ...], seed: int) -> Task:
-    full = Schedule(steps=4000, learning_rate=2e-3, minutes=15, bf16=False, settle_after=0.6)
+    full = Schedule(steps=4000, learning_rate=2e-3, minutes=9, bf16=False, settle_after=0.6)
     return Task(
         weights=weights,
         view=view,

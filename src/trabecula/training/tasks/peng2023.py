@@ -31,7 +31,7 @@ VERTEBRA_VIEW = View(shape=(32, 32, 32), spacing_mm=(2.0, 2.0, 2.0), window_hu=(
 BMD = Number(scale=0.01)
 THREE = Classes(tuple(category.value for category in CATEGORIES))
 
-LEARNING = Schedule(steps=4000, learning_rate=2e-3, minutes=15, bf16=False, settle_after=0.6)
+LEARNING = Schedule(steps=4000, learning_rate=2e-3, minutes=9, bf16=False, settle_after=0.6)
 
 
 def _vbnet() -> nn.Module:
@@ -51,7 +51,7 @@ def segmenter() -> Task:
         loss=losses.segmentation,
         score=partial(scores.dice_scores, names=TISSUES.names),
         rule=Rule("dice", True, OURS),
-        schedules=schedules(Schedule(steps=4000, learning_rate=2e-3, minutes=25), small_steps=30),
+        schedules=schedules(Schedule(steps=4000, learning_rate=2e-3, minutes=12), small_steps=30),
         batch=2,
         seed=51,
         input_shape=(1, 1, *CROP_VIEW.shape),

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from trabecula import __version__
 from trabecula.cohort.case import Case, Cohort, validation_split
@@ -33,7 +34,7 @@ from trabecula.view import Classes
 PRESETS = ("small", "full")
 VALIDATION_BATCHES = {"small": 2, "full": 32}
 MEASURED_BATCHES = {"small": 2, "full": 150}
-PARITY_INPUTS = 3
+PARITY_INPUTS = 4
 
 Tell = Callable[[str], None]
 
@@ -251,10 +252,21 @@ def _export(
         "version": __version__,
         "schedule": record_of(folder),
     }
-    generator = torch.Generator().manual_seed(task.seed)
-    inputs = [torch.rand(task.input_shape, generator=generator) for _ in range(PARITY_INPUTS)]
     path = out / "weights" / f"{task.weights}.onnx"
     head = task.head
     if task.measure is not None:
         head = task.measure(task, network, validation_batches(task, judging, MEASURED_BATCHES[wanted.preset]))
-    return export(task.graph(network), inputs, path, task.view, head, about)
+    return export(task.graph(network), _parity_inputs(task, judging), path, task.view, head, about)
+
+
+def _parity_inputs(task: Task, judging: tuple[Path, ...]) -> list[Tensor]:
+    """Samples of the validation cases, each by itself and of the shape that the exported network takes."""
+    images = [image for batch in validation_batches(task, judging, PARITY_INPUTS) for image in batch[0]]
+    found = []
+    for image in images[:PARITY_INPUTS]:
+        shape = task.input_shape[-image.ndim :]
+        part = image[tuple(slice(0, size) for size in shape)]
+        whole = torch.zeros(shape)  # beyond the sample it is as dark as beyond the scan
+        whole[tuple(slice(0, size) for size in part.shape)] = part
+        found.append(whole.reshape(task.input_shape))
+    return found

@@ -51,10 +51,11 @@ def as_is(network: nn.Module) -> nn.Module:
 class Task:
     """The training of the weights ``weights``. ``view`` and ``head`` go with them into the manifest.
 
-    ``draw`` makes a sample of a shard, or None where the shard has none to give; ``seen`` says which classes a shard
-    shows. ``score`` gives figures on validation batches; that named ``error_sd`` is the SD of the number's error.
-    ``input_shape`` is what the exported network takes, batch included; ``graph`` what is exported of a network.
-    ``measure`` completes the head by what a trained network does on validation batches.
+    ``draw`` makes a sample of a shard, or None where the shard has none to give; a batch that ``collate`` makes begins
+    with the images. ``seen`` says which classes a shard shows. ``score`` gives figures on validation batches; that
+    named ``error_sd`` is the SD of the number's error. ``input_shape`` is what the exported network takes, batch
+    included; ``graph`` what is exported of a network. ``measure`` completes the head by what a trained network does on
+    validation batches.
     """
 
     weights: str

@@ -4,8 +4,8 @@ from trabecula.anatomy import LEVELS, NAMED_LEVELS
 from trabecula.errors import WrongUsage
 from trabecula.quantity import CATEGORIES
 from trabecula.recipe import Recipe
-from trabecula.view import Classes, Head
-from trabecula.weights import Weights, catalogue
+from trabecula.view import Bins, Classes, Head, Number
+from trabecula.weights import Weights, catalogue, read_manifest
 
 
 def require_fitting(recipe: Recipe, name: str, head: Head) -> None:
@@ -15,26 +15,41 @@ def require_fitting(recipe: Recipe, name: str, head: Head) -> None:
         WrongUsage: ``weights-misfit``, with the classes that are wanting.
     """
     shipped = catalogue().get(name)
-    if shipped is not None and type(shipped.head) is not type(head):
-        raise WrongUsage(
-            "weights-misfit",
-            f"{name} answers with {type(head).__name__.lower()} where the recipe {recipe.name} needs"
-            f" {type(shipped.head).__name__.lower()}.",
-        )
+    if shipped is not None:
+        _require_same_kind(recipe, name, head, shipped.head)
     if not isinstance(head, Classes):
         return
-    if set(head.names) == {category.value for category in CATEGORIES}:
-        return
-    levels = {level.value for level in NAMED_LEVELS}
-    needed = [level.value for level in LEVELS] if levels & set(head.names) else ["cortical", "trabecular"]
-    wanting = [one for one in needed if one not in head.names]
-    wanting += [level.value for level in recipe.levels if levels & set(head.names) and level.value not in head.names]
-    if wanting:
+    instead_of = shipped.head if shipped is not None and isinstance(shipped.head, Classes) else head
+    if wanting := [one for one in _needed(recipe, instead_of) if one not in head.names]:
         raise WrongUsage(
             "weights-misfit",
             f"{name} has the classes {', '.join(head.names)}, and the recipe {recipe.name} needs"
-            f" {', '.join(dict.fromkeys(wanting))} as well. Train it with these, or take other weights.",
+            f" {', '.join(wanting)} as well. Train it with these, or take other weights.",
         )
+
+
+def _require_same_kind(recipe: Recipe, name: str, head: Head, shipped: Head) -> None:
+    """The same kind of answer, and of a number the same quantity."""
+    found, needed = (_said(one) for one in (head, shipped))
+    if found != needed:
+        raise WrongUsage(
+            "weights-misfit", f"{name} answers with {found} where the recipe {recipe.name} needs {needed}."
+        )
+
+
+def _said(head: Head) -> str:
+    kind = type(head).__name__.lower()
+    return f"{kind} of {head.quantity}" if isinstance(head, Bins | Number) else kind
+
+
+def _needed(recipe: Recipe, head: Classes) -> list[str]:
+    """The classes that a head like this one must have: all categories, all levels, or its own tissues."""
+    names = set(head.names)
+    if names & {level.value for level in NAMED_LEVELS}:
+        return list(dict.fromkeys(level.value for level in (*LEVELS, *recipe.levels)))
+    if names & {category.value for category in CATEGORIES}:
+        return [category.value for category in CATEGORIES]
+    return list(head.names)
 
 
 def require_all_fitting(recipe: Recipe, found: dict[str, Weights]) -> None:

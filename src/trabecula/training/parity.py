@@ -1,4 +1,4 @@
-"""Does an ONNX file answer as the network it was exported from? Held against each other before weights are halved.
+"""Does an ONNX file answer as the network it was exported from? Held against each other, and again as it is stored.
 
 OpenVINO runs the file where it is installed, as in use; elsewhere onnx's own reference does, its convolutions by torch,
 because in plain Python they would take hours.
@@ -21,24 +21,29 @@ TOLERANCE = 1e-3
 """The largest difference of an output, or share of it where it is above 1, that is the same answer."""
 
 Run = Callable[[NDArray[np.float32]], list[NDArray[Any]]]
+Outputs = tuple[NDArray[Any], ...]
 
 
 @dataclass(frozen=True)
-class Difference:
-    """The largest difference of any output over some inputs, relative where outputs are above 1."""
+class Compared:
+    """An ONNX file beside its network: the outputs of both for each input, and the largest difference of any.
+
+    It is relative where outputs are above 1, and infinite where they are not of one shape.
+    """
 
     runtime: str
     largest: float
-    inputs: int
+    found: tuple[Outputs, ...]
+    expected: tuple[Outputs, ...]
 
 
-def require_same(network: nn.Module, path: Path, inputs: Sequence[Tensor]) -> Difference:
+def require_same(network: nn.Module, path: Path, inputs: Sequence[Tensor]) -> Compared:
     """Holds an ONNX file against its network.
 
     Raises:
         Defect: ``export-differs``: an output differs by more than ``TOLERANCE``.
     """
-    found = difference(network, path, inputs)
+    found = compare(tuple(_outputs(network, image) for image in inputs), path, inputs)
     if not found.largest <= TOLERANCE:
         raise Defect(
             "export-differs",
@@ -48,18 +53,18 @@ def require_same(network: nn.Module, path: Path, inputs: Sequence[Tensor]) -> Di
     return found
 
 
-def difference(network: nn.Module, path: Path, inputs: Sequence[Tensor]) -> Difference:
-    """The largest difference between an ONNX file's answers and the network's."""
+def compare(expected: tuple[Outputs, ...], path: Path, inputs: Sequence[Tensor]) -> Compared:
+    """An ONNX file's answers beside those expected."""
     runtime, run = runner(path, tuple(inputs[0].shape))
-    largest = 0.0
-    for image in inputs:
-        with torch.no_grad():
-            answers = network(image)
-        expected = answers if isinstance(answers, tuple | list) else (answers,)
-        found = run(image.numpy())
-        for one, true in zip(found, expected, strict=True):
-            largest = max(largest, _apart(np.asarray(one), true.numpy()))
-    return Difference(runtime, largest, len(inputs))
+    found = tuple(tuple(np.asarray(one) for one in run(image.numpy())) for image in inputs)
+    apart = [_apart(*pair) for answers in zip(found, expected, strict=True) for pair in zip(*answers, strict=True)]
+    return Compared(runtime, max(apart), found, expected)
+
+
+@torch.no_grad()
+def _outputs(network: nn.Module, image: Tensor) -> Outputs:
+    answers = network(image)
+    return tuple(one.numpy() for one in (answers if isinstance(answers, tuple | list) else (answers,)))
 
 
 def _apart(found: NDArray[Any], true: NDArray[Any]) -> float:
@@ -142,7 +147,17 @@ def _reference(path: Path) -> Run:
             )
             return (out.numpy(),)
 
-    evaluator = ReferenceEvaluator(str(path), new_ops=[Conv, ConvTranspose])
+    class DequantizeLinear(OpRun):
+        """Whole numbers times their channel's scale; the reference knows it only from opset 19 on."""
+
+        op_domain = ""
+
+        def _run(self, x: Any, scale: Any, **settings: Any) -> tuple[Any]:
+            shape = [1] * x.ndim
+            shape[int(settings["axis"])] = -1
+            return (x.astype(np.float32) * scale.reshape(shape),)
+
+    evaluator = ReferenceEvaluator(str(path), new_ops=[Conv, ConvTranspose, DequantizeLinear])
     name = onnx.load(path, load_external_data=False).graph.input[0].name
     return lambda image: list(evaluator.run(None, {name: image}))
 

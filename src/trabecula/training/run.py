@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from trabecula import __version__
 from trabecula.cohort.case import Case, Cohort, validation_split
@@ -25,6 +26,7 @@ from trabecula.training.batches import batches, validation_batches
 from trabecula.training.export import export
 from trabecula.training.fit import require_fitting
 from trabecula.training.loop import Judge, Schedule, best_of, load_weights, record_of, steps_done, train
+from trabecula.training.needs import class_empty, lacking, require_brought
 from trabecula.training.samples.shards import LeftOut, make_shards, read_shard, shard_path
 from trabecula.training.task import Task
 from trabecula.training.tasks import task_for
@@ -33,7 +35,7 @@ from trabecula.view import Classes
 PRESETS = ("small", "full")
 VALIDATION_BATCHES = {"small": 2, "full": 32}
 MEASURED_BATCHES = {"small": 2, "full": 150}
-PARITY_INPUTS = 3
+PARITY_INPUTS = 4
 
 Tell = Callable[[str], None]
 
@@ -71,19 +73,19 @@ def train_recipe(recipe_name: str, cohort: Cohort, out: Path, wanted: Wanted, te
     if wanted.preset not in PRESETS:
         raise WrongUsage("unknown-preset", f"There is no preset {wanted.preset!r}. Choose among: {', '.join(PRESETS)}.")
     training, judging = validation_split(cohort.cases)
+    for task in tasks:
+        require_fitting(recipe_named(recipe_name), task.weights, task.head)
+        if task.needs is not None:
+            require_brought(task.needs, task.weights, task.head, training, judging)
     _claim(out, recipe_name, cohort, wanted)
     tell(f"{len(training)} cases to train on, {len(judging)} to judge by, on {device}.")
     entries = {}
     for task in tasks:
-        require_fitting(recipe_named(recipe_name), task.weights, task.head)
-        left_out = _shards(task, (*training, *judging), out, wanted, tell)
-        paths = [
-            tuple(path for case in cases if (path := shard_path(_shards_of(task, out), case)).exists())
-            for cases in (training, judging)
-        ]
+        left_out = list(_shards(task, (*training, *judging), out, wanted, tell))
+        paths = [_usable(task, cases, out, left_out, tell) for cases in (training, judging)]
         _require_shown(task, paths[0], paths[1])
         _learn(task, paths[0], paths[1], out, wanted, device, tell)
-        entries[task.weights] = _export(task, paths[1], out, recipe_name, cohort, wanted, left_out)
+        entries[task.weights] = _export(task, paths[1], out, recipe_name, cohort, wanted, len(left_out))
         tell(f"{task.weights}: {out / 'weights' / task.weights}.onnx")
     return entries
 
@@ -171,6 +173,23 @@ def _shards(task: Task, cases: tuple[Case, ...], out: Path, wanted: Wanted, tell
     return left_out
 
 
+def _usable(
+    task: Task, cases: tuple[Case, ...], out: Path, left_out: list[LeftOut], tell: Tell
+) -> tuple[Path, ...]:
+    """The shards of the cases that bring what the network learns from; the other cases are told and noted."""
+    found = []
+    for case in cases:
+        path = shard_path(_shards_of(task, out), case)
+        if not path.exists():
+            continue
+        if task.needs is None or task.needs.shard(read_shard(path)):
+            found.append(path)
+        else:
+            left_out.append(lacking(task.needs, case))
+            tell(f"{task.weights}: left out {left_out[-1]}")
+    return tuple(found)
+
+
 def _require_shown(task: Task, training: tuple[Path, ...], judging: tuple[Path, ...]) -> None:
     """Refuses a cohort in which a class has nobody, or whose validation cases were all left out."""
     for paths, what in ((training, "train on"), (judging, "judge by")):
@@ -183,11 +202,7 @@ def _require_shown(task: Task, training: tuple[Path, ...], judging: tuple[Path, 
         shown |= task.seen(read_shard(path))
         if shown >= set(task.head.names):
             return
-    missing = [name for name in task.head.names if name not in shown]
-    raise WrongUsage(
-        "class-empty",
-        f"No case to train on shows {', '.join(missing)}: {task.weights} would never learn it. Give cases that do.",
-    )
+    raise class_empty(task.weights, [name for name in task.head.names if name not in shown])
 
 
 def _learn(
@@ -224,7 +239,7 @@ def _export(
     recipe_name: str,
     cohort: Cohort,
     wanted: Wanted,
-    left_out: tuple[LeftOut, ...],
+    left_out: int,
 ) -> dict[str, Any]:
     """Exports the best checkpoint with all that is known of it."""
     folder = out / task.weights
@@ -242,7 +257,7 @@ def _export(
             "cohort": cohort.name,
             "digest": cohort.digest,
             "cases": len(cohort.cases),
-            "left_out": len(left_out),
+            "left_out": left_out,
             "seed": task.seed,
             "generator": cohort.generator,
             "family": cohort.family,
@@ -251,10 +266,21 @@ def _export(
         "version": __version__,
         "schedule": record_of(folder),
     }
-    generator = torch.Generator().manual_seed(task.seed)
-    inputs = [torch.rand(task.input_shape, generator=generator) for _ in range(PARITY_INPUTS)]
     path = out / "weights" / f"{task.weights}.onnx"
     head = task.head
     if task.measure is not None:
         head = task.measure(task, network, validation_batches(task, judging, MEASURED_BATCHES[wanted.preset]))
-    return export(task.graph(network), inputs, path, task.view, head, about)
+    return export(task.graph(network), _parity_inputs(task, judging), path, task.view, head, about)
+
+
+def _parity_inputs(task: Task, judging: tuple[Path, ...]) -> list[Tensor]:
+    """Samples of the validation cases, each by itself and of the shape that the exported network takes."""
+    images = [image for batch in validation_batches(task, judging, PARITY_INPUTS) for image in batch[0]]
+    found = []
+    for image in images[:PARITY_INPUTS]:
+        shape = task.input_shape[-image.ndim :]
+        part = image[tuple(slice(0, size) for size in shape)]
+        whole = torch.zeros(shape)  # beyond the sample it is as dark as beyond the scan
+        whole[tuple(slice(0, size) for size in part.shape)] = part
+        found.append(whole.reshape(task.input_shape))
+    return found

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from trabecula.training.loop import Schedule
+from trabecula.training.needs import Need
 from trabecula.training.samples.shards import Kind, Shard
 from trabecula.view import Head, View
 
@@ -51,10 +52,11 @@ def as_is(network: nn.Module) -> nn.Module:
 class Task:
     """The training of the weights ``weights``. ``view`` and ``head`` go with them into the manifest.
 
-    ``draw`` makes a sample of a shard, or None where the shard has none to give; ``seen`` says which classes a shard
-    shows. ``score`` gives figures on validation batches; that named ``error_sd`` is the SD of the number's error.
-    ``input_shape`` is what the exported network takes, batch included; ``graph`` what is exported of a network.
-    ``measure`` completes the head by what a trained network does on validation batches.
+    ``draw`` makes a sample of a shard, or None where the shard has none to give; a batch that ``collate`` makes begins
+    with the images. ``seen`` says which classes a shard shows. ``score`` gives figures on validation batches; that
+    named ``error_sd`` is the SD of the number's error. ``input_shape`` is what the exported network takes, batch
+    included; ``graph`` what is exported of a network. ``measure`` completes the head by what a trained network does on
+    validation batches. ``needs`` is the reference that it learns from, where masks alone do not suffice.
     """
 
     weights: str
@@ -74,6 +76,7 @@ class Task:
     collate: Callable[[Sequence[tuple[Any, ...]]], Batch] = stack
     graph: Callable[[nn.Module], nn.Module] = as_is
     measure: Callable[["Task", nn.Module, Sequence[Batch]], Head] | None = None
+    needs: Need | None = None
 
 
 def schedules(full: Schedule, small_steps: int) -> dict[str, Schedule]:

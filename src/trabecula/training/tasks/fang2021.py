@@ -12,6 +12,7 @@ from trabecula.networks.densenet import densenet121_planes
 from trabecula.networks.plain_unet import PLANES_WIDTHS, UNet
 from trabecula.training import losses, scores
 from trabecula.training.loop import Schedule
+from trabecula.training.needs import density_of
 from trabecula.training.samples import density, patch, spine
 from trabecula.training.task import Rule, Task, schedules
 from trabecula.view import Classes, Number, View
@@ -81,6 +82,7 @@ def densitometer() -> Task:
         batch=16,
         seed=42,
         input_shape=(1, planes, *VERTEBRA_VIEW.shape[:2]),
+        needs=density_of(LEVELS),
     )
 
 

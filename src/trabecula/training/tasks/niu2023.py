@@ -18,6 +18,7 @@ from trabecula.networks.densenet import DenseNet3d
 from trabecula.training import losses, scores
 from trabecula.training.export import DetectorForExport
 from trabecula.training.loop import Schedule
+from trabecula.training.needs import density_of
 from trabecula.training.samples import density, patch, projection, spine
 from trabecula.training.task import Rule, Task, schedules, stack
 from trabecula.view import Bins, Classes, View
@@ -140,6 +141,7 @@ def densitometer() -> Task:
         seed=3,
         input_shape=(1, 1, *VERTEBRA_VIEW.shape),
         collate=stack,
+        needs=density_of(),
     )
 
 

@@ -14,6 +14,7 @@ from trabecula.networks.plain_unet import VOLUME_WIDTHS, UNet
 from trabecula.quantity import CATEGORIES
 from trabecula.training import losses, scores
 from trabecula.training.loop import Schedule
+from trabecula.training.needs import density_of
 from trabecula.training.samples import density, patch, spine
 from trabecula.training.task import Rule, Task, schedules
 from trabecula.view import Classes, View
@@ -79,6 +80,7 @@ def _classifier(weights: str, view: View, levels: tuple[Level, ...], seed: int) 
         batch=16,
         seed=seed,
         input_shape=(1, 1, *view.shape),
+        needs=density_of(BOTH, together=True),
     )
 
 

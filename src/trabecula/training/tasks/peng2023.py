@@ -13,6 +13,7 @@ from trabecula.networks.vbnet import VBNet
 from trabecula.quantity import CATEGORIES
 from trabecula.training import losses, scores
 from trabecula.training.loop import Schedule
+from trabecula.training.needs import density_of
 from trabecula.training.samples import density, patch, spine
 from trabecula.training.task import Rule, Task, schedules
 from trabecula.view import Classes, Number, View
@@ -75,6 +76,7 @@ def densitometer() -> Task:
         batch=16,
         seed=52,
         input_shape=(1, 1, *VERTEBRA_VIEW.shape),
+        needs=density_of(LEVELS),
     )
 
 
@@ -95,6 +97,7 @@ def classifier() -> Task:
         batch=16,
         seed=53,
         input_shape=(1, 1, *VERTEBRA_VIEW.shape),
+        needs=density_of(LEVELS),
     )
 
 

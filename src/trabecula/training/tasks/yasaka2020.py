@@ -6,6 +6,7 @@ from trabecula.anatomy import Level
 from trabecula.networks.axial_cnn import AxialCnn
 from trabecula.training import losses, scores
 from trabecula.training.loop import Schedule
+from trabecula.training.needs import AREAL_BMD as DXA
 from trabecula.training.samples import axial, spine
 from trabecula.training.task import Rule, Task, schedules
 from trabecula.view import Number, View
@@ -40,6 +41,7 @@ def reader() -> Task:
         batch=32,
         seed=71,
         input_shape=(1, 1, *VIEW.shape[1:]),
+        needs=DXA,
     )
 
 

@@ -1,0 +1,103 @@
+"""What a case must bring for a network to learn from it; asked before a voxel is read, and again of each shard."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from trabecula.anatomy import Level
+from trabecula.cohort.case import Case, Known
+from trabecula.errors import WrongUsage
+from trabecula.quantity import QCT_BANDS, VBMD_K2HPO4
+from trabecula.training.samples.shards import LeftOut, Shard
+from trabecula.view import Classes, Head
+
+KnownClasses = Callable[[Known], set[str]]
+
+
+@dataclass(frozen=True)
+class Need:
+    """A reference that a network learns from. ``what`` names it, unit and all, in a sentence.
+
+    ``known`` says whether what is known of a case holds it, ``shard`` whether a shard does; ``classes`` which classes of
+    the head a case belongs to.
+    """
+
+    what: str
+    known: Callable[[Known], bool]
+    shard: Callable[[Shard], bool]
+    classes: KnownClasses | None = None
+
+
+def density_of(levels: tuple[Level, ...] = (), together: bool = False) -> Need:
+    """The QCT, in the unit of the bands and bins, of any of ``levels``, or of any vertebra; ``together`` of all of them.
+
+    A category is that of the mean of ``together``, else that of each vertebra by itself.
+    """
+    ids = tuple(level.verse_id for level in levels)
+    enough = all if together else any
+
+    def of_shard(shard: Shard) -> bool:
+        there = [int(label) for label in shard["bmd"][:, 0]]
+        return enough(one in there for one in ids) if ids else bool(there)
+
+    def densities(known: Known) -> dict[Level, float]:
+        return dict(known.density) if known.quantity is VBMD_K2HPO4 else {}
+
+    def of_case(known: Known) -> bool:
+        there = densities(known)
+        return enough(one in there for one in levels) if levels else bool(there)
+
+    def classes(known: Known) -> set[str]:
+        found = [bmd for level, bmd in densities(known).items() if level in levels or not levels]
+        judged = [float(np.mean(found))] if together and found else found
+        return {QCT_BANDS.category(bmd).value for bmd in judged}
+
+    names = (" and " if together else " or ").join(level.value for level in levels) or "a vertebra"
+    return Need(f"a QCT of {names} in mg/cm3 of K2HPO4", of_case, of_shard, classes)
+
+
+AREAL_BMD = Need(
+    "areal BMD by DXA (dxa_g_cm2)",
+    lambda known: known.areal_bmd_g_cm2 is not None,
+    lambda shard: bool(np.isfinite(shard["abmd"])),
+)
+
+
+def require_brought(need: Need, weights: str, head: Head, training: tuple[Case, ...], judging: tuple[Case, ...]) -> None:
+    """Refuses cases of which it is known beforehand that nothing can be learned from them, or no class of some name.
+
+    Virtual patients that are yet to be drawn are asked later, by ``brings``.
+
+    Raises:
+        WrongUsage: ``reference-missing``: no case to train on, or none to judge by, has it; ``class-empty``.
+    """
+    for cases, what in ((training, "train on"), (judging, "judge by")):
+        if all(_told(case) for case in cases) and not any(need.known(case.known) for case in cases):
+            raise WrongUsage(
+                "reference-missing",
+                f"{weights} learns from {need.what}, and none of {len(cases)} case(s) to {what} has it.",
+            )
+    if need.classes is None or not isinstance(head, Classes) or not all(_told(case) for case in training):
+        return
+    shown = set().union(*(need.classes(case.known) for case in training))
+    if missing := [name for name in head.names if name not in shown]:
+        raise class_empty(weights, missing)
+
+
+def class_empty(weights: str, missing: list[str]) -> WrongUsage:
+    """The refusal of cases in which a class has nobody."""
+    return WrongUsage(
+        "class-empty",
+        f"No case to train on shows {', '.join(missing)}: {weights} would never learn it. Give cases that do.",
+    )
+
+
+def lacking(need: Need, case: Case) -> LeftOut:
+    """A case that is left out because it does not bring what is needed."""
+    return LeftOut(case.name, WrongUsage("reference-missing", f"It has not {need.what}."))
+
+
+def _told(case: Case) -> bool:
+    """Whether anything is known of a case before it is drawn."""
+    return case.known != Known()

@@ -73,8 +73,10 @@ def resampled_together(
         return [Estimate(float(one), np.nan, np.nan) for one in whole]
     rng = np.random.default_rng(seed)
     drawn = np.empty((resamples, whole.size))
+    alone = np.concatenate(members) if len(members) == len(values) else None
     for draw in drawn:
-        rows = np.concatenate([members[i] for i in rng.integers(0, len(members), len(members))])
+        chosen = rng.integers(0, len(members), len(members))
+        rows = np.concatenate([members[i] for i in chosen]) if alone is None else alone[chosen]
         draw[:] = statistics(values[rows])
     return [_percentiles(float(one), some) for one, some in zip(whole, drawn.T, strict=True)]
 

@@ -24,6 +24,11 @@ class Estimate:
         return f"{value} ({low} to {high})"
 
 
+def p_text(p: float) -> str:
+    """A P as journals print it."""
+    return "P < 0.001" if p < 0.001 else f"P = {p:.3f}"
+
+
 NONE = Estimate(np.nan, np.nan, np.nan)
 """What cannot be had at all."""
 

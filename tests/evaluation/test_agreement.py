@@ -1,8 +1,14 @@
+from operator import attrgetter
+
 import numpy as np
+import pandas as pd
 import pytest
+import statsmodels.api as sm
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy import stats
+from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
 from trabecula.evaluation.agreement import agreement
 
@@ -22,6 +28,52 @@ def test_agreement_by_hand() -> None:
     assert result.r2.value == pytest.approx(3980**2 / (4000 * 3966))
     assert result.mae.value == pytest.approx(7 / 5)
     assert result.rmse.value == pytest.approx(np.sqrt(11 / 5))
+    assert result.r.estimate.value == pytest.approx(3980 / np.sqrt(4000 * 3966))
+    assert result.determination.value == pytest.approx(1 - 11 / 4000)
+    assert result.ccc.value == pytest.approx(2 * 3980 / (4000 + 3966 + 5))  # sums in place of means
+
+
+def test_figures_are_those_of_statsmodels_and_sklearn() -> None:
+    rng = np.random.default_rng(7)
+    reference = rng.normal(110, 40, 60)
+    measured = 0.9 * reference + 12 + rng.normal(0, 10, 60)
+    result = agreement(measured, reference)
+    line = sm.OLS(measured, sm.add_constant(reference)).fit()
+    slope = (result.slope.value, result.slope.low, result.slope.high)
+    assert slope == pytest.approx((line.params[1], *line.conf_int()[1]))
+    assert result.r.p == pytest.approx(line.pvalues[1])  # that of the slope is that of r
+    difference, middle = measured - reference, (measured + reference) / 2
+    tilt = sm.OLS(difference, sm.add_constant(middle)).fit()
+    found = result.proportional
+    ends = (found.estimate.value, found.estimate.low, found.estimate.high, found.p)
+    assert ends == pytest.approx((tilt.params[1], *tilt.conf_int()[1], tilt.pvalues[1]))
+    assert result.determination.value == pytest.approx(r2_score(reference, measured))
+    assert result.mae.value == pytest.approx(mean_absolute_error(reference, measured))
+    assert result.rmse.value == pytest.approx(root_mean_squared_error(reference, measured))
+    theirs = stats.pearsonr(measured, reference).confidence_interval()
+    r = result.r.estimate
+    assert (r.low, r.high) == pytest.approx(tuple(theirs))
+    assert r.value == pytest.approx(pd.Series(measured).corr(pd.Series(reference)))
+
+
+def test_normality_of_the_example_of_shapiro_and_wilk() -> None:
+    """Biometrika 1965;52:591: the weights of eleven men give W .79."""
+    weights = np.array([148.0, 154, 158, 160, 161, 162, 166, 170, 182, 195, 236])
+    result = agreement(weights + np.arange(11.0), np.arange(11.0))
+    assert result.normality.estimate.value == pytest.approx(0.79, abs=0.005)
+    assert result.normality.p < 0.01
+    rng = np.random.default_rng(3)
+    reference = rng.uniform(40, 200, 200)
+    assert agreement(reference + rng.normal(2, 6, 200), reference).normality.p > 0.05
+
+
+def test_differences_that_are_all_the_same_test_nothing() -> None:
+    result = agreement(REFERENCE + 3, REFERENCE)
+    assert np.isnan(result.normality.p)
+    assert result.proportional.estimate.value == pytest.approx(0)
+    assert result.icc.consistency.value == 1
+    many = np.linspace(0, 100, 6000)
+    assert np.isnan(agreement(many + np.sin(many), many).normality.p)
 
 
 def test_the_limits_of_niu2023_come_of_its_bias_and_sd() -> None:
@@ -91,9 +143,12 @@ def test_vertebrae_of_one_patient_widen_every_interval_and_change_no_figure() ->
     measured = reference + own + rng.normal(0, 1, 100)
     plain = agreement(measured, reference)
     clustered = agreement(measured, reference, patients=[str(i // 5) for i in range(100)])
-    for name in ("bias", "lower_limit", "upper_limit", "r2", "slope", "intercept", "mae", "rmse"):
-        one, other = getattr(plain, name), getattr(clustered, name)
+    names = ("bias", "lower_limit", "upper_limit", "r.estimate", "r2", "determination", "slope", "intercept", "mae")
+    more = ("rmse", "proportional.estimate", "icc.absolute", "icc.consistency", "ccc")
+    for name in (*names, *more):
+        one, other = attrgetter(name)(plain), attrgetter(name)(clustered)
         assert other.value == pytest.approx(one.value), name
         assert other.low <= other.value <= other.high
+    assert np.isnan([clustered.r.p, clustered.proportional.p, clustered.normality.p]).all()
     assert clustered.bias.high - clustered.bias.low > 1.6 * (plain.bias.high - plain.bias.low)
     assert agreement(measured, reference, patients=[str(i) for i in range(100)]) == plain

@@ -110,14 +110,18 @@ def _joined(counting: Json) -> Level | None:
 
 def groups(sex: str, numbering: str, contrast: str, kvp: float, protocol: Json) -> dict[str, str]:
     """What the figures of virtual patients may be broken down by."""
-    thickness = protocol["thickness_mm"]
     return {
         "sex": sex,
-        "slices": "to 1.5 mm" if thickness <= 1.5 else f"{thickness:g} mm",
+        "slices": slices(protocol["thickness_mm"]),
         "tube voltage": f"{kvp:g} kVp",
         "contrast": contrast,
         "numbering": numbering,
     }
+
+
+def slices(thickness_mm: float) -> str:
+    """The group of scans with slices of this thickness."""
+    return "to 1.5 mm" if thickness_mm <= 1.5 else f"{thickness_mm:g} mm"
 
 
 def _level(name: str) -> Level | None:

@@ -1,22 +1,37 @@
 """How closely measured densities follow reference densities: regression and Bland-Altman."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from trabecula.evaluation.clustered import resampled
-from trabecula.evaluation.interval import Z95, Estimate, bootstrap, mean, t95
+from trabecula.evaluation.clustered import resampled_together
+from trabecula.evaluation.concordance import Intraclass, concordance, concordance_of, intraclass, intraclass_of
+from trabecula.evaluation.interval import NONE, Z95, Estimate, bootstrap, mean, t95
+
+SHAPIRO_MOST = 5000
+"""Values beyond which Royston's approximation of the P of Shapiro and Wilk's W was not tried."""
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A figure with the two-sided P of its being none; nan where several values of a patient are not independent."""
+
+    estimate: Estimate
+    p: float
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Differences are measured minus reference; all in the unit of the input but ``r2`` and ``slope``.
+    """Differences are measured minus reference, in the unit of the input; correlations and slopes have none.
 
     ``r2`` is Pearson's r squared, which says how well a straight line fits but not whether that line is the identity;
-    ``slope`` and ``intercept`` of measured on reference say that.
+    ``slope`` and ``intercept`` of measured on reference say that, and ``determination``, the share of the reference's
+    variance that measured values explain as they stand. ``proportional`` is the slope of the differences on the means
+    in Bland and Altman's plot. ``normality`` is Shapiro and Wilk's W of the differences: the limits of agreement
+    presume that they are normal.
     """
 
     n: int
@@ -24,11 +39,17 @@ class Agreement:
     sd: float
     lower_limit: Estimate  # 95% limits of agreement
     upper_limit: Estimate
+    r: Tested
     r2: Estimate
+    determination: Estimate
     slope: Estimate
     intercept: Estimate
     mae: Estimate
     rmse: Estimate
+    proportional: Tested
+    normality: Tested
+    icc: Intraclass
+    ccc: Estimate
 
 
 def agreement(
@@ -40,9 +61,9 @@ def agreement(
 ) -> Agreement:
     """Compare paired values.
 
-    Limits of agreement and their intervals after Bland and Altman 1986; r2 by Fisher's z; the intervals of the mean
-    absolute and root-mean-square errors by a seeded bootstrap. Where pairs share ``patients``, every interval comes of
-    a bootstrap of whole patients.
+    Limits of agreement and their intervals after Bland and Altman 1986; r by Fisher's z; the intervals of the mean
+    absolute and root-mean-square errors and of ``determination`` by a seeded bootstrap. Where pairs share ``patients``,
+    every interval comes of a bootstrap of whole patients.
 
     Raises:
         ValueError: fewer than four pairs, unequal lengths, values that are not finite, or a constant series.
@@ -57,17 +78,25 @@ def agreement(
     half = t95(n - 1) * sd * float(np.sqrt(1 / n + Z95**2 / (2 * (n - 1))))
     lower, upper = bias.value - Z95 * sd, bias.value + Z95 * sd
     slope, intercept = _line(measured, reference)
+    r = _pearson(measured, reference)
+    both = np.column_stack([measured, reference])
     return Agreement(
         n=n,
         bias=bias,
         sd=sd,
         lower_limit=Estimate(lower, lower - half, lower + half),
         upper_limit=Estimate(upper, upper - half, upper + half),
-        r2=_r2(measured, reference),
+        r=r,
+        r2=_squared(r.estimate),
+        determination=bootstrap(np.arange(float(n)), lambda rows: _determination(both[rows.astype(int)]), seed=seed),
         slope=slope,
         intercept=intercept,
         mae=bootstrap(np.abs(difference), lambda d: d.mean(-1), seed=seed),
         rmse=bootstrap(difference**2, lambda d: np.sqrt(d.mean(-1)), seed=seed),
+        proportional=_proportional(difference, (measured + reference) / 2),
+        normality=_normality(difference),
+        icc=intraclass(both),
+        ccc=concordance(measured, reference),
     )
 
 
@@ -85,44 +114,81 @@ def _pairs(
 
 
 def _clustered(pairs: NDArray[np.float64], patients: Sequence[str], seed: int) -> Agreement:
-    """The same figures; whole patients are drawn for their intervals."""
-
-    def of(statistic: Callable[[NDArray[np.float64]], float]) -> Estimate:
-        return resampled(pairs, patients, statistic, seed=seed)
-
-    def error(p: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(p[:, 0] - p[:, 1])
-
-    def slope(p: NDArray[np.float64]) -> float:
-        both = np.asarray(np.cov(p.T))
-        return float(both[0, 1] / both[1, 1]) if both[1, 1] > 0 else float("nan")
-
-    def r2(p: NDArray[np.float64]) -> float:
-        return float(np.asarray(np.corrcoef(p.T))[0, 1] ** 2) if p.std(axis=0).all() else float("nan")
-
+    """The same figures; whole patients are drawn for their intervals, and nothing is tested."""
+    bias, lower, upper, r, r2, determination, slope, intercept, mae, rmse, proportional, absolute, consistency, ccc = (
+        resampled_together(pairs, patients, _all_at_once, seed=seed)
+    )
+    difference = pairs[:, 0] - pairs[:, 1]
+    untested = np.nan
     return Agreement(
         n=len(pairs),
-        bias=of(lambda p: float(error(p).mean())),
-        sd=float(error(pairs).std(ddof=1)),
-        lower_limit=of(lambda p: float(error(p).mean() - Z95 * error(p).std(ddof=1))),
-        upper_limit=of(lambda p: float(error(p).mean() + Z95 * error(p).std(ddof=1))),
-        r2=of(r2),
-        slope=of(slope),
-        intercept=of(lambda p: float(p[:, 0].mean() - slope(p) * p[:, 1].mean())),
-        mae=of(lambda p: float(np.abs(error(p)).mean())),
-        rmse=of(lambda p: float(np.sqrt((error(p) ** 2).mean()))),
+        bias=bias,
+        sd=float(difference.std(ddof=1)),
+        lower_limit=lower,
+        upper_limit=upper,
+        r=Tested(r, untested),
+        r2=r2,
+        determination=determination,
+        slope=slope,
+        intercept=intercept,
+        mae=mae,
+        rmse=rmse,
+        proportional=Tested(proportional, untested),
+        normality=Tested(_normality(difference).estimate, untested),
+        icc=Intraclass(absolute, consistency),
+        ccc=ccc,
     )
 
 
-def _r2(measured: NDArray[np.float64], reference: NDArray[np.float64]) -> Estimate:
-    """Pearson's r squared. Where r's interval reaches across 0, so does that of its square."""
-    r = float(np.clip(np.corrcoef(measured, reference)[0, 1], -1, 1))
-    if abs(r) == 1:
-        return Estimate(1.0, 1.0, 1.0)
+def _all_at_once(pairs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What ``_clustered`` names, of (measured, reference); nan where a series is constant."""
+    measured, reference = pairs.T
+    difference, middle = measured - reference, pairs.mean(axis=1)
+    bias, sd = difference.mean(), difference.std(ddof=1)
+    nothing = np.nan
+    r = slope = intercept = determination = absolute = consistency = ccc = proportional = nothing
+    if np.ptp(measured) > 0 and np.ptp(reference) > 0:
+        covariance = np.asarray(np.cov(pairs.T))
+        r = covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1])
+        slope = covariance[0, 1] / covariance[1, 1]
+        intercept = measured.mean() - slope * reference.mean()
+        determination = float(_determination(pairs))
+        absolute, consistency = intraclass_of(pairs)
+        ccc = concordance_of(measured, reference)
+    if np.ptp(middle) > 0:
+        proportional = np.asarray(np.cov(difference, middle))[0, 1] / middle.var(ddof=1)
+    errors = (np.abs(difference).mean(), np.sqrt((difference**2).mean()))
+    limits = (bias - Z95 * sd, bias + Z95 * sd)
+    line = (r, r**2, determination, slope, intercept)
+    return np.array([bias, *limits, *line, *errors, proportional, absolute, consistency, ccc], float)
+
+
+def _pearson(measured: NDArray[np.float64], reference: NDArray[np.float64]) -> Tested:
+    """Pearson's r with the interval of Fisher's z and the P of Student's t."""
+    found = stats.pearsonr(measured, reference)
+    r = float(np.clip(found.statistic, -1, 1))
+    if 1 - abs(r) < 1e-12:
+        return Tested(Estimate(r, r, r), float(found.pvalue))
     half = Z95 / np.sqrt(measured.size - 3)
     low, high = np.tanh(np.arctanh(r) - half), np.tanh(np.arctanh(r) + half)
-    ends = sorted((float(low**2), float(high**2)))
-    return Estimate(r**2, 0.0 if low < 0 < high else ends[0], ends[1])
+    return Tested(Estimate(r, float(low), float(high)), float(found.pvalue))
+
+
+def _squared(r: Estimate) -> Estimate:
+    """Where r's interval reaches across 0, so does that of its square."""
+    ends = sorted((r.low**2, r.high**2))
+    return Estimate(r.value**2, 0.0 if r.low < 0 < r.high else ends[0], ends[1])
+
+
+def _determination(pairs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """1 less the squared errors over the reference's squared deviations: below 0 where its mean would do better.
+
+    Of (..., pairs, 2); nan where the reference is constant.
+    """
+    measured, reference = pairs[..., 0], pairs[..., 1]
+    spread = ((reference - reference.mean(-1, keepdims=True)) ** 2).sum(-1)
+    errors = ((measured - reference) ** 2).sum(-1)
+    return np.asarray(1 - errors / np.where(spread > 0, spread, np.nan))
 
 
 def _line(measured: NDArray[np.float64], reference: NDArray[np.float64]) -> tuple[Estimate, Estimate]:
@@ -135,3 +201,22 @@ def _line(measured: NDArray[np.float64], reference: NDArray[np.float64]) -> tupl
         Estimate(slope, slope - slope_half, slope + slope_half),
         Estimate(intercept, intercept - intercept_half, intercept + intercept_half),
     )
+
+
+def _proportional(difference: NDArray[np.float64], middle: NDArray[np.float64]) -> Tested:
+    """The slope of differences on means, with Student's t interval and P; nan where the means are all the same."""
+    if np.ptp(middle) == 0:
+        return Tested(NONE, np.nan)
+    fit = stats.linregress(middle, difference)
+    half, slope = t95(difference.size - 2) * float(fit.stderr), float(fit.slope)
+    return Tested(Estimate(slope, slope - half, slope + half), float(fit.pvalue))
+
+
+def _normality(values: NDArray[np.float64]) -> Tested:
+    """Shapiro and Wilk's W and its P; nan where all values are the same, or more than ``SHAPIRO_MOST``."""
+    if np.ptp(values) < 1e-9 * max(1.0, float(np.abs(values).max())):
+        return Tested(NONE, np.nan)
+    if values.size > SHAPIRO_MOST:
+        return Tested(NONE, np.nan)
+    found = stats.shapiro(values)
+    return Tested(Estimate(float(found.statistic), np.nan, np.nan), float(found.pvalue))

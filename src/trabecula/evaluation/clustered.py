@@ -53,16 +53,40 @@ def resampled(
 
     The interval is nan below ``FEWEST`` patients.
     """
-    whole, members = float(statistic(values)), _members(patients)
+    return resampled_together(values, patients, lambda v: np.array([statistic(v)]), seed=seed, resamples=resamples)[0]
+
+
+def resampled_together(
+    values: NDArray[np.float64],
+    patients: Sequence[str],
+    statistics: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    *,
+    seed: int = 0,
+    resamples: int = 1000,
+) -> list[Estimate]:
+    """Several statistics of the same draws of patients, each with its percentile interval.
+
+    A draw in which a statistic is nan says nothing of it. Its interval is nan below ``FEWEST`` patients.
+    """
+    whole, members = np.asarray(statistics(values), float), _members(patients)
     if len(members) < FEWEST:
-        return Estimate(whole, np.nan, np.nan)
+        return [Estimate(float(one), np.nan, np.nan) for one in whole]
     rng = np.random.default_rng(seed)
-    drawn = []
-    for _ in range(resamples):
-        rows = np.concatenate([members[i] for i in rng.integers(0, len(members), len(members))])
-        drawn.append(statistic(values[rows]))
-    low, high = np.nanquantile(drawn, (0.025, 0.975))
-    return Estimate(whole, float(low), float(high))
+    drawn = np.empty((resamples, whole.size))
+    alone = np.concatenate(members) if len(members) == len(values) else None
+    for draw in drawn:
+        chosen = rng.integers(0, len(members), len(members))
+        rows = np.concatenate([members[i] for i in chosen]) if alone is None else alone[chosen]
+        draw[:] = statistics(values[rows])
+    return [_percentiles(float(one), some) for one, some in zip(whole, drawn.T, strict=True)]
+
+
+def _percentiles(value: float, drawn: NDArray[np.float64]) -> Estimate:
+    known = drawn[np.isfinite(drawn)]
+    if not np.isfinite(value) or not known.size:
+        return Estimate(value, np.nan, np.nan)
+    low, high = np.quantile(known, (0.025, 0.975))
+    return Estimate(value, float(low), float(high))
 
 
 def _members(patients: Sequence[str]) -> list[NDArray[np.int64]]:

@@ -4,21 +4,30 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trabecula.anatomy import NAMED_LEVELS
 from trabecula.evaluation.agreement import Agreement, agreement
+from trabecula.evaluation.categories import Weights, auc_by_category, classification, macro_auc
 from trabecula.evaluation.clustered import resampled, share
 from trabecula.evaluation.diagnosis import auc, confusion
-from trabecula.evaluation.interval import Estimate
+from trabecula.evaluation.interval import NONE, Estimate, p_text
 from trabecula.evaluation.rows import CaseRow, VertebraRow
-from trabecula.quantity import BANDS, QUANTITIES, Category
+from trabecula.quantity import CATEGORIES, QUANTITIES, Category
+from trabecula.records import Basis
+
+NAMES = tuple(category.value for category in CATEGORIES)
+"""The categories that people have, densest first."""
 
 Vertebrae = list[tuple[CaseRow, VertebraRow]]
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure. ``hits`` of ``of`` where it is a proportion, else ``of`` is how many values it rests on."""
+    """One figure. ``hits`` of ``of`` where it is a proportion, else ``of`` is how many values it rests on.
+
+    ``sd`` is the spread of the values, ``p`` the two-sided P of there being nothing.
+    """
 
     name: str
     estimate: Estimate
@@ -27,17 +36,21 @@ class Figure:
     hits: int | None = None
     unit: str = ""
     digits: int = 2
+    sd: float | None = None
+    p: float | None = None
 
     @property
     def text(self) -> str:
         """As tables show it; a proportion with its count, so that nobody takes 4 of 4 for certainty."""
-        if self.of == 0:
-            return "none"
         value = self.estimate
+        if self.of == 0 or np.isnan(value.value):
+            return "none"
         if self.hits is not None:
             interval = f"; {100 * value.low:.1f} to {100 * value.high:.1f}"
             return f"{100 * value.value:.1f}% ({self.hits}/{self.of}{interval if np.isfinite(value.low) else ''})"
-        return value.text(self.digits) if np.isfinite(value.low) else f"{value.value:.{self.digits}f}"
+        shown = value.text(self.digits) if np.isfinite(value.low) else f"{value.value:.{self.digits}f}"
+        spread = "" if self.sd is None else f", SD {self.sd:.{self.digits}f}"
+        return shown + spread + ("" if self.p is None or np.isnan(self.p) else f", {p_text(self.p)}")
 
 
 def figures(rows: Sequence[CaseRow]) -> tuple[Figure, ...]:
@@ -79,17 +92,33 @@ def _finding(rows: Sequence[CaseRow], vertebrae: Vertebrae) -> list[Figure]:
         of("Names not given", found, lambda v: not v.named),
         of("Withheld, of those found", found, lambda v: bool(v.withheld)),
     ]
-    overlaps = [(row, v.dice) for row, v in vertebrae if v.dice is not None]
-    if overlaps:
-        dice, patients = np.array([d for _, d in overlaps], float), [row.patient for row, _ in overlaps]
-        mean = resampled(dice, patients, lambda d: float(d.mean()))
-        made.append(Figure("Dice, mean", mean, len(dice), len(set(patients)), digits=3))
-        means = [float(np.mean([v.dice for v in row.vertebrae if v.dice is not None])) for row, _ in overlaps]
-        cases = {row.case: (row.patient, mean > 0.9) for (row, _), mean in zip(overlaps, means, strict=True)}
-        made.append(
-            proportion("Dice, share above 0.9", [good for _, good in cases.values()], [p for p, _ in cases.values()])
-        )
-    return made
+    return [*made, *_overlap(vertebrae)]
+
+
+def _overlap(vertebrae: Vertebrae) -> list[Figure]:
+    """Dice of vertebrae, of the level that fares worst, and of whole cases."""
+    known = [(row, v.level, v.dice) for row, v in vertebrae if v.dice is not None]
+    if not known:
+        return []
+    levels = sorted({level for _, level, _ in known})
+    pairs = np.array([(levels.index(level), dice) for _, level, dice in known], float)
+    patients = [row.patient for row, _, _ in known]
+    number, people = len(known), len(set(patients))
+    mean = resampled(pairs, patients, lambda p: float(p[:, 1].mean()))
+    worst = resampled(pairs, patients, lambda p: min(p[p[:, 0] == i, 1].mean() for i in np.unique(p[:, 0])))
+    by_case: dict[str, list[float]] = {}
+    for row, _, dice in known:
+        by_case.setdefault(row.case, []).append(dice)
+    means = {case: float(np.mean(dices)) for case, dices in by_case.items()}
+    patient = {row.case: row.patient for row, _, _ in known}
+    owners, values = [patient[case] for case in means], np.array(list(means.values()))
+    spread = float(values.std(ddof=1)) if len(values) > 1 else None
+    return [
+        Figure("Dice, mean", mean, number, people, digits=3),
+        Figure("Dice, lowest mean of a level", worst, number, people, digits=3),
+        Figure("Dice of a case, mean", resampled(values, owners, np.mean), len(values), people, digits=3, sd=spread),
+        proportion("Dice, share above 0.9", [bool(value > 0.9) for value in values], owners),
+    ]
 
 
 def _density(vertebrae: Vertebrae) -> list[Figure]:
@@ -109,18 +138,25 @@ def agreement_figures(result: Agreement, what: str, unit: str, patients: int) ->
     """The figures of an agreement, under the names that the published ones have where ``what`` is BMD."""
     digits = 3 if unit == "g/cm2" else 2
 
-    def of(name: str, estimate: Estimate, own_unit: str = unit, own_digits: int = digits) -> Figure:
+    def of(name: str, estimate: Estimate, own_unit: str = "", p: float | None = None) -> Figure:
         label = f"{what} {name}, {own_unit}" if own_unit else f"{what} {name}"
-        return Figure(label, estimate, result.n, patients, unit=own_unit, digits=own_digits)
+        return Figure(label, estimate, result.n, patients, unit=own_unit, digits=digits if own_unit else 3, p=p)
 
     return [
-        of("R2", result.r2, "", 3),
-        of("bias", result.bias),
-        of("lower limit of agreement", result.lower_limit),
-        of("upper limit of agreement", result.upper_limit),
-        of("slope of measured on reference", result.slope, "", 3),
-        of("mean absolute error", result.mae),
-        of("root-mean-square error", result.rmse),
+        of("R2", result.r2),
+        of("r", result.r.estimate, p=result.r.p),
+        of("coefficient of determination", result.determination),
+        of("bias", result.bias, unit),
+        of("lower limit of agreement", result.lower_limit, unit),
+        of("upper limit of agreement", result.upper_limit, unit),
+        of("slope of differences on means", result.proportional.estimate, p=result.proportional.p),
+        of("normality of differences, W", result.normality.estimate, p=result.normality.p),
+        of("slope of measured on reference", result.slope),
+        of("mean absolute error", result.mae, unit),
+        of("root-mean-square error", result.rmse, unit),
+        of("ICC(2,1)", result.icc.absolute),
+        of("ICC(3,1)", result.icc.consistency),
+        of("concordance (Lin)", result.ccc),
     ]
 
 
@@ -142,7 +178,7 @@ def _patients(rows: Sequence[CaseRow]) -> list[Figure]:
         ("Abnormal", (Category.OSTEOPOROSIS, Category.OSTEOPENIA)),
     ):
         made += _diagnosis(name, tuple(category.value for category in ill), judged)
-    return made
+    return [*made, *_categories(judged)]
 
 
 def _diagnosis(name: str, ill: tuple[str, ...], rows: Sequence[CaseRow]) -> list[Figure]:
@@ -151,10 +187,9 @@ def _diagnosis(name: str, ill: tuple[str, ...], rows: Sequence[CaseRow]) -> list
         return []
     true = np.array([row.true_category in ill for row in rows])
     counts = confusion(np.array([row.category in ill for row in rows]), true)
-    made = []
-    if true.sum() >= 2 and (~true).sum() >= 2:
-        area = auc(np.array([_sickness(row, ill) for row in rows]), true)
-        made.append(Figure(f"{name}: AUC", area, len(rows), len(rows), digits=3))
+    enough = 2 <= true.sum() <= len(rows) - 2
+    area = auc(np.array([sickness(row, ill) for row in rows]), true) if enough else NONE
+    made = [Figure(f"{name}: AUC", area, len(rows), len(rows), digits=3)]
     tp, fp, fn, tn = counts.true_positive, counts.false_positive, counts.false_negative, counts.true_negative
     for label, estimate, hits, of in (
         ("sensitivity", counts.sensitivity, tp, tp + fn),
@@ -166,10 +201,54 @@ def _diagnosis(name: str, ill: tuple[str, ...], rows: Sequence[CaseRow]) -> list
     return made
 
 
-def _sickness(row: CaseRow, ill: tuple[str, ...]) -> float:
-    if row.value is not None and row.quantity in BANDS:
-        return -row.value
-    return sum(row.probabilities.get(category, 0.0) for category in ill)
+def _categories(rows: Sequence[CaseRow]) -> list[Figure]:
+    """All three at once: AUC of each against the rest and their mean, macro figures, agreement beyond chance."""
+    if not rows:
+        return []
+    true, found = [str(row.true_category) for row in rows], [row.category for row in rows]
+    scores, number = likelihoods(rows), len(rows)
+    result = classification(found, true, NAMES)
+    known = bool(np.isfinite(scores).all())
+    each = auc_by_category(scores, true, NAMES) if known else dict.fromkeys(NAMES, NONE)
+    hits = sum(f == t for f, t in zip(found, true, strict=True))
+    others = [
+        ("Normal: AUC", each[Category.NORMAL]),
+        ("Osteopenia: AUC", each[Category.OSTEOPENIA]),
+        ("Macro AUC", macro_auc(scores, true, NAMES) if known else NONE),
+        ("Macro F1", result.f1),
+        ("Macro precision", result.precision),
+        ("Macro recall", result.recall),
+        ("Macro specificity", result.specificity),
+        ("Kappa of categories", result.kappa[Weights.PLAIN]),
+        ("Kappa of categories, linear weights", result.kappa[Weights.LINEAR]),
+        ("Kappa of categories, quadratic weights", result.kappa[Weights.QUADRATIC]),
+    ]
+    accuracy = Figure("Accuracy in three categories", result.accuracy, number, number, hits)
+    return [accuracy, *(Figure(name, estimate, number, number, digits=3) for name, estimate in others)]
+
+
+def by_number(row: CaseRow) -> bool:
+    """Whether the category was read from a number: of a classifier that also gives one it was not."""
+    return row.value is not None and row.basis != Basis.CLASSIFIER
+
+
+def sickness(row: CaseRow, ill: Sequence[str]) -> float:
+    """How likely a category of ``ill``, the lowest first, is by what was read: minus the number, or a probability."""
+    return -float(row.value or 0) if by_number(row) else sum(row.probabilities.get(one, 0.0) for one in ill)
+
+
+def likelihoods(rows: Sequence[CaseRow]) -> NDArray[np.float64]:
+    """What ranks each of ``NAMES``, (rows, categories): probabilities; a number for normal, minus it for osteoporosis.
+
+    nan where there is none.
+    """
+    table = np.array([[row.probabilities.get(name, np.nan) for name in NAMES] for row in rows], float)
+    table = table.reshape(len(rows), len(NAMES))
+    for i, row in enumerate(rows):
+        if by_number(row):
+            table[i, NAMES.index(Category.NORMAL)] = row.value
+            table[i, NAMES.index(Category.OSTEOPOROSIS)] = -float(row.value or 0)
+    return table
 
 
 def _running(rows: Sequence[CaseRow]) -> list[Figure]:

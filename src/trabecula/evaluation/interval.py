@@ -24,6 +24,15 @@ class Estimate:
         return f"{value} ({low} to {high})"
 
 
+def p_text(p: float) -> str:
+    """A P as journals print it."""
+    return "P < 0.001" if p < 0.001 else f"P = {p:.3f}"
+
+
+NONE = Estimate(np.nan, np.nan, np.nan)
+"""What cannot be had at all."""
+
+
 def clopper_pearson(successes: int, trials: int) -> Estimate:
     """A proportion with Clopper and Pearson's exact interval (1934), never too narrow; nan without trials.
 
@@ -67,8 +76,12 @@ def bootstrap(
     seed: int = 0,
     resamples: int = 2000,
 ) -> Estimate:
-    """A statistic with its percentile bootstrap interval. ``statistic`` reduces the last axis."""
+    """A statistic with its percentile bootstrap interval. ``statistic`` reduces the last axis.
+
+    A draw in which it is nan is left out.
+    """
     values = np.asarray(values, float)
     drawn = np.random.default_rng(seed).integers(0, values.size, (resamples, values.size))
-    low, high = np.quantile(statistic(values[drawn]), (0.025, 0.975))
+    found = statistic(values[drawn])
+    low, high = np.quantile(found[np.isfinite(found)], (0.025, 0.975))
     return Estimate(float(statistic(values)), float(low), float(high))

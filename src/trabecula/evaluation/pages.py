@@ -10,12 +10,18 @@ from pathlib import Path
 
 import numpy as np
 
-from trabecula.evaluation.figures import Figure, Group, figures, groups, one_a_patient
+from trabecula.evaluation.diagnosis import cross_table
+from trabecula.evaluation.figures import NAMES, Figure, Group, figures, groups, one_a_patient
+from trabecula.evaluation.pictures import draw
 from trabecula.evaluation.rows import CaseRow
 from trabecula.evaluation.score import SAME_PLACE_MM
+from trabecula.evaluation.subgroups import CELLS, Subgroup, subgroups
 from trabecula.evaluation.tables import beside, markdown
-from trabecula.quantity import BANDS, QUANTITIES
+from trabecula.quantity import Category
 from trabecula.records.codec import plain
+
+PART = "part"
+"""The group that names which of a cohort's test sets a case is in."""
 
 Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
 
@@ -34,22 +40,33 @@ def write(rows: Sequence[CaseRow], out: Path, command: str) -> Path:
     """
     if not rows:
         raise ValueError("no rows")
-    found, parts = figures(rows), groups(rows)
-    pictures = _pictures(rows, out)
+    found, hard, people = figures(rows), groups(rows), subgroups(rows)
     _csv(out / "figures.csv", *_figures_csv(found))
-    _csv(out / "groups.csv", *_groups(parts))
+    _csv(out / "groups.csv", *_groups(hard))
+    _csv(out / "subgroups.csv", *_subgroups(people))
     _csv(out / "vertebrae.csv", *_vertebrae(rows))
+    apart = parts_of(rows)
+    parts = {name: figures(some) for name, some in apart.items()}
+    pictures = [*draw(rows, out), *(name for part, some in apart.items() for name in draw(some, out, part))]
     told = {
         "run": plain(asdict(rows[0].run)),
         "cases": len(rows),
         "patients": len(one_a_patient(rows)),
-        "figures": [plain(asdict(one)) | {"text": one.text} for one in found],
-        "groups": [plain(asdict(one)) for one in parts],
+        "figures": _told(found),
+        "parts": {name: _told(some) for name, some in parts.items()},
+        "groups": [plain(asdict(one)) for one in hard],
+        "subgroups": [plain(asdict(one)) for one in people],
     }
     (out / "figures.json").write_text(json.dumps(told, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     tables = [
-        ("Figures", beside(rows[0].run.recipe, {one.name: one.text for one in found}, _head(rows))),
-        ("Vertebrae by what may make them hard", _groups(parts)),
+        ("Figures", beside(rows[0].run.recipe, _texts(found), _head(rows))),
+        *(
+            (f"Figures of {name}", beside(rows[0].run.recipe, _texts(of), _head(rows), name))
+            for name, of in parts.items()
+        ),
+        ("Categories, true in rows and found in columns", _cross_table(rows)),
+        ("Patients by what sets them apart", _subgroups(people)),
+        ("Vertebrae by what may make them hard", _groups(hard)),
         ("Every vertebra", _vertebrae(rows)),
         ("What this was made by", _run(rows)),
     ]
@@ -61,6 +78,23 @@ def write(rows: Sequence[CaseRow], out: Path, command: str) -> Path:
     page = out / "index.html"
     page.write_text(_html(rows, command, tables, [out / name for name in pictures]), encoding="utf-8")
     return page
+
+
+def parts_of(rows: Sequence[CaseRow]) -> dict[str, list[CaseRow]]:
+    """The rows of each test set, by the group "part", where a cohort has several."""
+    parts: dict[str, list[CaseRow]] = {}
+    for row in rows:
+        if PART in row.groups:
+            parts.setdefault(row.groups[PART], []).append(row)
+    return dict(sorted(parts.items())) if len(parts) > 1 else {}
+
+
+def _told(found: Sequence[Figure]) -> list[dict[str, object]]:
+    return [plain(asdict(one)) | {"text": one.text} for one in found]
+
+
+def _texts(found: Sequence[Figure]) -> dict[str, str]:
+    return {one.name: one.text for one in found}
 
 
 def _title(rows: Sequence[CaseRow]) -> str:
@@ -78,7 +112,7 @@ def _words(rows: Sequence[CaseRow], command: str) -> str:
     run = rows[0].run
     simulated = (
         "**Simulated accuracy**: virtual patients, not people; the truth is exact, the anatomy is ours. The reference"
-        " is the density of the region that QCT reads, at mid height. "
+        " is the density of the region that QCT reads, at mid height, or a virtual DXA for areal BMD. "
         if run.simulated
         else ""
     )
@@ -86,7 +120,9 @@ def _words(rows: Sequence[CaseRow], command: str) -> str:
     return (
         f"{simulated}Made by `{command}`. Intervals are 95%: of proportions exact (Clopper and Pearson), of vertebrae"
         " with patients as clusters (Korn and Graubard; whole patients drawn), of an AUC DeLong's, and where it"
-        " separates perfectly the exact one of independent pairs. Figures of patients count one scan each. A vertebra"
+        " separates perfectly the exact one of independent pairs; for macro figures patients are drawn. These are means"
+        " over the three categories, none where one has nobody. Where n stands alone in a cell, the patients are too"
+        " few for a figure. P is two-sided. Figures of patients count one scan each. A vertebra"
         f" counts as found within {SAME_PLACE_MM:.0f} mm along the spine, where the cohort tells where it is. Refused:"
         f" {', '.join(refused) or 'none'}."
     )
@@ -108,8 +144,27 @@ def _run(rows: Sequence[CaseRow]) -> Table:
     return ("what", "value"), facts
 
 
+def _cross_table(rows: Sequence[CaseRow]) -> Table:
+    """Patients by true and found category; the last columns are those without one and those refused."""
+    people = [row for row in one_a_patient(rows) if row.true_category is not None or row.refused is not None]
+    names = (*NAMES, Category.UNDETERMINED.value, "refused", "not known")
+    found = ["refused" if row.refused is not None else row.category for row in people]
+    counts = cross_table(found, [row.true_category or "not known" for row in people], names)
+    shown = (*NAMES, *(["not known"] if counts[-1].any() else []))
+    return ("true", *names[:-1]), [(name, *map(str, counts[names.index(name), :-1])) for name in shown]
+
+
+def _subgroups(people: Sequence[Subgroup]) -> Table:
+    heads = ("sort", "patients with", "n", "refused", "undetermined", *CELLS)
+    return heads, [
+        (one.sort, one.name, str(one.patients), str(one.refused), str(one.undetermined))
+        + tuple(one.cells[name].text for name in CELLS)
+        for one in people
+    ]
+
+
 def _figures_csv(found: Sequence[Figure]) -> Table:
-    heads = ("figure", "value", "low", "high", "hits", "of", "patients", "unit")
+    heads = ("figure", "value", "low", "high", "hits", "of", "patients", "unit", "sd", "p")
     return heads, [
         (
             one.name,
@@ -118,6 +173,7 @@ def _figures_csv(found: Sequence[Figure]) -> Table:
             str(one.of),
             str(one.patients),
             one.unit,
+            *("" if v is None else _number(v) for v in (one.sd, one.p)),
         )
         for one in found
     ]
@@ -171,24 +227,6 @@ def _number(value: float) -> str:
 def _csv(path: Path, heads: tuple[str, ...], cells: list[tuple[str, ...]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([heads, *cells])
-
-
-def _pictures(rows: Sequence[CaseRow], out: Path) -> list[str]:
-    """Scatter and Bland-Altman of the patients' numbers, where there are enough of them."""
-    from trabecula.evaluation import plots
-
-    both = [row for row in one_a_patient(rows) if row.value is not None and row.reference is not None]
-    values, references = (np.array([getattr(row, name) for row in both], float) for name in ("value", "reference"))
-    if len(both) < 4 or np.ptp(values) == 0 or np.ptp(references) == 0:
-        return []
-    key = str(both[0].quantity)
-    unit, bands = QUANTITIES[key].unit, BANDS.get(key)
-    simulated = ", simulated" if rows[0].run.simulated else ""
-    title = f"{rows[0].run.recipe}, {len(both)} patients{simulated}"
-    edges = () if bands is None else bands.edges
-    plots.save(plots.scatter(values, references, title=title, unit=unit, bands=edges), out / "scatter.png")
-    plots.save(plots.bland_altman(values, references, title=title, unit=unit), out / "bland-altman.png")
-    return ["scatter.png", "bland-altman.png"]
 
 
 def _html(rows: Sequence[CaseRow], command: str, tables: Sequence[tuple[str, Table]], pictures: Sequence[Path]) -> str:

@@ -1,5 +1,7 @@
 """Figures of agreement, drawn with matplotlib's objects: no global state, no display."""
 
+from collections.abc import Mapping
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,12 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trabecula.evaluation.agreement import Agreement, agreement
+from trabecula.evaluation.diagnosis import auc
+from trabecula.evaluation.interval import p_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 INK, ACCENT, FAINT = "#1f2933", "#1f6f8b", "#9aa5b1"
+LINES = ((ACCENT, "-"), ("#c2570c", "-."), (INK, ":"), ("#6b4ba1", "--"))
+"""Told apart without colour as well."""
 
 
 def bland_altman(
@@ -27,10 +33,15 @@ def bland_altman(
     result = agreement(measured, reference)
     figure, axes = _axes(title)
     axes.scatter((measured + reference) / 2, measured - reference, s=14, color=ACCENT, linewidths=0)
+    digits = 2 if abs(result.sd) > 0.1 else 3
     for level, style in ((result.bias.value, "-"), (result.lower_limit.value, "--"), (result.upper_limit.value, "--")):
         axes.axhline(level, color=INK, linestyle=style, linewidth=1)
-        axes.annotate(f"{level:.2f}", (1.01, level), xycoords=("axes fraction", "data"), va="center", size=8)
+        axes.annotate(f"{level:.{digits}f}", (1.01, level), xycoords=("axes fraction", "data"), va="center", size=8)
     axes.axhline(0, color=FAINT, linewidth=0.6)
+    slope = result.proportional
+    if np.isfinite(slope.p):
+        told = f"slope on the mean {slope.estimate.value:.3f}, {p_text(slope.p)}"
+        axes.annotate(told, (0.02, 0.02), xycoords="axes fraction", size=8)
     axes.set_xlabel(f"mean of measured and reference, {unit}")
     axes.set_ylabel(f"measured - reference, {unit}")
     return figure
@@ -68,6 +79,33 @@ def scatter(
     return figure
 
 
+def roc(curves: Mapping[str, tuple[NDArray[np.float64], NDArray[np.bool_]]], *, title: str) -> "Figure":
+    """ROC curves, one a name: scores (higher for what is looked for) and whether it is there, with their AUC.
+
+    Raises:
+        ValueError: as ``auc``.
+    """
+    figure, axes = _axes(title)
+    axes.plot([0, 1], [0, 1], color=FAINT, linestyle="--", linewidth=1)
+    for (name, (scores, true)), (colour, style) in zip(curves.items(), cycle(LINES)):
+        false_rate, true_rate = roc_points(scores, true)
+        area = auc(scores, true)
+        axes.plot(false_rate, true_rate, color=colour, linestyle=style, label=f"{name}: AUC {area.text(3)}")
+    axes.set(aspect="equal", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+    axes.set_xlabel("1 - specificity")
+    axes.set_ylabel("sensitivity")
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    return figure
+
+
+def roc_points(scores: NDArray[np.float64], true: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """False and true positive rates from (0, 0) to (1, 1), a point for each distinct score."""
+    order = np.argsort(-scores, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(scores[order])), scores.size - 1)
+    hits, misses = np.cumsum(true[order])[last], np.cumsum(~true[order])[last]
+    return np.append(0.0, misses / misses[-1]), np.append(0.0, hits / hits[-1])
+
+
 def save(figure: "Figure", path: Path) -> None:
     """Write a PNG that differs only when the figure does."""
     figure.savefig(path, dpi=150, metadata={"Software": None})
@@ -75,7 +113,10 @@ def save(figure: "Figure", path: Path) -> None:
 
 def _line_label(result: Agreement) -> str:
     sign = "-" if result.intercept.value < 0 else "+"
-    return f"{result.slope.value:.3f} x {sign} {abs(result.intercept.value):.1f}, R$^2$ {result.r2.value:.3f}"
+    # Of an areal density a tenth is much.
+    digits = 1 if abs(result.rmse.value) > 1 else 3
+    line = f"{result.slope.value:.3f} x {sign} {abs(result.intercept.value):.{digits}f}, R$^2$ {result.r2.value:.3f}"
+    return line + (f", {p_text(result.r.p)}" if np.isfinite(result.r.p) else "")
 
 
 def _axes(title: str) -> tuple["Figure", "Axes"]:

@@ -5,11 +5,14 @@ Tables, plots and pages are made of rows alone. A row carries its run: rows of a
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 import trabecula
 from trabecula.cohort.case import Cohort
@@ -56,6 +59,7 @@ class VertebraRow:
     dice: float | None = None
     mean_hu: float | None = None
     true_mean_hu: float | None = None
+    probabilities: Mapping[str, float] = field(default_factory=dict)  # of a classifier, by category
 
     @property
     def found(self) -> bool:
@@ -68,7 +72,11 @@ class VertebraRow:
 
 @dataclass(frozen=True)
 class CaseRow:
-    """One scan. ``refused`` is a code where nothing could be read. ``value`` and ``reference`` decide the category."""
+    """One scan. ``refused`` is a code where nothing could be read.
+
+    ``value`` was measured, ``reference`` is what it is held against; ``basis`` is what the category was read from, a
+    ``records.Basis``. ``true_category`` is that of the reference by the recipe's own cuts.
+    """
 
     run: Run
     case: str
@@ -85,6 +93,7 @@ class CaseRow:
     reasons: tuple[str, ...] = ()
     groups: Mapping[str, str] = field(default_factory=dict)
     seconds: float | None = None
+    basis: str | None = None
 
 
 def run_of(recipe: Recipe, cohort: Cohort) -> Run:
@@ -116,8 +125,19 @@ def code_digest() -> str:
 
 
 def to_line(row: CaseRow) -> str:
-    """A row as one line of JSON."""
-    return json.dumps(plain(asdict(row)), ensure_ascii=False)
+    """A row as one line of JSON: every digit of every number, so that rows read back give the same figures."""
+    return json.dumps(_exact(asdict(row)), ensure_ascii=False, allow_nan=False)
+
+
+def _exact(value: Any) -> Any:
+    """As JSON knows it; None for what is no finite number."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _exact(item) for key, item in value.items()}
+    return [_exact(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def read_rows(path: Path, run: Run | None = None) -> list[CaseRow]:

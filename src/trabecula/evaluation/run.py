@@ -13,8 +13,9 @@ from pathlib import Path
 from trabecula.cohort.case import Case, Cohort, Split
 from trabecula.errors import TrabeculaError, WrongUsage
 from trabecula.evaluation import pages
+from trabecula.evaluation.reference import require_reference
 from trabecula.evaluation.rows import CaseRow, Run, read_rows, run_of, to_line
-from trabecula.evaluation.score import MASK, score
+from trabecula.evaluation.score import MASK, groups_of, score
 from trabecula.recipes import recipe_named
 from trabecula.screen import screen
 
@@ -30,11 +31,11 @@ def judge_case(case: Case, recipe_name: str, run: Run) -> CaseRow:
         assessment = screen(seen.scan, recipe)
         seconds = time.perf_counter() - started
     except TrabeculaError as error:
-        return CaseRow(run, case.name, case.patient, refused=error.code, groups=dict(case.known.groups))
+        return CaseRow(run, case.name, case.patient, refused=error.code, groups=groups_of(case.known, None))
     except Exception as error:
         # One scan that breaks the program must not lose the others; it is counted, and named by its kind alone.
         kind = f"defect-{type(error).__name__}"
-        return CaseRow(run, case.name, case.patient, refused=kind, groups=dict(case.known.groups))
+        return CaseRow(run, case.name, case.patient, refused=kind, groups=groups_of(case.known, None))
     return score(case, seen, recipe, assessment, run, seconds)
 
 
@@ -47,11 +48,12 @@ def evaluate(
     of cases done and of how many.
 
     Raises:
-        WrongUsage: no such recipe; ``other-run``: ``out`` holds rows of another run; ``out`` cannot be written.
+        WrongUsage: no such recipe; ``reference-missing``: nothing to judge it by; ``other-run``: ``out`` holds rows of
+            another run; ``out`` cannot be written.
     """
-    run = run_of(recipe_named(recipe_name), cohort)
-    marked = [case for case in cohort.cases if case.split is Split.TEST]
-    cases = marked or list(cohort.cases)
+    recipe = recipe_named(recipe_name)
+    run, cases = run_of(recipe, cohort), judged_cases(cohort)
+    require_reference(recipe, cohort, cases)
     path = out / ROWS
     rows = {row.case: row for row in read_rows(path, run)}
     missing = [case for case in cases if case.name not in rows]
@@ -67,6 +69,12 @@ def evaluate(
         return pages.write([rows[case.name] for case in cases], out, command)
     except OSError as error:
         raise WrongUsage("output-unwritable", f"{out} cannot be written: {error.strerror}.") from error
+
+
+def judged_cases(cohort: Cohort) -> list[Case]:
+    """Those marked for testing where any is, else all."""
+    marked = [case for case in cohort.cases if case.split is Split.TEST]
+    return marked or list(cohort.cases)
 
 
 def _judged(cases: list[Case], recipe_name: str, run: Run, workers: int) -> Iterator[CaseRow]:

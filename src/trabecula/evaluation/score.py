@@ -6,10 +6,12 @@ import numpy as np
 
 from trabecula.anatomy import NAMED_LEVELS, Level
 from trabecula.cohort.case import Case, Known, Seen
+from trabecula.cohort.folder import slices
+from trabecula.evaluation.reference import reference_of, true_category_of
 from trabecula.evaluation.rows import CaseRow, Run, VertebraRow
-from trabecula.quantity import AREAL_BMD, BANDS, Quantity
+from trabecula.quantity import Category
 from trabecula.recipe import Recipe
-from trabecula.records import Assessment
+from trabecula.records import Acquisition, Assessment
 from trabecula.volume import Float64
 
 SAME_PLACE_MM = 12.0
@@ -25,39 +27,51 @@ def score(case: Case, seen: Seen, recipe: Recipe, assessment: Assessment, run: R
     overlaps = _Overlaps(seen, assessment)
     diagnosis = assessment.diagnosis
     quantity = None if diagnosis.density is None else diagnosis.density.quantity
-    reference = reference_of(seen.known, recipe, quantity)
-    bands = BANDS.get((quantity or seen.known.quantity).key)
+    true_category = true_category_of(seen.known, recipe, quantity)
     return CaseRow(
         run=run,
         case=case.name,
         patient=case.patient,
         quantity=None if quantity is None else quantity.key,
         value=None if diagnosis.density is None else float(diagnosis.density.value),
-        reference=reference,
+        reference=reference_of(seen.known, recipe, quantity),
         category=diagnosis.category.value,
-        true_category=None if reference is None or bands is None else bands.category(reference).value,
-        probabilities={category.value: float(p) for category, p in diagnosis.probabilities.items()},
+        true_category=None if true_category is None else true_category.value,
+        probabilities=_by_name(diagnosis.probabilities),
         vertebrae=tuple(_vertebra(level, seen, assessment, middles.get(level), overlaps) for level in wanted),
         invented=_invented(assessment, middles, seen.known),
         reasons=tuple(reason.code for reason in assessment.reasons),
-        groups=dict(seen.known.groups),
+        groups=groups_of(seen.known, seen.scan.acquisition),
         seconds=round(seconds, 2),
+        basis=diagnosis.basis.value,
     )
 
 
-def reference_of(known: Known, recipe: Recipe, quantity: Quantity | None) -> float | None:
-    """What the recipe's number is held against: DXA's for an areal density, else the mean QCT of the same vertebrae.
+def groups_of(known: Known, made: Acquisition | None) -> dict[str, str]:
+    """What figures are broken down by: the cohort's own groups, and what it and the headers say beside them.
 
-    None where it is not known, or is known in another quantity.
+    ``made`` is None where the scan could not be read.
     """
-    if quantity is AREAL_BMD:
-        return known.areal_bmd_g_cm2
-    if quantity is not None and quantity is not known.quantity:
-        return None
-    levels: tuple[Level, ...] = getattr(recipe.diagnose, "levels", (Level.L1, Level.L2))
-    if any(level not in known.density for level in levels):
-        return None
-    return float(np.mean([known.density[level] for level in levels]))
+    made = made or Acquisition("")
+    voltage, thickness = known.tube_voltage_kvp or made.tube_voltage_kvp, made.slice_thickness_mm
+    found = {
+        "sex": known.sex,
+        "age": None if known.age_years is None else decade(known.age_years),
+        "vendor": made.manufacturer,
+        "tube voltage": None if voltage is None else f"{voltage:g} kVp",
+        "slices": None if thickness is None else slices(thickness),
+    }
+    return {name: value for name, value in found.items() if value is not None} | dict(known.groups)
+
+
+def decade(age_years: float) -> str:
+    """The ten years an age lies in."""
+    first = int(age_years // 10) * 10
+    return f"{first} to {first + 9} years"
+
+
+def _by_name(probabilities: Mapping[Category, float] | None) -> dict[str, float]:
+    return {category.value: float(p) for category, p in (probabilities or {}).items()}
 
 
 def middles_of(seen: Seen) -> dict[Level, Float64]:
@@ -127,7 +141,7 @@ def _vertebra(
         return VertebraRow(level.value, None, reference, None, findings=findings, dice=0.0 if overlaps.known else None)
     reading = assessment.readings.find(called)
     density = None if reading is None or reading.withheld else reading.density
-    same = density is not None and density.quantity is known.quantity
+    same = density is not None and density.quantity == known.quantity
     return VertebraRow(
         level=level.value,
         called=called.value,
@@ -137,8 +151,9 @@ def _vertebra(
         findings=findings,
         off_mm=off,
         dice=overlaps.dice(level, called),
-        mean_hu=None if reading is None else round(reading.mean_hu, 1),
+        mean_hu=None if reading is None or not np.isfinite(reading.mean_hu) else round(reading.mean_hu, 1),
         true_mean_hu=overlaps.true_mean_hu(level),
+        probabilities={} if reading is None or reading.withheld else _by_name(reading.probabilities),
     )
 
 

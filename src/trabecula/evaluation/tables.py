@@ -60,9 +60,81 @@ NIU2023_TEST = {
 """Niu 2023, results and table 1, test set of 100 patients."""
 
 
-PUBLISHED_FOR: Mapping[str, tuple[str, Mapping[str, str]]] = {
-    "niu2023": ("Niu 2023, 100 patients", NIU2023_TEST),
-    "niu2023-fixed-crop": ("Niu 2023, 100 patients", NIU2023_TEST),
+@dataclass(frozen=True)
+class Column:
+    """What the publication of a recipe reports of one set of patients, by the names that our figures have.
+
+    ``part`` is the group "part" of a cohort like it that stands for this set; None where there is but one.
+    """
+
+    source: str
+    figures: Mapping[str, str]
+    part: str | None = None
+
+
+def _fang(part: str, patients: int, dice: str) -> Column:
+    return Column(
+        f"Fang 2021, {part}, {patients} patients", {"Dice, lowest mean of a level": dice, "BMD r": "> 0.98"}, part
+    )
+
+
+def _peng(source: str, part: str, figures: Sequence[str]) -> Column:
+    names = (
+        "Macro AUC",
+        "Macro F1",
+        "Accuracy in three categories",
+        "Macro precision",
+        "Macro recall",
+        "Macro specificity",
+        "BMD mean absolute error, mg/cm3",
+        "BMD root-mean-square error, mg/cm3",
+        "BMD R2",
+        "BMD r",
+    )
+    return Column(source, dict(zip(names, figures, strict=True)), part)
+
+
+def _pan(source: str, normal: str, osteopenia: str, osteoporosis: str) -> Column:
+    areas = {"Normal: AUC": normal, "Osteopenia: AUC": osteopenia, "Osteoporosis: AUC": osteoporosis}
+    return Column(source, {"Dice of a case, mean": "0.951, SD 0.030 (300 training images)", **areas})
+
+
+_NIU = (Column("Niu 2023, 100 patients", NIU2023_TEST),)
+
+PUBLISHED_FOR: Mapping[str, tuple[Column, ...]] = {
+    "niu2023": _NIU,
+    "niu2023-fixed-crop": _NIU,
+    "fang2021": (
+        _fang("test, vendor 1", 463, "0.823"),
+        _fang("test, vendor 2", 200, "0.786"),
+        _fang("test, vendor 3", 200, "0.782"),
+    ),
+    "peng2023": (
+        _peng(
+            "Peng 2023, test, 176 patients",
+            "test",
+            ("0.970", "0.903", "0.909", "0.899", "0.908", "0.956", "6.303", "8.561", "0.962", "0.981, P < 0.001"),
+        ),
+        _peng(
+            "Peng 2023, independent test, 340 patients",
+            "independent test",
+            ("0.933", "0.798", "0.815", "0.792", "0.81", "0.899", "10.257", "13.507", "0.878", "0.94, P < 0.001"),
+        ),
+    ),
+    "pan2024": (_pan("Pan 2024, model 1, 418 patients", "0.990", "0.952", "0.980"),),
+    "pan2024-l1": (_pan("Pan 2024, model 2, 418 patients", "0.983", "0.940", "0.978"),),
+    "yasaka2020": (
+        Column(
+            "Yasaka 2020, internal, 45 patients",
+            {"BMD r": "0.852, P < 0.001", "Osteoporosis: AUC": "0.965"},
+            "internal test",
+        ),
+        Column(
+            "Yasaka 2020, external, 50 patients",
+            {"BMD r": "0.840, P < 0.001", "Osteoporosis: AUC": "0.970"},
+            "external test",
+        ),
+    ),
 }
 """What the publication of a recipe reports, by the recipe: never shown beside another."""
 
@@ -86,15 +158,16 @@ def peers(ours: Sequence[Published]) -> str:
     return markdown(("system", "segmentation Dice", "BMD", "diagnosis"), rows)
 
 
-def beside(recipe: str, ours: Mapping[str, str], head: str) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+def beside(
+    recipe: str, ours: Mapping[str, str], head: str, part: str | None = None
+) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Heads and rows of our figures, those of the recipe's own publication before them where there is one.
 
-    A published figure that was not measured here is said so, never passed over.
+    Of the published columns only those of ``part`` where it has some, else all. A published figure that was not
+    measured here is said so, never passed over.
     """
-    if recipe not in PUBLISHED_FOR:
-        return ("figure", head), list(ours.items())
-    source, published = PUBLISHED_FOR[recipe]
-    names = {**published, **ours}
-    return ("figure", source, head), [
-        (name, published.get(name, "-"), ours.get(name, "not measured")) for name in names
-    ]
+    columns = PUBLISHED_FOR.get(recipe, ())
+    columns = tuple(one for one in columns if part is not None and one.part == part) or columns
+    names = dict.fromkeys([*(name for one in columns for name in one.figures), *ours])
+    rows = [(name, *(one.figures.get(name, "-") for one in columns), ours.get(name, "not measured")) for name in names]
+    return ("figure", *(one.source for one in columns), head), rows

@@ -7,6 +7,7 @@ import numpy as np
 
 from trabecula.anatomy import Level
 from trabecula.cohort.case import Case, Known
+from trabecula.cohort.files import Files
 from trabecula.errors import WrongUsage
 from trabecula.quantity import QCT_BANDS, VBMD_K2HPO4
 from trabecula.training.samples.shards import LeftOut, Shard
@@ -99,5 +100,5 @@ def lacking(need: Need, case: Case) -> LeftOut:
 
 
 def _told(case: Case) -> bool:
-    """Whether anything is known of a case before it is drawn."""
-    return case.known != Known()
+    """Whether what a case brings is known beforehand: of one in files, not of one that is yet to be drawn."""
+    return isinstance(case.source, Files)

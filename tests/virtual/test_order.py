@@ -129,13 +129,13 @@ def test_a_second_scan_lies_beside_the_first(tmp_path: Path) -> None:
 
 
 def test_flipped_axes_stand_in_the_affine_and_nothing_else_changes(tmp_path: Path) -> None:
-    from trabecula.virtual.order import _write_nifti
+    from trabecula.virtual.store import write_nifti
     from trabecula.volume import Grid, Orientation
 
     array = np.random.default_rng(0).integers(0, 100, (4, 6, 8)).astype(np.int16)
     affine = Grid.axial((3.0, -5.0, 40.0), array.shape, (2.0, 0.7, 0.8)).affine
     for name, flips in (("plain", (False, False, False)), ("flipped", (True, False, True))):
-        _write_nifti(array, affine, Orientation(flips=flips), tmp_path / f"{name}.nii.gz")
+        write_nifti(array, affine, Orientation(flips=flips), tmp_path / f"{name}.nii.gz")
     plain, flipped = (nib.load(tmp_path / f"{name}.nii.gz") for name in ("plain", "flipped"))
     assert nib.aff2axcodes(plain.affine) == ("L", "P", "S")
     assert nib.aff2axcodes(flipped.affine) == ("R", "P", "I")

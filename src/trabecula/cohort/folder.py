@@ -80,16 +80,16 @@ def _known(truth: Json, scan: Json, views: Json) -> Known:
     vertebrae = {level: v for name, v in truth["levels"].items() if (level := _level(name)) is not None}
     others = {level: v for name, v in truth["other_vertebrae"].items() if (level := _level(name)) is not None}
     counted = truth.get("counting", {}).get("bodies", {})
-    whole = [level for level in vertebrae if views[level]["in_view"] and not views[level]["cut_by_view"]]
+    whole = [level for level in vertebrae if _whole(views[level])]
     if views is truth["levels"]:
-        whole += [level for level, v in others.items() if v["in_view"] and not v["cut_by_view"]]
+        whole += [level for level, v in others.items() if _whole(v)]
     protocol = scan["protocol"]
     return Known(
         sex=truth["sex"],
         age_years=truth["age_years"],
         tube_voltage_kvp=float(protocol["kvp"]),
         density={level: float(v[REFERENCE]) for level, v in vertebrae.items()},
-        areal_bmd_g_cm2=truth["dxa"]["areal_bmd_g_cm2"],
+        areal_bmd_g_cm2=truth["dxa"].get("measured_g_cm2", truth["dxa"]["areal_bmd_g_cm2"]),
         centres_lps_mm={level: point(v["centre_lps_mm"]) for level, v in {**vertebrae, **others}.items()},
         whole_levels=tuple(sorted(whole, key=NAMED_LEVELS.index)),
         findings={level: tuple(sorted(v["findings"])) for level, v in vertebrae.items() if v["findings"]},
@@ -98,6 +98,11 @@ def _known(truth: Json, scan: Json, views: Json) -> Known:
         joined_to_sacrum=_joined(truth["counting"]) if counted else None,
         groups=groups(truth["sex"], truth["numbering"], scan["contrast_phase"], protocol["kvp"], protocol),
     )
+
+
+def _whole(view: Json) -> bool:
+    """Whether a vertebra's body is wholly in view; older folders tell it only together with its arch."""
+    return bool(view.get("body_whole", view["in_view"] and not view["cut_by_view"]))
 
 
 def _joined(counting: Json) -> Level | None:

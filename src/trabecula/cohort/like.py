@@ -5,9 +5,6 @@ They need numpy and scipy alone. A larger share holds all people of a smaller on
 
 from dataclasses import asdict, dataclass, replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 from trabecula import __version__
 from trabecula.anatomy import LEVELS, Level
 from trabecula.cohort.case import Case, Cohort, Field, Known, Labelled, Seen, Split
@@ -15,8 +12,9 @@ from trabecula.cohort.drawn import Drawn, spine_labelled
 from trabecula.cohort.folder import groups
 from trabecula.errors import WrongUsage
 from trabecula.records import Acquisition, Scan
-from trabecula.virtual.cohort import draw, scan_field, spine_grid, true_levels
-from trabecula.virtual.drawn import DXA_LEVELS, areal_bmd_g_cm2
+from trabecula.virtual.cohort import draw, is_whole, scan_field, spine_grid, true_levels
+from trabecula.virtual.drawn import LevelTruth
+from trabecula.virtual.dxa import measure_dxa
 from trabecula.virtual.enrol import Enrolled, enrol, people_of
 from trabecula.virtual.findings import NOTHING
 from trabecula.virtual.publications import Part, Publication, publication_named
@@ -56,10 +54,9 @@ class Like:
         who = self.enrolled()
         ct = scan_field(who.subject, who.protocol, who.field)
         seen = Scan(ct.volume, Orientation(), _acquisition(who))
-        whole = tuple(level for level in ct.truth if is_whole(ct.bodies, level))
+        whole = tuple(level for level in ct.truth if is_whole(ct.bodies, level.verse_id))
         density = {level: true.bmd_qct_region_k2hpo4 for level, true in ct.truth.items()}
-        areal = areal_bmd_g_cm2(ct.truth, DXA_LEVELS)
-        found = replace(known, whole_levels=whole, density=density, areal_bmd_g_cm2=areal)
+        found = replace(known, whole_levels=whole, density=density, areal_bmd_g_cm2=_dxa(who, ct.truth))
         return Seen(seen, {kind: getattr(ct, kind) for kind in masks}, found)
 
     def labelled(self, known: Known, masks: tuple[str, ...], field: Field) -> Labelled:
@@ -71,18 +68,16 @@ class Like:
         grid = spine_grid(who.subject, levels[0], levels[-1], 1.0, BEYOND_MM + HALF_BODY_MM)
         # The maker's slope is in the materials already, as in a scan of the whole.
         spine = spine_labelled(draw(who.subject, grid, *beam), replace(who.protocol, slope=1.0))
-        whole = [level for level in spine.known.density if is_whole(spine.masks["bodies"], level)]
+        whole = [level for level in spine.known.density if is_whole(spine.masks["bodies"], level.verse_id)]
         found = replace(known, density={level: spine.known.density[level] for level in whole})
         if self.publication.by_dxa:
-            areal = areal_bmd_g_cm2(true_levels(who.subject), DXA_LEVELS)
-            found = replace(found, areal_bmd_g_cm2=areal)
+            found = replace(found, areal_bmd_g_cm2=_dxa(who, true_levels(who.subject)))
         return replace(spine, known=found)
 
 
-def is_whole(bodies: NDArray[np.uint8], level: Level) -> bool:
-    """Whether a vertebral body is in view and reaches neither the first nor the last slice."""
-    mine = bodies == level.verse_id
-    return bool(mine.any() and not mine[0].any() and not mine[-1].any())
+def _dxa(who: Enrolled, truth: dict[Level, LevelTruth]) -> float | None:
+    found = measure_dxa(who.subject, truth)
+    return None if found is None else found.measured_g_cm2
 
 
 def like_cohort(given: str) -> Cohort:

@@ -50,6 +50,12 @@ class VirtualCt:
         return any(bool((end == verse_id).any()) for end in ends)
 
 
+def is_whole(bodies: NDArray[np.uint8], verse_id: int) -> bool:
+    """Whether a vertebral body is in view and reaches no edge of it."""
+    mine = bodies == verse_id
+    return bool(mine.any()) and not any(bool(mine.take(end, axis).any()) for axis in range(3) for end in (0, -1))
+
+
 def draw(
     subject: Subject, grid: Grid, kvp: int = REFERENCE_KVP, slope: float = 1.0, with_phantom: bool = False
 ) -> Drawn:
@@ -77,14 +83,14 @@ def _with_bones(canvas: Canvas, subject: Subject, bone: BoneScale) -> Drawn:
     return Drawn(subject, volume, canvas.body, canvas.whole, canvas.ribs, canvas.depth_mm, canvas.end_mm, bone)
 
 
-def true_levels(subject: Subject) -> dict[Level, LevelTruth]:
-    """What is true of each vertebra from T11 to L5, whatever scan is made of it: drawn whole, in marrow, at 1 mm.
+def true_levels(subject: Subject, wanted: tuple[Level, ...] = MEASURED_LEVELS) -> dict[Level, LevelTruth]:
+    """What is true of each vertebra, whatever scan is made of it: drawn whole, in marrow, at 1 mm.
 
     Bone only: without the screws and the cement that the scans show.
     """
     subject = without_implants(subject)
     names = {vertebra.name for vertebra in subject.spine}
-    levels = [level for level in MEASURED_LEVELS if level in names]
+    levels = [level for level in wanted if level in names]
     canvas = Canvas(_bones_grid(subject, levels))
     # Where bone ends there is nothing that DXA would weigh.
     canvas.hu[:] = TABLE[REFERENCE_KVP].marrow_hu(subject.yellow_marrow, yellow_shift_hu(subject.seed))

@@ -46,9 +46,9 @@ class StudyHeader:
     cranial_first: bool = False  # the order in which the slices are numbered
 
 
-def header_of(subject: Subject, protocol: Protocol) -> StudyHeader:
-    """The header that fits a virtual person and the way the scan was made; the seed chooses the scanner family."""
-    machine = list(MACHINES.values())[subject.seed % len(MACHINES)]
+def header_of(subject: Subject, protocol: Protocol, machine: Machine | None = None) -> StudyHeader:
+    """The header that fits a virtual person and the way the scan was made; without a machine the seed chooses one."""
+    machine = machine or list(MACHINES.values())[subject.seed % len(MACHINES)]
     kernel = machine.kernels[kernel_of(protocol)]
     return StudyHeader(
         sex=subject.sex,
@@ -160,6 +160,8 @@ def _describe_scan(dataset: Dataset, header: StudyHeader) -> None:
     dataset.Manufacturer = machine.manufacturer
     dataset.ManufacturerModelName = machine.model
     dataset.SoftwareVersions = machine.software
+    if machine.station:
+        dataset.StationName = machine.station
     dataset.SeriesDescription = header.series_description
     dataset.SeriesNumber = header.series
     dataset.AcquisitionNumber = 1

@@ -9,9 +9,10 @@ from typing import Any
 from trabecula.anatomy import Level
 from trabecula.virtual import GENERATOR_VERSION
 from trabecula.virtual.attenuation import behind, yellow_shift_hu
-from trabecula.virtual.cohort import VirtualCt
+from trabecula.virtual.cohort import VirtualCt, is_whole
 from trabecula.virtual.counting import counting_truth
-from trabecula.virtual.drawn import DXA_LEVELS, LevelTruth, areal_bmd_g_cm2
+from trabecula.virtual.drawn import DXA_LEVELS, LevelTruth
+from trabecula.virtual.dxa import measure_dxa
 from trabecula.virtual.findings import NOTHING
 from trabecula.virtual.phantom import RODS, rod_paths
 from trabecula.virtual.qct import read_qct
@@ -41,7 +42,7 @@ def truth(ct: VirtualCt, again: VirtualCt | None = None, what: Rescan | None = N
         "water_path_mm": round(water_path_mm(subject), 1),
         "numbering": subject.numbering.value,
         "counting": _counting(subject),
-        "dxa": _dxa(ct.truth),
+        "dxa": _dxa(subject, ct.truth),
         **_scan(ct),
         "levels": {
             level.value: _vertebra(subject.vertebra(level)) | _densities(true) | _view(ct, level.verse_id)
@@ -107,7 +108,12 @@ def _densities(true: LevelTruth) -> Json:
 
 
 def _view(ct: VirtualCt, verse_id: int) -> Json:
-    return {"in_view": bool((ct.vertebrae == verse_id).any()), "cut_by_view": ct.cut_by_view(verse_id)}
+    """Of a vertebra with its arch, and whether its body is whole: a spinous process may hang out of view alone."""
+    return {
+        "in_view": bool((ct.vertebrae == verse_id).any()),
+        "cut_by_view": ct.cut_by_view(verse_id),
+        "body_whole": is_whole(ct.bodies, verse_id),
+    }
 
 
 def _counting(subject: Subject) -> Json:
@@ -134,9 +140,14 @@ def _place(lps_mm: Point) -> list[float]:
     return [round(value, 2) for value in lps_mm]
 
 
-def _dxa(true: dict[Level, LevelTruth]) -> Json:
-    areal = areal_bmd_g_cm2(true, DXA_LEVELS)
-    return {"levels": list(DXA_LEVELS), "areal_bmd_g_cm2": None if areal is None else round(areal, 4)}
+def _dxa(subject: Subject, true: dict[Level, LevelTruth]) -> Json:
+    """The exact areal BMD, and what one DXA examination made of it."""
+    found = measure_dxa(subject, true)
+    return {
+        "levels": list(DXA_LEVELS),
+        "areal_bmd_g_cm2": None if found is None else round(found.exact_g_cm2, 4),
+        "measured_g_cm2": None if found is None else round(found.measured_g_cm2, 4),
+    }
 
 
 def _rounded(by_level: dict[Level, float]) -> dict[str, float]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, roc_auc_score
 
-from evaluation.toys import AREAL, BOTH, CLASSES, DENSITY, KINDS, people, person
+from evaluation.toys import AREAL, BOTH, CLASSES, DENSITY, KINDS, LEVELS, people, person
 from trabecula.anatomy import Level
 from trabecula.cohort.case import Case, Cohort, Known, Seen
 from trabecula.errors import WrongUsage
@@ -118,6 +118,24 @@ def test_a_reference_that_is_not_known_judges_nothing() -> None:
     assert true_category_of(known, AREAL, None) is None  # the sex is not known
     assert true_category_of(replace(known, sex="M"), AREAL, None) is Category.OSTEOPOROSIS  # a T-score of -2.6
     assert true_category_of(Known(), AREAL, None) is None
+
+
+def test_both_models_of_pan_2024_are_held_against_the_same_reference() -> None:
+    """DeLong's test compares them on the same categories: those of the person's QCT, which is that of L1 and L2."""
+    known = Known(density={Level.L1: 84.0, Level.L2: 74.0})
+    for name in ("pan2024", "pan2024-l1"):
+        assert reference_of(known, RECIPES[name], None) == 79.0
+        assert true_category_of(known, RECIPES[name], None) is Category.OSTEOPOROSIS
+
+
+def test_yasaka_2020_is_held_against_dxa_and_its_own_young_reference() -> None:
+    recipe = RECIPES["yasaka2020"]
+    young = recipe.diagnose.young  # type: ignore[attr-defined]
+    for sex, (mean, sd) in young.items():
+        known = Known(sex=sex, areal_bmd_g_cm2=mean - 2.6 * sd, density=dict.fromkeys(LEVELS, 200.0))
+        assert reference_of(known, recipe, None) == mean - 2.6 * sd
+        assert true_category_of(known, recipe, None) is Category.OSTEOPOROSIS
+        assert true_category_of(replace(known, areal_bmd_g_cm2=mean), recipe, AREAL_BMD) is Category.NORMAL
 
 
 @every_kind

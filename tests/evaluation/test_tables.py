@@ -1,6 +1,7 @@
 import pytest
 
 from trabecula.evaluation.tables import PUBLISHED, PUBLISHED_FOR, Published, beside, markdown, peers
+from trabecula.recipes import RECIPES
 
 
 def test_markdown_keeps_cells_apart() -> None:
@@ -35,6 +36,10 @@ def test_figures_that_are_published_in_parts_stand_beside_their_own_part() -> No
     assert len(heads) == 5
     assert cells[0] == ("Dice, lowest mean of a level", "0.823", "0.786", "0.782", "not measured")
     assert beside("fang2021", {}, "ours", "another site") == beside("fang2021", {}, "ours")
+
+
+def test_every_recipe_with_published_figures_is_one() -> None:
+    assert PUBLISHED_FOR.keys() <= RECIPES.keys()
 
 
 def test_published_figures_have_the_names_of_ours() -> None:

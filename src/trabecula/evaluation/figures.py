@@ -142,6 +142,7 @@ def agreement_figures(result: Agreement, what: str, unit: str, patients: int) ->
         label = f"{what} {name}, {own_unit}" if own_unit else f"{what} {name}"
         return Figure(label, estimate, result.n, patients, unit=own_unit, digits=digits if own_unit else 3, p=p)
 
+    normality = of("normality of differences, W", result.normality.estimate, p=result.normality.p)
     return [
         of("R2", result.r2),
         of("r", result.r.estimate, p=result.r.p),
@@ -150,7 +151,7 @@ def agreement_figures(result: Agreement, what: str, unit: str, patients: int) ->
         of("lower limit of agreement", result.lower_limit, unit),
         of("upper limit of agreement", result.upper_limit, unit),
         of("slope of differences on means", result.proportional.estimate, p=result.proportional.p),
-        of("normality of differences, W", result.normality.estimate, p=result.normality.p),
+        *([normality] if np.isfinite(result.normality.p) else []),
         of("slope of measured on reference", result.slope),
         of("mean absolute error", result.mae, unit),
         of("root-mean-square error", result.rmse, unit),

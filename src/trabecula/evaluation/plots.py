@@ -1,6 +1,6 @@
 """Figures of agreement, drawn with matplotlib's objects: no global state, no display."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -104,6 +104,24 @@ def roc_points(scores: NDArray[np.float64], true: NDArray[np.bool_]) -> tuple[ND
     last = np.append(np.flatnonzero(np.diff(scores[order])), scores.size - 1)
     hits, misses = np.cumsum(true[order])[last], np.cumsum(~true[order])[last]
     return np.append(0.0, misses / misses[-1]), np.append(0.0, hits / hits[-1])
+
+
+def learning_curve(
+    images: Sequence[int],
+    means: Sequence[float],
+    sds: Sequence[float],
+    published: Mapping[str, tuple[int, float, float]],
+    *,
+    title: str,
+) -> "Figure":
+    """Dice against the number of training images, mean and 1 SD; published points, by their names, as open circles."""
+    figure, axes = _axes(title)
+    axes.errorbar(images, means, yerr=sds, color=ACCENT, marker="o", markersize=4, capsize=3, linewidth=1, label="ours")
+    for name, (number, mean, sd) in published.items():
+        axes.errorbar([number], [mean], yerr=[sd], color=INK, marker="o", mfc="none", capsize=3, ls="none", label=name)
+    axes.set(xlim=(0, None), xlabel="training images", ylabel="Dice, mean and SD")
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    return figure
 
 
 def save(figure: "Figure", path: Path) -> None:

@@ -50,9 +50,10 @@ def true_category_of(known: Known, recipe: Recipe, quantity: Quantity | None) ->
 
 
 def deciding_levels(recipe: Recipe) -> tuple[Level, ...]:
-    """The vertebrae whose mean decides."""
+    """The vertebrae whose mean QCT is what a result is held against: those that the recipe names, else its own."""
+    named: tuple[Level, ...] = getattr(recipe.diagnose, "judged_by", ())
     levels: tuple[Level, ...] = getattr(recipe.diagnose, "levels", (Level.L1, Level.L2))
-    return levels
+    return named or levels
 
 
 def require_reference(recipe: Recipe, cohort: Cohort, cases: Sequence[Case]) -> None:

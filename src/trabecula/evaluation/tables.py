@@ -139,6 +139,35 @@ PUBLISHED_FOR: Mapping[str, tuple[Column, ...]] = {
 """What the publication of a recipe reports, by the recipe: never shown beside another."""
 
 
+PUBLISHED_FOLDS: Mapping[str, Column] = {
+    "niu2023": Column(
+        "Niu 2023, 4 validation sets, 400 patients",
+        {
+            "Dice, mean": "0.95",
+            "Dice, share above 0.9": "95%",
+            "BMD R2": "0.952",
+            "BMD bias, mg/cm3": "0.79",
+            "BMD lower limit of agreement, mg/cm3": "-15.01",
+            "BMD upper limit of agreement, mg/cm3": "16.59",
+            "Osteoporosis: AUC": "0.987 (0.980 to 0.995)",
+            "Osteoporosis: sensitivity": "98.99% (98/99)",
+            "Osteoporosis: specificity": "92.36% (278/301)",
+            "Osteoporosis: PPV": "80.99% (98/121)",
+            "Osteoporosis: NPV": "99.64% (278/279)",
+            "Abnormal: AUC": "0.984 (0.974 to 0.994)",
+            "Abnormal: sensitivity": "95.98% (239/249)",
+            "Abnormal: specificity": "92.72% (140/151)",
+            "Abnormal: PPV": "95.60% (239/250)",
+            "Abnormal: NPV": "93.33% (140/150)",
+        },
+    )
+}
+"""What is published of a cross-validation's held-out cases taken together, by the recipe."""
+
+PUBLISHED_CURVES: Mapping[str, tuple[int, float, float]] = {"pan2024": (300, 0.951, 0.030)}
+"""Training images, mean Dice and its SD, of the publication of a recipe."""
+
+
 def markdown(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """A Markdown table, one line a row, without a closing line break.
 

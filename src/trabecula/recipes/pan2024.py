@@ -48,6 +48,6 @@ PAN2024_L1 = replace(
     name="pan2024-l1",
     segment=CropSegmenter("pan2024-segmenter", FIRST),
     measure=CategoryReading(FIRST, each=Classifier("pan2024-classifier-l1", FIRST)),
-    diagnose=ClassifierDiagnosis(FIRST),
+    diagnose=ClassifierDiagnosis(FIRST, judged_by=BOTH),
     about="Model 2 of Pan 2024: the category by L1 alone.",
 )

@@ -16,10 +16,12 @@ class ClassifierDiagnosis:
     """The likeliest category: of ``levels`` in one image where the readings have that, else of the mean over each.
 
     ``alone`` are the levels of which the mean may be taken, all of them; those of ``levels`` where it is empty.
+    ``judged_by`` are those whose QCT is the category that the networks learn, where that is not ``levels``.
     """
 
     levels: tuple[Level, ...]
     alone: tuple[Level, ...] = ()
+    judged_by: tuple[Level, ...] = ()
     bands: Bands = QCT_BANDS
 
     def __call__(self, readings: Readings) -> Diagnosis:

@@ -1,130 +1,105 @@
-"""Stores a shipped network's weights as int8, where that changes no density that a recipe reads: no training is needed.
+"""Stores a shipped network's weights as int8, where that changes no density that it reads: no training is needed.
 
-    python tools/compact_weights.py niu2023 niu2023-densitometer [--patients 12]
+    python tools/compact_weights.py niu2023-densitometer [--patients 12]
 
-Virtual patients of both families (seeds 900,000 on, never trained on) are screened up to the densities, with the file
-as it is and as int8. Where no density changes by ``answers.BOUNDS`` or more, the file and its entry in the manifest are
+Every vertebra of virtual patients of both families (seeds 900,000 on, never trained on) is shown to the file as it is
+and as int8. Where no density changes by ``answers.BOUNDS`` or more, the file and its entry in the manifest are
 replaced. What was found is printed, and kept in the entry.
 """
 
 import argparse
 import hashlib
 import json
-import os
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 
-from trabecula import inference
-from trabecula.cohort.case import Case
+from trabecula.anatomy import Level
+from trabecula.cohort.case import Field
 from trabecula.cohort.drawn import drawn_cohort
-from trabecula.recipe import Recipe
-from trabecula.recipes import recipe_named
-from trabecula.records import Readings
+from trabecula.inference import Network
 from trabecula.training.answers import BOUNDS
 from trabecula.training.compact import compact, expanded
 from trabecula.training.export import enter
-from trabecula.view import Bins
-from trabecula.weights import FOLDER, INSTEAD, MANIFEST, catalogue, weights_named
+from trabecula.training.samples import density, spine
+from trabecula.view import Bins, Number, View
+from trabecula.volume import Float32
+from trabecula.weights import FOLDER, MANIFEST, Weights, weights_from, weights_named
 
-RUNS = 40
-
-
-@contextmanager
-def using(folder: Path) -> Iterator[None]:
-    """The networks of a folder instead of those shipped."""
-    os.environ[INSTEAD] = str(folder)
-    try:
-        for cached in (catalogue, inference.network):
-            cached.cache_clear()
-        yield
-    finally:
-        del os.environ[INSTEAD]
-        for cached in (catalogue, inference.network):
-            cached.cache_clear()
+RUNS = 100
 
 
-def densities(recipe: Recipe, case: Case, folders: tuple[Path, Path]) -> list[tuple[float, float]]:
-    """The density of every vertebra of a case, as the networks of either folder give it, mg/cm3."""
-    scan = case.load().scan
-    spine = recipe.localise(scan)
-    assert recipe.segment is not None, "a density of regions needs a segmenter"
-    regions = recipe.segment(scan, spine)
-    calibration = recipe.calibrate(scan, spine, regions)
-
-    def read(folder: Path) -> Readings:
-        with using(folder):
-            return recipe.measure(scan, spine, regions, calibration)
-
-    before, after = (read(folder).vertebrae for folder in folders)
-    return [(a.density.value, b.density.value) for a, b in zip(before, after, strict=True) if a.density and b.density]
+def images(view: View, patients: int) -> Iterator[Float32]:
+    """Every whole vertebra of the patients of either family as a network sees it."""
+    for family in ("a", "b"):
+        for at, case in enumerate(drawn_cohort(f"virtual:{patients}:{family}", judging=True).cases):
+            shard = spine.cut(case.source.labelled(case.known, spine.KIND.masks, Field.SPINE))
+            for label in shard["bmd"][:, 0]:
+                (level,) = (one for one in Level if one.verse_id == int(label))
+                drawn = density.sample(shard, np.random.default_rng([at, int(label)]), view, (level,))
+                if drawn is not None:
+                    yield drawn[0][None]
 
 
-def speed_ratio(name: str, folders: tuple[Path, Path]) -> float:
-    """How long the second folder's network takes, the first's being 1: medians of runs by turns."""
-    networks = []
-    for folder in folders:
-        with using(folder):
-            shape = (1, 1, *weights_named(name).view.shape)
-            networks.append(inference.Network(weights_named(name), shape))
-    image = np.random.default_rng(0).random(shape, np.float32)
-    seconds: list[list[float]] = [[], []]
+def compacted(weights: Weights, folder: Path) -> dict[str, Any]:
+    """Writes the file as int8 into a folder; its manifest entry."""
+    entry = dict(json.loads((FOLDER / MANIFEST).read_text(encoding="utf-8"))[weights.name])
+    path = folder / weights.file
+    onnx.save(compact(expanded(onnx.load(FOLDER / weights.file))), path)
+    content = path.read_bytes()
+    return entry | {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+
+
+def seconds(networks: tuple[Network, Network], image: Float32) -> list[float]:
+    """The quickest of runs by turns: other work on the machine makes runs slower, never quicker."""
+    spent: list[list[float]] = [[], []]
     for _ in range(RUNS):
-        for network, spent in zip(networks, seconds, strict=True):
+        for network, times in zip(networks, spent, strict=True):
             started = time.perf_counter()
             network(image)
-            spent.append(time.perf_counter() - started)
-    return float(np.median(seconds[1]) / np.median(seconds[0]))
-
-
-def write(name: str, folder: Path) -> None:
-    """The int8 file with its entry."""
-    entry = dict(json.loads((FOLDER / MANIFEST).read_text(encoding="utf-8"))[name])
-    path = folder / entry["file"]
-    onnx.save(compact(expanded(onnx.load(FOLDER / entry["file"]))), path)
-    content = path.read_bytes()
-    entry |= {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content), "stored": "int8"}
-    enter(folder / MANIFEST, name, entry)
+            times.append(time.perf_counter() - started)
+    return [min(times) for times in spent]
 
 
 def main() -> None:
     """Converts, compares, and replaces the file where it may."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recipe")
     parser.add_argument("weights")
     parser.add_argument("--patients", type=int, default=12, help="of each family")
     asked = parser.parse_args()
-    recipe, head = recipe_named(asked.recipe), weights_named(asked.weights).head
-    assert isinstance(head, Bins) and asked.weights in recipe.weights, (
-        "for a network of the recipe that gives densities"
-    )
+    before = weights_named(asked.weights)
+    head = before.head
+    assert isinstance(head, Bins | Number), "for a network that gives a density"
     with tempfile.TemporaryDirectory() as scratch:
-        folders = (FOLDER, Path(scratch))
-        write(asked.weights, folders[1])
-        pairs = []
-        for family in ("a", "b"):
-            for case in drawn_cohort(f"virtual:{asked.patients}:{family}", judging=True).cases:
-                pairs += densities(recipe, case, folders)
-                print(f"{case.name}: {len(pairs)} vertebrae", flush=True)
-        change = np.diff(np.array(pairs), axis=1)
-        largest = float(np.abs(change).max())
+        entry = compacted(before, Path(scratch))
+        shape = (1, 1, *before.view.shape)
+        networks = (Network(before, shape), Network(weights_from(asked.weights, entry, Path(scratch)), shape))
+        read = np.array(
+            [
+                [head.value(network(image)[0][0]) for network in networks]
+                for image in images(before.view, asked.patients)
+            ]
+        )
+        times = seconds(networks, np.random.default_rng(0).random(shape, np.float32))
+        change = read[:, 1] - read[:, 0]
         found = {
-            "change_mg_cm3": {"mean": change.mean(), "sd": change.std(ddof=1), "largest": largest},
-            "on": f"{len(pairs)} vertebrae of {2 * asked.patients} virtual patients of families a and b, simulated",
-            "time_ratio": speed_ratio(asked.weights, folders),
+            "stored": "convolutions as int8, from the float16 file",
+            "on": f"{len(read)} vertebrae of {2 * asked.patients} virtual patients of families a and b, simulated",
+            "change": {"mean": change.mean(), "sd": change.std(ddof=1), "largest": np.abs(change).max()},
+            "bound": BOUNDS[head.quantity],
+            "time_ratio": times[1] / times[0],
         }
-        print(json.dumps(found, indent=1, default=float))
-        entry = json.loads((folders[1] / MANIFEST).read_text(encoding="utf-8"))[asked.weights]
-        if not largest < BOUNDS[head.quantity]:
-            raise SystemExit("A density changes by too much; the file stays as it is.")
         rounded = json.loads(json.dumps(found, default=float), parse_float=lambda digits: float(f"{float(digits):.3g}"))
-        (FOLDER / entry["file"]).write_bytes((folders[1] / entry["file"]).read_bytes())
-        enter(FOLDER / MANIFEST, asked.weights, entry | {"int8": rounded})
+        print(json.dumps(rounded, indent=1))
+        if not np.abs(change).max() < BOUNDS[head.quantity]:
+            raise SystemExit("A density changes by too much; the file stays as it is.")
+        (FOLDER / before.file).write_bytes((Path(scratch) / before.file).read_bytes())
+        enter(FOLDER / MANIFEST, asked.weights, entry | {"compacted": rounded})
 
 
 if __name__ == "__main__":

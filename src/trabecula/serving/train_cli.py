@@ -74,12 +74,12 @@ def evaluate(
     from trabecula.cohort.read import read_cohort
     from trabecula.evaluation.run import evaluate as run
     from trabecula.recipes import recipe_named
-    from trabecula.weights import INSTEAD, catalogue, read_manifest
+    from trabecula.weights import INSTEAD, catalogue
 
     if weights is not None:
-        from trabecula.training.fit import require_all_fitting
+        from trabecula.training.fit import read_fitting
 
-        require_all_fitting(recipe_named(recipe), read_manifest(weights))
+        read_fitting(recipe_named(recipe), weights)
         os.environ[INSTEAD] = str(weights.resolve())  # for the processes that screen, too
         catalogue.cache_clear()
     given = read_cohort(cohort, judging=True, leave_out_bad=leave_out_bad)

@@ -43,11 +43,9 @@ def answers_apart(head: Head, found: Sequence[Outputs], true: Sequence[Outputs])
     if len(true[0]) == 3:
         return _boxes_apart(found, true)
     one, other = (np.concatenate([np.asarray(outputs[0], np.float64) for outputs in run]) for run in (found, true))
-    if isinstance(head, Bins):
+    if isinstance(head, Bins | Number):
         values = [np.array([head.value(scores) for scores in run]) for run in (one, other)]
         return {head.quantity: _largest(values[0] - values[1])}
-    if isinstance(head, Number):
-        return {head.quantity: _largest(one - other) / abs(head.scale)}
     if isinstance(head, Evidence):
         groups = [RIB_RIGHT, RIB_LEFT, PART, slice(UPRIGHT, UPRIGHT + 1), LOOK]
         return {"probability": _at_bodies_apart(one, other, groups)}

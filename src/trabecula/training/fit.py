@@ -1,7 +1,9 @@
 """Do weights fit the recipe that is to run on them?"""
 
+from pathlib import Path
+
 from trabecula.anatomy import LEVELS, NAMED_LEVELS
-from trabecula.errors import WrongUsage
+from trabecula.errors import Defect, WrongUsage
 from trabecula.quantity import CATEGORIES
 from trabecula.recipe import Recipe
 from trabecula.view import Bins, Classes, Head, Number
@@ -52,12 +54,21 @@ def _needed(recipe: Recipe, head: Classes) -> list[str]:
     return list(head.names)
 
 
-def require_all_fitting(recipe: Recipe, found: dict[str, Weights]) -> None:
-    """The same for every network that stands in for one of the recipe's.
+def read_fitting(recipe: Recipe, folder: Path) -> dict[str, Weights]:
+    """The networks of a folder that stand in for some of a recipe's, held against their hashes.
 
     Raises:
-        WrongUsage: ``weights-misfit``; ``weights-foreign`` where none is of the recipe.
+        WrongUsage: ``weights-unreadable``; ``weights-misfit``; ``weights-foreign`` where none is of the recipe.
     """
+    try:
+        found = read_manifest(folder)
+        for one in found.values():
+            one.content()
+    except Defect as error:
+        raise WrongUsage(
+            "weights-unreadable",
+            f"{folder} holds no sound weights ({error.code}). Give the folder 'weights' that a training left.",
+        ) from error
     if not set(found) & set(recipe.weights):
         raise WrongUsage(
             "weights-foreign",
@@ -66,3 +77,4 @@ def require_all_fitting(recipe: Recipe, found: dict[str, Weights]) -> None:
     for name in recipe.weights:
         if name in found:
             require_fitting(recipe, name, found[name].head)
+    return found

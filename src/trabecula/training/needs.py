@@ -20,8 +20,8 @@ KnownClasses = Callable[[Known], set[str]]
 class Need:
     """A reference that a network learns from. ``what`` names it, unit and all, in a sentence.
 
-    ``known`` says whether what is known of a case holds it, ``shard`` whether a shard does; ``classes`` which classes of
-    the head a case belongs to.
+    ``known`` says whether what is known of a case holds it, ``shard`` whether a shard does; ``classes`` to which of a
+    classifier's classes a case belongs.
     """
 
     what: str
@@ -31,7 +31,7 @@ class Need:
 
 
 def density_of(levels: tuple[Level, ...] = (), together: bool = False) -> Need:
-    """The QCT, in the unit of the bands and bins, of any of ``levels``, or of any vertebra; ``together`` of all of them.
+    """The QCT, in the unit of the bands, of any of ``levels``, or of any vertebra; ``together`` of all of them.
 
     A category is that of the mean of ``together``, else that of each vertebra by itself.
     """
@@ -65,10 +65,12 @@ AREAL_BMD = Need(
 )
 
 
-def require_brought(need: Need, weights: str, head: Head, training: tuple[Case, ...], judging: tuple[Case, ...]) -> None:
+def require_brought(
+    need: Need, weights: str, head: Head, training: tuple[Case, ...], judging: tuple[Case, ...]
+) -> None:
     """Refuses cases of which it is known beforehand that nothing can be learned from them, or no class of some name.
 
-    Virtual patients that are yet to be drawn are asked later, by ``brings``.
+    Virtual patients that are yet to be drawn are asked later, by ``shard``.
 
     Raises:
         WrongUsage: ``reference-missing``: no case to train on, or none to judge by, has it; ``class-empty``.
@@ -100,5 +102,5 @@ def lacking(need: Need, case: Case) -> LeftOut:
 
 
 def _told(case: Case) -> bool:
-    """Whether what a case brings is known beforehand: of one in files, not of one that is yet to be drawn."""
+    """Whether all that is known of a case is known beforehand; of one that is drawn it comes with the drawing."""
     return isinstance(case.source, Files)

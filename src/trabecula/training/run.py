@@ -173,9 +173,7 @@ def _shards(task: Task, cases: tuple[Case, ...], out: Path, wanted: Wanted, tell
     return left_out
 
 
-def _usable(
-    task: Task, cases: tuple[Case, ...], out: Path, left_out: list[LeftOut], tell: Tell
-) -> tuple[Path, ...]:
+def _usable(task: Task, cases: tuple[Case, ...], out: Path, left_out: list[LeftOut], tell: Tell) -> tuple[Path, ...]:
     """The shards of the cases that bring what the network learns from; the other cases are told and noted."""
     found = []
     for case in cases:

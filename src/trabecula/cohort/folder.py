@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from trabecula.anatomy import NAMED_LEVELS, Level
-from trabecula.cohort.case import MASKS, Case, Cohort, Known
+from trabecula.cohort.case import MASKS, Case, Cohort, Known, Split
 from trabecula.cohort.files import Files
 from trabecula.errors import WrongUsage
 from trabecula.volume import point
@@ -17,6 +17,10 @@ NOTE = "cohort.json"
 
 REFERENCE = "bmd_qct_region_k2hpo4"
 """Where a vertebra's reference density stands in truth.json: exact, and of the region that QCT reads."""
+
+
+STUDY_GROUPS = {"vendor": "vendor", "site": "site", "scanner": "scanner", "part": "part", "view": "in view"}
+"""What a study's people are broken down by, by its name in truth.json."""
 
 
 def read_folder(folder: Path) -> Cohort:
@@ -60,7 +64,9 @@ def read_folder(folder: Path) -> Cohort:
 def _cases(folder: Path, truth: Json) -> list[Case]:
     seed = truth["seed"]
     patient = f"virtual-{truth['family']}-{seed}"
-    cases = [Case(folder.name, patient, _files(folder), _known(truth, truth, truth["levels"]))]
+    study = truth.get("study")
+    split = None if study is None else Split(study["split"])
+    cases = [Case(folder.name, patient, _files(folder), _known(truth, truth, truth["levels"]), split)]
     again = truth.get("rescan")
     if again is not None:
         known = _known(truth, again, again["levels"])
@@ -83,10 +89,13 @@ def _known(truth: Json, scan: Json, views: Json) -> Known:
     whole = [level for level in vertebrae if _whole(views[level])]
     if views is truth["levels"]:
         whole += [level for level, v in others.items() if _whole(v)]
-    protocol = scan["protocol"]
+    protocol, study = scan["protocol"], truth.get("study", {})
+    about = groups(truth["sex"], truth["numbering"], scan["contrast_phase"], protocol["kvp"], protocol)
     return Known(
         sex=truth["sex"],
         age_years=truth["age_years"],
+        scanner=study.get("scanner"),
+        site=study.get("site"),
         tube_voltage_kvp=float(protocol["kvp"]),
         density={level: float(v[REFERENCE]) for level, v in vertebrae.items()},
         areal_bmd_g_cm2=truth["dxa"].get("measured_g_cm2", truth["dxa"]["areal_bmd_g_cm2"]),
@@ -96,7 +105,7 @@ def _known(truth: Json, scan: Json, views: Json) -> Known:
         numbering=truth["numbering"],
         ribs_mm={Level(name): (v["rib_right_left_mm"][0], v["rib_right_left_mm"][1]) for name, v in counted.items()},
         joined_to_sacrum=_joined(truth["counting"]) if counted else None,
-        groups=groups(truth["sex"], truth["numbering"], scan["contrast_phase"], protocol["kvp"], protocol),
+        groups=about | {name: study[key] for key, name in STUDY_GROUPS.items() if key in study},
     )
 
 

@@ -35,6 +35,7 @@ COLUMNS = (
     "dxa_g_cm2",
     "scanner",
     "site",
+    "part",
     "split",
     "sex",
     "age",
@@ -154,7 +155,7 @@ class _Row:
             if (value := self.take(column, _number(column, "mg/cm3", QCT_LIMITS_MG_CM3))) is not None
         }
         scanner, site, sex = self.take("scanner", str), self.take("site", str), self.take("sex", _sex)
-        named = {"scanner": scanner, "site": site, "sex": sex}
+        named = {"scanner": scanner, "site": site, "sex": sex, "part": self.take("part", str)}
         return Known(
             sex=sex,
             age_years=self.take("age", _number("age", "years", AGE_LIMITS_YEARS)),

@@ -213,28 +213,49 @@ def simulate(
         Path,
         typer.Option("--out", parser=_path, metavar="PATH", help="Folder for the cohort; with --gallery, the PNG."),
     ],
-    number: Annotated[int, typer.Option("-n", "--number", help="How many virtual patients.")] = 10,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the first; each next one counts up.")] = 0,
-    protocol: Annotated[str, typer.Option(help="mixed, chest-low-dose, abdomen or abdomen-thick.")] = "mixed",
+    number: Annotated[int | None, typer.Option("-n", "--number", help="How many virtual patients; else 10.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the first (else 0); the next ones count up.")] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="chest-low-dose, abdomen, abdomen-thick ..., else mixed.")
+    ] = None,
+    like: Annotated[
+        str | None,
+        typer.Option(help="A cohort like that of niu2023, fang2021, peng2023, pan2024 or yasaka2020, with its parts."),
+    ] = None,
+    share: Annotated[float | None, typer.Option(help="Of each part of that cohort: 0.2 is a fifth; else all.")] = None,
     format: Annotated[str, typer.Option(help="dicom or nifti.")] = "dicom",
     rescan: Annotated[
         str | None,
         typer.Option(help="Scan each once more: same (only noise and place), kernel, voltage or contrast."),
     ] = None,
-    family: Annotated[str, typer.Option(help="Of generators: a, or b, which no training ever saw.")] = "a",
+    family: Annotated[
+        str | None, typer.Option(help="Of generators: a (if not given), or b, which no training ever saw.")
+    ] = None,
     gallery: Annotated[bool, typer.Option("--gallery", help="Only a contact sheet, to judge them by eye.")] = False,
     workers: Annotated[int, typer.Option(min=1, help="How many at a time.")] = 2,
     debug: Debug = False,
 ) -> None:
     """Make a cohort of virtual patients with exact truth; run again to go on."""
     _debug(debug)
-    from trabecula.serving.cohort import draw_gallery, order_cohort
+    from trabecula.serving.cohort import draw_gallery, order_cohort, order_like, require_alone
     from trabecula.virtual.order import Order
+    from trabecula.virtual.order_like import LikeOrder
 
-    if gallery:
-        draw_gallery(out, number, seed, family)
+    if like is not None:
+        require_alone(
+            like,
+            {"-n": number, "--seed": seed, "--protocol": protocol, "--rescan": rescan, "--family": family}
+            | {"--gallery": gallery},
+        )
+        order_like(LikeOrder(like, 1.0 if share is None else share, format), out, workers)
         return
-    order_cohort(Order(seed, protocol, format, rescan, family), number, out, workers)
+    if share is not None:
+        raise WrongUsage("share-of-nothing", "--share is of a study's cohort: name it with --like, or give -n.")
+    count, first, generators = number if number is not None else 10, seed or 0, family or "a"
+    if gallery:
+        draw_gallery(out, count, first, generators)
+        return
+    order_cohort(Order(first, protocol or "mixed", format, rescan, generators), count, out, workers)
 
 
 @app.command()

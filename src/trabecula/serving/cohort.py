@@ -1,8 +1,11 @@
 """A cohort of virtual patients, ordered from the command line."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from trabecula.errors import WrongUsage
 from trabecula.virtual.order import Order, simulate
+from trabecula.virtual.order_like import LikeOrder, simulate_like
 
 
 def order_cohort(order: Order, number: int, out: Path, workers: int) -> None:
@@ -11,13 +14,49 @@ def order_cohort(order: Order, number: int, out: Path, workers: int) -> None:
     Raises:
         WrongUsage: as ``virtual.order.simulate``.
     """
+    made = _with_bar("virtual patients", number, lambda progress: simulate(order, number, out, workers, progress))
+    print(f"{number} virtual patients in {out} ({made} made now).")
+
+
+def order_like(order: LikeOrder, out: Path, workers: int) -> None:
+    """Makes what is missing of a study's cohort with a progress bar, writes its table, then says what is there.
+
+    Raises:
+        WrongUsage: as ``virtual.order_like.simulate_like``.
+    """
+    from trabecula.cohort.folder import read_folder
+    from trabecula.cohort.write import write_table
+
+    number = order.people
+    made = _with_bar(f"like {order.like}", number, lambda progress: simulate_like(order, out, workers, progress))
+    table = write_table(read_folder(out), out)
+    parts = ", ".join(f"{part.name} {count}" for part, count in order.parts)
+    print(f"{number} virtual patients like those of {order.like} in {out} ({made} made now): {parts}.")
+    print(f"Table: {table}")
+
+
+def require_alone(name: str, others: Mapping[str, object]) -> None:
+    """Refuses what a study settles by itself when it is asked for beside it.
+
+    Raises:
+        WrongUsage: ``like-settles-it``, naming the options.
+    """
+    given = [option for option, value in others.items() if value not in (None, False)]
+    if given:
+        raise WrongUsage(
+            "like-settles-it",
+            f"--like {name} settles {', '.join(given)} by itself: leave {'it' if len(given) == 1 else 'them'} out, and"
+            " give --share for fewer people.",
+        )
+
+
+def _with_bar(what: str, number: int, make: Callable[[Callable[[int], None]], int]) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True)) as bar:
-        task = bar.add_task("virtual patients", total=number)
-        made = simulate(order, number, out, workers, lambda n: bar.update(task, completed=n))
-    print(f"{number} virtual patients in {out} ({made} made now).")
+        task = bar.add_task(what, total=number)
+        return make(lambda n: bar.update(task, completed=n))
 
 
 def draw_gallery(out: Path, number: int, seed: int, family: str) -> None:

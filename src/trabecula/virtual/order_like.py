@@ -52,14 +52,15 @@ def simulate_like(order: LikeOrder, out: Path, workers: int, progress: Callable[
     require_format(order.format)
     claim(out, {"like": publication.name, "format": order.format, "family": "a"})
     subjects = {
-        subject_folder(part.first_seed + index): partial(_write, publication, part, index, order.format)
+        subject_folder(part.first_seed + index): partial(write_person, publication, part, index, order.format)
         for part, number in parts
         for index in range(number)
     }
     return make_missing(out, subjects, workers, progress)
 
 
-def _write(publication: Publication, part: Part, index: int, format_: str, folder: Path) -> Json:
+def write_person(publication: Publication, part: Part, index: int, format_: str, folder: Path) -> Json:
+    """Writes the scan of a study's person into a new folder; returns what is true of it."""
     who = enrol(publication, part, index)
     ct = scan_field(who.subject, who.protocol, who.field)
     chest = "chest" in who.view.kind

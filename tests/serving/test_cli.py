@@ -241,6 +241,12 @@ cli.main()
         (["--protocol", "brain"], "unknown-protocol", "abdomen-thick"),
         (["--format", "png"], "unknown-format", "nifti"),
         (["--rescan", "dose"], "unknown-rescan", "kernel"),
+        (["--like", "smith1999"], "unknown-publication", "niu2023, fang2021, peng2023, pan2024, yasaka2020"),
+        (["--like", "fang2021", "--share", 0], "share-unusable", "above 0 and up to 1"),
+        (["--like", "fang2021", "--share", 1.5], "share-unusable", "1.5"),
+        (["--like", "fang2021", "-n", 5, "--protocol", "abdomen"], "like-settles-it", "-n, --protocol"),
+        (["--like", "fang2021", "--format", "png"], "unknown-format", "nifti"),
+        (["--share", 0.5], "share-of-nothing", "--like"),
     ],
 )
 def test_a_wrong_order_is_told_in_one_line(

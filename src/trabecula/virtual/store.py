@@ -46,7 +46,7 @@ def require_format(format_: str) -> None:
         WrongUsage: ``unknown-format``.
     """
     if format_ not in FORMATS:
-        raise WrongUsage("unknown-format", f"There is no format {format_!r}. Choose {' or '.join(FORMATS)}.")
+        raise WrongUsage("unknown-format", f"There is no format {format_!r}. Choose dicom or nifti.")
 
 
 def claim(out: Path, order: Json) -> None:

@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from trabecula.cohort.case import Case, Cohort, Split, lot
 from trabecula.errors import WrongUsage
-from trabecula.weights import Weights
+from trabecula.recipe import Recipe
+from trabecula.weights import weights_named
 
 
 def in_fold(cohort: Cohort, number: int, folds: int) -> Cohort:
@@ -27,12 +28,11 @@ def in_fold(cohort: Cohort, number: int, folds: int) -> Cohort:
     places = dealt(cohort.cases, folds)
     split = {0: Split.TEST, number: Split.VALIDATION}
     cases = tuple(replace(case, split=split.get(places[case.patient], Split.TRAIN)) for case in cohort.cases)
-    name = f"fold {number} of {folds}"
+    # More patients are dealt otherwise, and a virtual cohort's own digest does not tell how many there are.
+    people = hashlib.sha256(" ".join(sorted(places)).encode()).hexdigest()[:12]
     return replace(
         cohort,
-        name=f"{cohort.name}, {name}",
-        # Other patients are dealt otherwise, and a virtual cohort's own digest does not tell how many there are.
-        digest=f"{cohort.digest}, {name} of {hashlib.sha256(' '.join(sorted(places)).encode()).hexdigest()[:12]}",
+        digest=f"{cohort.digest}, fold {number} of {folds} of {people}",
         cases=cases,
         given=f"{cohort.given} --folds {folds} --fold {number}",
     )
@@ -43,18 +43,19 @@ def held_out(cohort: Cohort) -> Cohort:
     return replace(cohort, cases=tuple(case for case in cohort.cases if case.split is Split.VALIDATION))
 
 
-def require_of_fold(fold: Cohort, found: Mapping[str, Weights]) -> None:
-    """Refuses weights that were trained on another fold, or on none: they may have seen who is to judge them.
+def require_of_fold(fold: Cohort, recipe: Recipe) -> None:
+    """Refuses to judge networks that were not trained on this fold: they may know those who are to judge them.
 
     Raises:
         WrongUsage: ``weights-other-fold``.
     """
-    for one in found.values():
-        if dict(one.training.get("data") or {}).get("digest") != fold.digest:
+    for name in recipe.weights:
+        data = weights_named(name).training.get("data")
+        if not isinstance(data, Mapping) or data.get("digest") != fold.digest:
             raise WrongUsage(
                 "weights-other-fold",
-                f"{one.name} was not trained on {fold.name}, and may know the patients of it. Give that training's"
-                " weights.",
+                f"{name} was not trained by 'trabecula train {recipe.name} {fold.given}' and may know the patients that"
+                " this fold holds out; give --weights of that training, with every network of the recipe.",
             )
 
 

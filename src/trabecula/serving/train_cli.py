@@ -94,7 +94,7 @@ def evaluate(
     if weights is not None:
         from trabecula.training.fit import read_fitting
 
-        read_fitting(recipe_named(recipe), weights)
+        read_fitting(recipe_named(recipe, trained=False), weights)
         use_instead(weights)
         words += ["--weights", weights.name]
     if folded:

@@ -1,6 +1,9 @@
 """Patients are dealt into folds by lot: nobody judges who was trained on, and those of the test are in no fold."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +13,7 @@ from trabecula.cohort.folds import held_out, in_fold, require_of_fold
 from trabecula.cohort.read import read_cohort
 from trabecula.errors import WrongUsage
 from trabecula.recipes import RECIPES
+from trabecula.weights import FOLDER, INSTEAD, MANIFEST, catalogue
 
 FOLDS = 4
 
@@ -87,3 +91,25 @@ def test_weights_that_may_know_the_patients_do_not_judge_a_fold() -> None:
     with pytest.raises(WrongUsage, match="train niu2023 virtual:20 --folds 4 --fold 1") as refused:
         require_of_fold(fold, RECIPES["niu2023"])
     assert refused.value.code == "weights-other-fold"
+
+
+def test_weights_trained_on_the_fold_judge_it_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe, virtual = RECIPES["niu2023"], read_cohort("virtual:20", judging=False)
+    first, second = (held_out(in_fold(virtual, number, FOLDS)) for number in (1, 2))
+    entries = json.loads((FOLDER / MANIFEST).read_text())
+    trained = {name: entries[name] | {"data": {"digest": first.digest}} for name in recipe.weights}
+    monkeypatch.setenv(INSTEAD, str(tmp_path))
+
+    def given(**shown: Any) -> None:
+        (tmp_path / MANIFEST).write_text(json.dumps(shown))
+        catalogue.cache_clear()
+
+    given(**trained)
+    require_of_fold(first, recipe)
+    for fold, missing in ((second, None), (first, recipe.weights[0])):  # another fold; one network as it is shipped
+        given(**{name: entry for name, entry in trained.items() if name != missing})
+        with pytest.raises(WrongUsage) as refused:
+            require_of_fold(fold, recipe)
+        assert refused.value.code == "weights-other-fold"
+    monkeypatch.undo()
+    catalogue.cache_clear()

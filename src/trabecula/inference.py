@@ -1,12 +1,14 @@
 """Runs an ONNX network on the CPU with OpenVINO, after its bytes were held against the manifest's sha256."""
 
+import os
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trabecula.weights import Weights, weights_named
+from trabecula.weights import INSTEAD, Weights, catalogue, weights_named
 
 
 class Network:
@@ -41,3 +43,10 @@ def network(name: str, shape: tuple[int, ...], precision: str = "f32") -> Networ
         Defect: there is none of this name, or its file is not the one that was tested.
     """
     return Network(weights_named(name), shape, precision)
+
+
+def use_instead(folder: Path) -> None:
+    """Runs the networks of a folder instead of those shipped, here and in the processes that are started from here."""
+    os.environ[INSTEAD] = str(folder.resolve())
+    for cached in (catalogue, network):
+        cached.cache_clear()

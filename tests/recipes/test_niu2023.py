@@ -89,8 +89,8 @@ def test_every_recipe_excludes_by_the_same_checks() -> None:
 
 
 def test_the_papers_crop_is_a_recipe_that_the_run_record_tells() -> None:
-    assert NIU2023.settings["segment"]["centre"] == "spine"
-    assert NIU2023_FIXED_CROP.settings["segment"]["centre"] == "paper"
+    assert NIU2023.settings["segment"]["crop"] == "spine"
+    assert NIU2023_FIXED_CROP.settings["segment"]["crop"] == "paper"
     assert NIU2023_FIXED_CROP.settings["paper"] == PAPER
     assert replace(NIU2023_FIXED_CROP, name="niu2023", segment=NIU2023.segment) == NIU2023
 

@@ -188,7 +188,7 @@ def validation_split(cases: tuple[Case, ...], share: float = 0.1) -> tuple[tuple
     usable = [case for case in cases if case.split is not Split.TEST]
     marked = {case.patient for case in usable if case.split is Split.VALIDATION}
     if not marked:
-        patients = sorted({case.patient for case in usable}, key=_lot)
+        patients = sorted({case.patient for case in usable}, key=lot)
         marked = set(patients[: max(1, round(share * len(patients)))])
     training = tuple(case for case in usable if case.patient not in marked)
     judging = tuple(case for case in usable if case.patient in marked)
@@ -201,5 +201,6 @@ def validation_split(cases: tuple[Case, ...], share: float = 0.1) -> tuple[tuple
     return training, judging
 
 
-def _lot(patient: str) -> str:
+def lot(patient: str) -> str:
+    """What patients are sorted by to be dealt: the same each time, and of no meaning."""
     return hashlib.sha256(patient.encode()).hexdigest()

@@ -5,10 +5,11 @@ from trabecula.recipe import Recipe
 from trabecula.recipes.counting import COUNTING
 from trabecula.recipes.fang2021 import FANG2021
 from trabecula.recipes.house import HOUSE
-from trabecula.recipes.niu2023 import NIU2023, NIU2023_FIXED_CROP
+from trabecula.recipes.niu2023 import NIU2023, NIU2023_BLOCK, NIU2023_FIXED_CROP
 from trabecula.recipes.pan2024 import PAN2024, PAN2024_L1
 from trabecula.recipes.peng2023 import PENG2023
 from trabecula.recipes.yasaka2020 import YASAKA2020
+from trabecula.weights import INSTEAD, catalogue
 
 OURS = (HOUSE, COUNTING)
 PUBLISHED = (YASAKA2020, FANG2021, NIU2023, NIU2023_FIXED_CROP, PENG2023, PAN2024, PAN2024_L1)
@@ -16,14 +17,23 @@ PUBLISHED = (YASAKA2020, FANG2021, NIU2023, NIU2023_FIXED_CROP, PENG2023, PAN202
 RECIPES: dict[str, Recipe] = {one.name: one for one in (*OURS, *PUBLISHED)}
 DEFAULT = HOUSE.name
 
+TO_TRAIN: dict[str, Recipe] = {one.name: one for one in (NIU2023_BLOCK,)}
+"""Recipes of which a network is not shipped: they can be trained, and run with what was trained."""
 
-def recipe_named(name: str | None) -> Recipe:
-    """The recipe of this name, or the default one.
+
+def recipe_named(name: str | None, trained: bool = True) -> Recipe:
+    """The recipe of this name, or the default one; ``trained`` is False where its networks are yet to be given.
 
     Raises:
-        WrongUsage: there is none.
+        WrongUsage: ``unknown-recipe``; ``recipe-untrained``: it takes a network that is neither shipped nor given.
     """
-    found = RECIPES.get(name or DEFAULT)
+    found = RECIPES.get(name or DEFAULT) or TO_TRAIN.get(name or DEFAULT)
     if found is None:
         raise WrongUsage("unknown-recipe", f"There is no recipe {name!r}. Choose among: {', '.join(sorted(RECIPES))}.")
+    if trained and found.name in TO_TRAIN and (missing := sorted(set(found.weights) - set(catalogue()))):
+        raise WrongUsage(
+            "recipe-untrained",
+            f"{found.name} takes {', '.join(missing)}, which is not shipped. Train it (trabecula train {found.name}"
+            f" COHORT --out DIR --only {missing[0]}) and name DIR/weights in {INSTEAD}.",
+        )
     return found

@@ -5,10 +5,12 @@ stand in the stages and with the weights:
 
 - The paper's crop of 150 x 220 x 120 voxels holds 105 x 154 x 150 mm. Ours has the same field at 1.5 mm and a fourth
   as many voxels, so that a training step shows four times as many vertebrae. It lies about the spine, because the
-  paper's fixed columns and rows assume its own scanner's centring (``niu2023-fixed-crop`` keeps them).
+  paper's fixed columns and rows assume its own scanner's centring (``niu2023-fixed-crop`` keeps them, and its five
+  slices beyond the vertebrae with zero further on).
 - The densitometer sees one vertebra at a time at 2 mm, so that each has its own number and T12 can stand in. Its window
   is 200/800: the paper's 0/400 is white from 200 HU, 140 mg/cm3, on, and no normal bone could be read. Its bins are
-  ours; the paper does not give its classes.
+  ours; the paper does not give its classes. ``niu2023-block`` shows it the three vertebrae as one block, as the paper
+  does, for one number; its network is not shipped.
 """
 
 from dataclasses import replace
@@ -16,8 +18,9 @@ from dataclasses import replace
 from trabecula.anatomy import Level
 from trabecula.flow.calibrate.ladder import LadderCalibration
 from trabecula.flow.diagnose.bands import BandDiagnosis
+from trabecula.flow.diagnose.block import BlockDiagnosis
 from trabecula.flow.localise.projection import ProjectionLocaliser
-from trabecula.flow.measure.network import NetworkDensity
+from trabecula.flow.measure.network import BlockDensity, NetworkDensity
 from trabecula.flow.segment.crop import CropSegmenter
 from trabecula.recipe import Recipe
 from trabecula.recipes.exclusions import EXCLUSIONS
@@ -35,7 +38,9 @@ PAPER = {
 }
 """The published settings."""
 
-SEGMENT = CropSegmenter("niu2023-segmenter", (Level.T12, Level.L1, Level.L2))
+BLOCK = (Level.T12, Level.L1, Level.L2)
+
+SEGMENT = CropSegmenter("niu2023-segmenter", BLOCK)
 
 NIU2023 = Recipe(
     name="niu2023",
@@ -50,5 +55,14 @@ NIU2023 = Recipe(
     about="Faster R-CNN on a coronal projection, AnatomyNet in a crop, DenseNet-121 in 3-D for the BMD of T12 to L2.",
 )
 
-NIU2023_FIXED_CROP = replace(NIU2023, name="niu2023-fixed-crop", segment=replace(SEGMENT, centre="paper"))
-"""The same with the crop at the paper's fixed columns and rows."""
+NIU2023_FIXED_CROP = replace(NIU2023, name="niu2023-fixed-crop", segment=replace(SEGMENT, crop="paper"))
+"""The same with the paper's crop: fixed columns and rows, five slices beyond the vertebrae, zero beyond."""
+
+NIU2023_BLOCK = replace(
+    NIU2023,
+    name="niu2023-block",
+    measure=BlockDensity("niu2023-block-densitometer", BLOCK),
+    diagnose=BlockDiagnosis(BLOCK, judged_by=(Level.L1, Level.L2)),
+    about="The same with T12 to L2 shown to DenseNet-121 as one block, for one BMD, as the paper has it.",
+)
+"""The paper's own input; nothing can stand in for a vertebra that is withheld."""

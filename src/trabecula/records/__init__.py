@@ -272,10 +272,11 @@ class VertebraReading:
 
 @dataclass(frozen=True)
 class Joint:
-    """What a classifier says of several vertebrae that it saw in one image."""
+    """What a network says of several vertebrae that it saw in one image: categories, or one density of them all."""
 
     levels: tuple[Level, ...]
-    probabilities: Mapping[Category, float]
+    probabilities: Mapping[Category, float] = field(default_factory=dict)
+    density: Measurement | None = None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """The commands ``train`` and ``evaluate``: from a cohort to weights, and from a cohort to figures."""
 
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -16,6 +15,7 @@ CohortGiven = Annotated[
     ),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the whole traceback if the program itself fails.")]
+Folds = Annotated[int | None, typer.Option(help="Cross-validation: how many folds patients are dealt into by lot.")]
 LeaveOut = Annotated[bool, typer.Option("--leave-out-bad", help="Go on without the rows that cannot be used.")]
 
 
@@ -35,6 +35,8 @@ def train(
     steps: Annotated[int | None, typer.Option(min=1, help="Fewer steps than the preset has.")] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes that cut shards and make batches.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the training in the folder.")] = False,
+    folds: Folds = None,
+    fold: Annotated[int | None, typer.Option(help="With --folds: the one that judges; the others teach.")] = None,
     leave_out_bad: LeaveOut = False,
     debug: Debug = False,
 ) -> None:
@@ -52,6 +54,10 @@ def train(
     from trabecula.training.run import Wanted, train_recipe
 
     given = read_cohort(cohort, judging=False, leave_out_bad=leave_out_bad)
+    if folds is not None or fold is not None:
+        from trabecula.cohort.folds import in_fold
+
+        given = in_fold(given, fold or 0, folds or 0)
     wanted = Wanted(preset, device, tuple(only or ()), workers, resume, steps)
     train_recipe(recipe, given, out, wanted, lambda line: print(line, file=sys.stderr, flush=True))
     print(out / "weights")
@@ -65,26 +71,34 @@ def evaluate(
         Path | None, typer.Option(help="Folder of weights to use instead of those shipped, as train leaves it.")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="How many scans at a time.")] = 2,
+    folds: Folds = None,
+    fold: Annotated[int | None, typer.Option(help="With --folds: the one whose patients are screened.")] = None,
     leave_out_bad: LeaveOut = False,
     debug: Debug = False,
 ) -> None:
     """Screen a cohort and hold the results against what is known of it."""
     if debug:
         sys.excepthook = sys.__excepthook__
+    from trabecula.cohort.folds import held_out, in_fold, require_of_fold
     from trabecula.cohort.read import read_cohort
     from trabecula.evaluation.run import evaluate as run
+    from trabecula.inference import use_instead
     from trabecula.recipes import recipe_named
-    from trabecula.weights import INSTEAD, catalogue
 
+    folded = folds is not None or fold is not None
+    given = read_cohort(cohort, judging=not folded, leave_out_bad=leave_out_bad)
+    words = ["trabecula", "evaluate", recipe, cohort, "--out", out.name]
+    if folded:
+        given = held_out(in_fold(given, fold or 0, folds or 0))
+        words += ["--folds", str(folds), "--fold", str(fold)]
     if weights is not None:
         from trabecula.training.fit import read_fitting
 
-        read_fitting(recipe_named(recipe), weights)
-        os.environ[INSTEAD] = str(weights.resolve())  # for the processes that screen, too
-        catalogue.cache_clear()
-    given = read_cohort(cohort, judging=True, leave_out_bad=leave_out_bad)
-    words = ["trabecula", "evaluate", recipe, cohort, "--out", out.name]
-    words += [] if weights is None else ["--weights", weights.name]
+        read_fitting(recipe_named(recipe, trained=False), weights)
+        use_instead(weights)
+        words += ["--weights", weights.name]
+    if folded:
+        require_of_fold(given, recipe_named(recipe))
     page = run(
         recipe,
         given,

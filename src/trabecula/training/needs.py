@@ -98,7 +98,7 @@ def class_empty(weights: str, missing: list[str]) -> WrongUsage:
 
 def lacking(need: Need, case: Case) -> LeftOut:
     """A case that is left out because it does not bring what is needed."""
-    return LeftOut(case.name, WrongUsage("reference-missing", f"It has not {need.what}."))
+    return LeftOut(case.name, WrongUsage("reference-missing", f"It lacks {need.what}."))
 
 
 def _told(case: Case) -> bool:

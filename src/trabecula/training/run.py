@@ -74,7 +74,7 @@ def train_recipe(recipe_name: str, cohort: Cohort, out: Path, wanted: Wanted, te
         raise WrongUsage("unknown-preset", f"There is no preset {wanted.preset!r}. Choose among: {', '.join(PRESETS)}.")
     training, judging = validation_split(cohort.cases)
     for task in tasks:
-        require_fitting(recipe_named(recipe_name), task.weights, task.head)
+        require_fitting(recipe_named(recipe_name, trained=False), task.weights, task.head)
         if task.needs is not None:
             require_brought(task.needs, task.weights, task.head, training, judging)
     _claim(out, recipe_name, cohort, wanted)
@@ -96,7 +96,7 @@ def tasks_of(recipe_name: str, only: tuple[str, ...]) -> tuple[Task, ...]:
     Raises:
         WrongUsage: there is no such recipe or training, or the recipe does not run on what is named.
     """
-    weights = recipe_named(recipe_name).weights
+    weights = recipe_named(recipe_name, trained=False).weights
     foreign = [name for name in only if name not in weights]
     if foreign:
         raise WrongUsage(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from trabecula.anatomy import Level
-from trabecula.flow.segment.crop import CropSegmenter, _owners
+from trabecula.flow.segment.crop import CropSegmenter, _in_papers_crop, _owners
 from trabecula.records import Acquisition, Scan, Spine, VertebraBox
 from trabecula.view import View
 from trabecula.volume import Grid, Orientation, Volume
@@ -60,9 +60,31 @@ def test_the_crop_lies_around_the_wanted_vertebrae(grid: Grid) -> None:
 
 
 def test_the_papers_crop_lies_at_its_fixed_rows_and_columns(spine: Spine) -> None:
-    paper, (upper, *_, lower) = replace(SEGMENT, centre="paper"), spine.vertebrae
+    paper, (upper, *_, lower) = replace(SEGMENT, crop="paper"), spine.vertebrae
     middle = (upper.z_range[1] + lower.z_range[0]) / 2
     np.testing.assert_allclose(paper._middle(spine, list(spine.vertebrae)), (middle, 310, 255))
+
+
+def test_the_papers_crop_is_zero_beyond_its_rows_columns_and_five_slices(spine: Spine) -> None:
+    """On the paper's own grid: 512 x 512 pixels of 0.7 mm, slices of 1.25 mm."""
+    affine = np.zeros((4, 4))
+    affine[[2, 1, 0], [0, 1, 2]], affine[3, 3] = (1.25, 0.7, 0.7), 1.0
+    volume = Volume(np.broadcast_to(np.float32(0), (200, 512, 512)), affine)
+    upper, lower = (replace(spine.vertebrae[0], z_range=ends) for ends in ((120.0, 140.0), (60.0, 84.0)))
+    grid = VIEW.grid(volume, replace(SEGMENT, crop="paper")._middle(spine, [upper, lower]))
+    inside = np.argwhere(_in_papers_crop(grid, volume, [upper, lower]))
+    steps = np.asarray(VIEW.spacing_mm) / (1.25, 0.7, 0.7)
+    first, last = (
+        (grid.affine[[2, 1, 0], [0, 1, 2]] * ends + grid.affine[[2, 1, 0], 3]) / (1.25, 0.7, 0.7)
+        for ends in (inside.min(axis=0), inside.max(axis=0))
+    )
+    for axis, (low, high) in enumerate(((55, 145), (200, 420), (180, 330))):
+        # As far as the paper's bounds, or the end of the network's input, which on this grid shows a little less.
+        reach = steps[axis] * (VIEW.shape[axis] - 1) / 2
+        low, high = max(low, (low + high) / 2 - reach), min(high, (low + high) / 2 + reach)
+        assert low - 1e-6 <= first[axis] < low + steps[axis]
+        assert high - steps[axis] < last[axis] <= high + 1e-6
+    assert len(inside) == np.prod(np.ptp(inside, axis=0) + 1)  # one box
 
 
 def test_each_vertebra_owns_its_own_bone(volume: Volume, spine: Spine, grid: Grid) -> None:

@@ -6,14 +6,12 @@ nobody trained on enhanced scans.
 
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from trabecula.anatomy import Level
-from trabecula.flow.measure.network import NetworkDensity
+from trabecula.flow.measure.network import NetworkDensity, image_of, without_density
 from trabecula.inference import network
 from trabecula.messages import Phrase
 from trabecula.quantity import Category
-from trabecula.records import Calibration, Joint, Readings, Regions, Scan, Spine, VertebraReading
+from trabecula.records import Calibration, Joint, Readings, Regions, Scan, Spine
 from trabecula.view import Classes
 from trabecula.weights import weights_named
 
@@ -30,16 +28,11 @@ class Classifier:
         self, scan: Scan, regions: Regions, calibration: Calibration, levels: tuple[Level, ...]
     ) -> dict[Category, float]:
         """Of one image that shows the regions of ``levels`` and nothing else."""
-        weights, volume = weights_named(self.weights), scan.volume
+        weights = weights_named(self.weights)
         assert isinstance(weights.head, Classes)
         found = [region for level in levels if (region := regions.find(level)) is not None]
-        weight = [region.volume_mm3 for region in found]
-        middle = volume.to_index(np.average([region.centroid_lps_mm for region in found], axis=0, weights=weight))
-        labels = tuple(region.level.verse_id for region in found)
-        less = calibration.contrast_rise * calibration.slope_hu_cm3_mg
-        image = weights.view.as_input(
-            weights.view.cut_masked(volume, regions.labels, labels, middle, calibration.hu_factor, less)
-        )
+        less_hu = calibration.contrast_rise * calibration.slope_hu_cm3_mg
+        image = image_of(weights.view, scan, regions, found, calibration.hu_factor, less_hu)
         (scores,) = network(self.weights, image.shape, self.precision)(image)
         shares = weights.head.probabilities(scores[0])
         return {Category(name): float(share) for name, share in zip(weights.head.names, shares, strict=True)}
@@ -64,11 +57,9 @@ class CategoryReading:
         vertebrae = []
         for region in regions.vertebrae:
             level = region.level
-            inside = scan.volume.hu[regions.part(level)][regions.labels[regions.part(level)] == level.verse_id]
             one = None if beside is None else beside.find(level)
             if one is None:
-                heights = (float(inside.mean(dtype=float)), float(inside.std(dtype=float)))
-                one = VertebraReading(level, region.centroid_lps_mm, region.volume_mm3, *heights, density=None)
+                one = without_density(scan, regions, region)
             if level in self.each.levels or not level.is_named:
                 one = replace(one, probabilities=self.each.probabilities(scan, regions, calibration, (level,)))
             vertebrae.append(one)

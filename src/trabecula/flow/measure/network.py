@@ -4,16 +4,18 @@ Niu 2023's gives a probability to each BMD bin, whose expectation is the BMD; th
 number.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from trabecula.anatomy import Level
 from trabecula.inference import network
 from trabecula.messages import Phrase
 from trabecula.quantity import QUANTITIES, Measurement
-from trabecula.records import Calibration, Readings, Regions, Scan, Spine, VertebraReading, VertebraRegion
-from trabecula.view import Bins, Number
+from trabecula.records import Calibration, Joint, Readings, Regions, Scan, Spine, VertebraReading, VertebraRegion
+from trabecula.view import Bins, Number, View
+from trabecula.volume import Float32
 from trabecula.weights import weights_named
 
 
@@ -31,37 +33,87 @@ class NetworkDensity:
         are all there is. What contrast medium adds is taken off.
         """
         assert regions is not None, "a density of regions needs a segmenter"
-        error_sd = weights_named(self.weights).error_sd
-        assert error_sd is not None, "no density without its error"
-        vertebrae = []
-        for region in regions.vertebrae:
-            part = regions.part(region.level)
-            hu = scan.volume.hu[part][regions.labels[part] == region.level.verse_id]
-            bmd = self._value(scan, regions.labels, region, calibration.hu_factor) - calibration.contrast_rise
-            vertebrae.append(
-                VertebraReading(
-                    level=region.level,
-                    centroid_lps_mm=region.centroid_lps_mm,
-                    volume_mm3=region.volume_mm3,
-                    mean_hu=float(hu.mean()),
-                    sd_hu=float(hu.std()),
-                    density=Measurement(
-                        bmd, calibration.interval(bmd, error_sd), QUANTITIES[self._head.quantity], error_sd
-                    ),
-                )
+        vertebrae = [
+            replace(
+                without_density(scan, regions, region),
+                density=density_of(self.weights, scan, regions, (region,), calibration, self.precision),
             )
-        return Readings(tuple(vertebrae), Phrase("method-network", {"error_sd": error_sd}))
+            for region in regions.vertebrae
+        ]
+        return Readings(tuple(vertebrae), _method(self.weights))
 
-    @property
-    def _head(self) -> Bins | Number:
-        head = weights_named(self.weights).head
-        assert isinstance(head, Bins | Number)
-        return head
 
-    def _value(self, scan: Scan, labels: NDArray[np.uint8], region: VertebraRegion, hu_factor: float) -> float:
-        """For one vertebra, everything outside its region blanked."""
-        view, volume = weights_named(self.weights).view, scan.volume
-        middle = volume.to_index(np.asarray(region.centroid_lps_mm))
-        image = view.as_input(view.cut_masked(volume, labels, region.level.verse_id, middle, hu_factor))
-        (scores,) = network(self.weights, image.shape, self.precision)(image)
-        return self._head.value(scores[0])
+@dataclass(frozen=True)
+class BlockDensity:
+    """One density of ``levels`` together, which the network sees in one image, and none of each by itself.
+
+    There is none where one of them was not outlined.
+    """
+
+    weights: str
+    levels: tuple[Level, ...]
+    precision: str = "f32"
+
+    def __call__(self, scan: Scan, spine: Spine, regions: Regions | None, calibration: Calibration) -> Readings:
+        """The readings of every region, the joint one beside them."""
+        assert regions is not None, "a density of regions needs a segmenter"
+        block = [region for level in self.levels if (region := regions.find(level)) is not None]
+        joint = None
+        if len(block) == len(self.levels):
+            density = density_of(self.weights, scan, regions, block, calibration, self.precision)
+            joint = Joint(self.levels, density=density)
+        vertebrae = tuple(without_density(scan, regions, region) for region in regions.vertebrae)
+        return Readings(vertebrae, _method(self.weights), joint=joint)
+
+
+def density_of(
+    weights: str,
+    scan: Scan,
+    regions: Regions,
+    shown: Sequence[VertebraRegion],
+    calibration: Calibration,
+    precision: str = "f32",
+) -> Measurement:
+    """What a network reads of one image that shows some regions and nothing else; contrast medium is taken off."""
+    found = weights_named(weights)
+    assert isinstance(found.head, Bins | Number)
+    assert found.error_sd is not None, "no density without its error"
+    image = image_of(found.view, scan, regions, shown, calibration.hu_factor)
+    (scores,) = network(weights, image.shape, precision)(image)
+    bmd = found.head.value(scores[0]) - calibration.contrast_rise
+    return Measurement(bmd, calibration.interval(bmd, found.error_sd), QUANTITIES[found.head.quantity], found.error_sd)
+
+
+def image_of(
+    view: View,
+    scan: Scan,
+    regions: Regions,
+    shown: Sequence[VertebraRegion],
+    hu_factor: float,
+    less_hu: float = 0.0,
+) -> Float32:
+    """What a network takes: the regions shown about their common middle, all else blanked."""
+    weight = [region.volume_mm3 for region in shown]
+    middle = scan.volume.to_index(np.average([region.centroid_lps_mm for region in shown], axis=0, weights=weight))
+    labels = tuple(region.level.verse_id for region in shown)
+    return view.as_input(view.cut_masked(scan.volume, regions.labels, labels, middle, hu_factor, less_hu))
+
+
+def without_density(scan: Scan, regions: Regions, region: VertebraRegion) -> VertebraReading:
+    """A region's place, size and plain HU."""
+    part = regions.part(region.level)
+    hu = scan.volume.hu[part][regions.labels[part] == region.level.verse_id]
+    return VertebraReading(
+        level=region.level,
+        centroid_lps_mm=region.centroid_lps_mm,
+        volume_mm3=region.volume_mm3,
+        mean_hu=float(hu.mean(dtype=float)),
+        sd_hu=float(hu.std(dtype=float)),
+        density=None,
+    )
+
+
+def _method(weights: str) -> Phrase:
+    error_sd = weights_named(weights).error_sd
+    assert error_sd is not None, "no density without its error"
+    return Phrase("method-network", {"error_sd": error_sd})

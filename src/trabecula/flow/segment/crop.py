@@ -16,26 +16,27 @@ from trabecula.flow.segment.region import CRUMB_MM3, described, fill_holes, to_s
 from trabecula.inference import network
 from trabecula.records import Regions, Scan, Spine, VertebraBox, VertebraRegion, reason
 from trabecula.view import Classes
-from trabecula.volume import Float64, Grid, Volume
+from trabecula.volume import Float32, Float64, Grid, Volume
 from trabecula.weights import weights_named
 
 SHELL_MM = 4.5
 """Cortex and end plates reach this far beyond the trabecular region; a disc away lies the next body."""
 
-FIXED_ROW, FIXED_COLUMN = (200 + 420) / 2, (180 + 330) / 2
-"""The middle of the paper's rows 200 to 420 and columns 180 to 330 of a 512 x 512 image."""
+FIXED_ROWS, FIXED_COLUMNS, SLICES_BEYOND = (200, 420), (180, 330), 5
+"""The rows, columns and slices beyond the vertebrae that Niu 2023 crops to, in 512 x 512 images; all else is 0."""
 
 
 @dataclass(frozen=True)
 class CropSegmenter:
     """The trabecular regions of ``levels``, as many as were localised.
 
-    ``centre``: the crop lies about the spine, or at the paper's fixed rows and columns.
+    ``crop``: about the spine, or Niu 2023's: fixed rows and columns, five slices beyond the vertebrae, and zero where
+    the network's input reaches further.
     """
 
     weights: str
     levels: tuple[Level, ...]
-    centre: Literal["spine", "paper"] = "spine"
+    crop: Literal["spine", "paper"] = "spine"
     precision: str = "f32"
 
     def __call__(self, scan: Scan, spine: Spine) -> Regions:
@@ -50,7 +51,10 @@ class CropSegmenter:
             missing = reason("levels-not-in-view", first=self.levels[0], last=self.levels[-1], seen=seen)
             return Regions(labels, (), (missing,))
         middle = self._middle(spine, found)
-        grid, image = view.grid(volume, middle), view.as_input(view.cut(volume, middle))
+        grid, image = view.grid(volume, middle), view.cut(volume, middle)
+        if self.crop == "paper":
+            image = image * _in_papers_crop(grid, volume, found)
+        image = view.as_input(image)
         (scores,) = network(self.weights, image.shape, self.precision)(image)
         probability = head.probabilities(view.from_output(scores))
         trabecular = probability[head.names.index("trabecular")]
@@ -71,9 +75,24 @@ class CropSegmenter:
         top, bottom = found[0].z_range[1], found[-1].z_range[0]
         boxes = [b for b in spine.vertebrae if b.z_range[0] < top and b.z_range[1] > bottom]
         middle = np.array([(top + bottom) / 2, spine.body_y, np.mean([b.centre_zx[1] for b in boxes])])
-        if self.centre == "paper":
-            middle[1:] = FIXED_ROW, FIXED_COLUMN
+        if self.crop == "paper":
+            middle[1:] = np.mean(FIXED_ROWS), np.mean(FIXED_COLUMNS)
         return middle
+
+
+def _in_papers_crop(grid: Grid, volume: Volume, found: list[VertebraBox]) -> Float32:
+    """One at the points of a grid that lie in Niu 2023's crop of a scan, else zero."""
+    index = np.linalg.inv(volume.affine) @ grid.affine  # of the scan; both share their axes
+    slices = (found[-1].z_range[0] - SLICES_BEYOND, found[0].z_range[1] + SLICES_BEYOND)
+    z, y, x = (
+        (low <= at) & (at <= high)
+        for (low, high), at in zip(
+            (slices, FIXED_ROWS, FIXED_COLUMNS),
+            (index[axis, axis] * np.arange(grid.shape[axis]) + index[axis, 3] for axis in range(3)),
+            strict=True,
+        )
+    )
+    return np.asarray(z[:, None, None] & y[:, None] & x, np.float32)
 
 
 def _with_shell(trabecular: NDArray[np.bool_], bone: NDArray[np.bool_], grid: Grid) -> NDArray[np.bool_]:

@@ -13,6 +13,7 @@ MODULES: dict[str, str] = {
     "niu2023-localiser": "niu2023",
     "niu2023-segmenter": "niu2023",
     "niu2023-densitometer": "niu2023",
+    "niu2023-block-densitometer": "niu2023",
     "fang2021-segmenter": "fang2021",
     "fang2021-densitometer": "fang2021",
     "peng2023-segmenter": "peng2023",

@@ -5,6 +5,7 @@ falling one arrives sooner. The focal loss is the paper's; the expectation's err
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trabecula.anatomy import LEVELS
+from trabecula.anatomy import LEVELS, Level
 from trabecula.networks.anatomynet import AnatomyNet
 from trabecula.networks.densenet import DenseNet3d
 from trabecula.training import losses, scores
@@ -47,7 +48,19 @@ VERTEBRA_VIEW = View(
     masked=True,
     off_centre_voxels=0.5,
 )
+BLOCK_VIEW = View(
+    shape=(72, 48, 32),  # 144 x 96 x 64 mm: T12 to L2 of a tall person, and a bent one, as one block
+    spacing_mm=(2.0, 2.0, 2.0),
+    window_hu=(200.0, 800.0),
+    masked=True,
+)
+BLOCK, JUDGED = (Level.T12, Level.L1, Level.L2), (Level.L1, Level.L2)
 BINS = Bins(first=0.0, last=300.0, number=31)  # the paper does not give its classes
+
+# In bf16 the weight gradients of the last blocks, a voxel or two across, came out infinite (torch 2.15, CPU).
+DENSITY_SCHEDULE = Schedule(steps=3000, learning_rate=1.5e-4, minutes=24, bf16=False, settle_after=0.6)
+
+Levels = tuple[Level, ...]
 
 
 def detector_loss(network: nn.Module, batch: Any) -> Tensor:
@@ -120,17 +133,14 @@ def segmenter() -> Task:
     )
 
 
-def densitometer() -> Task:
-    """Gives the density of a single vertebra."""
+def _densitometer(weights: str, view: View, seed: int, levels: Levels, judged: Levels, full: Schedule) -> Task:
     centres = torch.from_numpy(BINS.centres.astype(np.float32))
-    # In bf16 the weight gradients of the last blocks, a voxel or two across, came out infinite (torch 2.15, CPU).
-    full = Schedule(steps=3000, learning_rate=1.5e-4, minutes=24, bf16=False, settle_after=0.6)
     return Task(
-        weights="niu2023-densitometer",
-        view=VERTEBRA_VIEW,
+        weights=weights,
+        view=view,
         head=BINS,
         kind=spine.KIND,
-        draw=partial(density.sample, view=VERTEBRA_VIEW),
+        draw=partial(density.sample, view=view, levels=levels, judged=judged),
         seen=None,
         network=partial(DenseNet3d, BINS.number),
         loss=partial(density_loss, centres=centres),
@@ -138,11 +148,27 @@ def densitometer() -> Task:
         rule=Rule("mean_absolute_error", False, "Niu 2023, appendix: the best epoch; the figure is ours"),
         schedules=schedules(full, small_steps=40),
         batch=16,
-        seed=3,
-        input_shape=(1, 1, *VERTEBRA_VIEW.shape),
+        seed=seed,
+        input_shape=(1, 1, *view.shape),
         collate=stack,
-        needs=density_of(),
+        needs=density_of(judged, together=bool(judged)),
     )
 
 
-TASKS = {"niu2023-localiser": localiser, "niu2023-segmenter": segmenter, "niu2023-densitometer": densitometer}
+def densitometer() -> Task:
+    """Gives the density of a single vertebra."""
+    return _densitometer("niu2023-densitometer", VERTEBRA_VIEW, 3, (), (), DENSITY_SCHEDULE)
+
+
+def block_densitometer() -> Task:
+    """Gives the mean density of L1 and L2 from T12 to L2 in one image."""
+    longer = replace(DENSITY_SCHEDULE, minutes=60)  # an image has three times as many voxels
+    return _densitometer("niu2023-block-densitometer", BLOCK_VIEW, 4, BLOCK, JUDGED, longer)
+
+
+TASKS = {
+    "niu2023-localiser": localiser,
+    "niu2023-segmenter": segmenter,
+    "niu2023-densitometer": densitometer,
+    "niu2023-block-densitometer": block_densitometer,
+}

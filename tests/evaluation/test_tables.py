@@ -31,10 +31,16 @@ def test_published_figures_stand_beside_their_own_recipe_alone() -> None:
 def test_figures_that_are_published_in_parts_stand_beside_their_own_part() -> None:
     heads, cells = beside("fang2021", {"BMD r": "0.99"}, "ours", "test, vendor 2")
     assert heads == ("figure", "Fang 2021, test, vendor 2, 200 patients", "ours")
-    assert dict(zip(("name", "published", "ours"), cells[0], strict=True))["published"] == "0.786"
+    assert dict(zip(("name", "published", "ours"), cells[0], strict=True))["published"] == "0.786, of bodies"
     heads, cells = beside("fang2021", {"BMD r": "0.99"}, "ours, simulated")
     assert len(heads) == 5
-    assert cells[0] == ("Dice, lowest mean of a level", "0.823", "0.786", "0.782", "not measured")
+    assert cells[0] == (
+        "Dice, lowest mean of a level",
+        "0.823, of bodies",
+        "0.786, of bodies",
+        "0.782, of bodies",
+        "not measured",
+    )
     assert beside("fang2021", {}, "ours", "another site") == beside("fang2021", {}, "ours")
 
 

@@ -74,7 +74,9 @@ class Column:
 
 def _fang(part: str, patients: int, dice: str) -> Column:
     return Column(
-        f"Fang 2021, {part}, {patients} patients", {"Dice, lowest mean of a level": dice, "BMD r": "> 0.98"}, part
+        f"Fang 2021, {part}, {patients} patients",
+        {"Dice, lowest mean of a level": f"{dice}, of bodies", "BMD r": "> 0.98"},
+        part,
     )
 
 

@@ -65,6 +65,11 @@ def page(
     )
 
 
+def answer(assessment: Assessment, language: str = DEFAULT_LANGUAGE) -> dict[str, Any]:
+    """The answer in words, as the page's head shows it: category, number, interval, levels, probabilities."""
+    return _Page(assessment, language).result()
+
+
 @dataclass(frozen=True)
 class _Page:
     """The parts of the page, each as the template takes it."""

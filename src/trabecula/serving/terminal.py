@@ -1,11 +1,12 @@
 """One screening as a person at a terminal watches it: the stages as a bar on stderr, the result in words."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from trabecula.flow.calibrate.asynchronous import ControlChart
 from trabecula.records import Assessment, VertebraReading
+from trabecula.report.comparison import Outcome, verdict
 from trabecula.report.page import NO_RULING_OUT, RESEARCH_ONLY
 from trabecula.screening import STAGES, Progress, silent
 
@@ -61,6 +62,24 @@ def headline(assessment: Assessment) -> str:
     return f"{category}: {density.shown} {density.quantity.unit} (95% interval {low} to {high}), mean of {levels}" + (
         "" if material is None else f", {material}-equivalent"
     )
+
+
+def summary_of_several(outcomes: Sequence[Outcome]) -> str:
+    """What several recipes made of one scan: whether they agree, and a line each."""
+    said = verdict(outcomes)
+    lines = ["Fewer than two recipes give a category." if said is None else f"{said.message} [{said.code}]", ""]
+    width = max(len(one.recipe.name) for one in outcomes)
+    for one in outcomes:
+        name = f"  {one.recipe.name:<{width}}  "
+        if one.assessment is None:
+            assert one.refused is not None, "an outcome is a result or a refusal"
+            lines.append(f"{name}Refused [{one.refused.code}]: {one.refused.message}")
+            continue
+        lines.append(f"{name}{headline(one.assessment)} [{one.seconds:.1f} s]")
+        codes = dict.fromkeys(reason.code for reason in one.own_reasons)
+        lines += [f"  {'':<{width}}  doubts: {', '.join(codes)}"] if codes else []
+    lines += ["", f"{RESEARCH_ONLY} {NO_RULING_OUT}"]
+    return "\n".join(printable(line) for line in lines)
 
 
 def control_chart(chart: ControlChart) -> str:

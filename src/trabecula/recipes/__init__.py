@@ -40,4 +40,4 @@ def recipes_named(names: str | None) -> tuple[Recipe, ...]:
     if names == ALL:
         return tuple(RECIPES.values())
     wanted = [name.strip() for name in (names or DEFAULT).split(",") if name.strip()]
-    return tuple(recipe_named(name) for name in dict.fromkeys(wanted or [names]))
+    return tuple(recipe_named(name) for name in dict.fromkeys(wanted or [str(names)]))

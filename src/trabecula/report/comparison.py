@@ -43,7 +43,7 @@ class Outcome:
         if self.assessment is None:
             return None
         taken = self.assessment.run["seconds"]
-        return round(sum(taken[stage] for stage in self.recipe.stages), 3)
+        return round(sum(float(taken[stage]) for stage in self.recipe.stages), 3)
 
 
 def verdict(outcomes: Sequence[Outcome]) -> Reason | None:

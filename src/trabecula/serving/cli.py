@@ -168,12 +168,13 @@ def calibrate(
 
 
 @app.command()
-def recipes() -> None:
-    """List the recipes and the publications they follow."""
-    from trabecula.recipes import DEFAULT, RECIPES
+def recipes(
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """List the recipes: what each does and measures, in which unit, and how right it was."""
+    from trabecula.serving.listing import recipes_json, recipes_text
 
-    for name, made in sorted(RECIPES.items()):
-        print(f"{name:<20} {made.source}{' (default)' if name == DEFAULT else ''}")
+    print(recipes_json() if as_json else recipes_text())
 
 
 @app.command()

@@ -8,11 +8,9 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 from trabecula.anatomy import Level
-from trabecula.quantity import QUANTITIES, VBMD_K2HPO4, Quantity
+from trabecula.quantity import VBMD_K2HPO4, Quantity
 from trabecula.records import Calibration, Diagnosis, Readings, Regions, Scan, Spine
 from trabecula.records.codec import plain
-from trabecula.view import Bins, Classes, Number
-from trabecula.weights import weights_named
 
 Localise = Callable[[Scan], Spine]
 Segment = Callable[[Scan, Spine], Regions]
@@ -61,17 +59,14 @@ class Recipe:
 
     @property
     def quantities(self) -> tuple[Quantity, ...]:
-        """What it measures, by what its networks of that stage answer; none where they tell categories alone."""
-        heads = [weights_named(name).head for name in dict.fromkeys(_weights_of(self.measure))]
-        keys = [head.quantity for head in heads if isinstance(head, Bins | Number)]
-        if not heads:  # it reads the density off the calibrated HU themselves
-            return (VBMD_K2HPO4,)
-        return tuple(QUANTITIES[key] for key in dict.fromkeys(keys))
+        """What it measures, as its stage of that name says; none where it tells categories alone."""
+        said: tuple[Quantity, ...] = getattr(self.measure, "quantities", (VBMD_K2HPO4,))
+        return said
 
     @property
     def classifies(self) -> bool:
-        """Whether a network of its measuring answers with categories."""
-        return any(isinstance(weights_named(name).head, Classes) for name in _weights_of(self.measure))
+        """Whether a network answers with categories."""
+        return bool(getattr(self.measure, "classifies", False))
 
     @property
     def settings(self) -> dict[str, Any]:

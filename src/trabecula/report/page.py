@@ -246,7 +246,11 @@ class _Page:
         """Which columns of the table this kind of result fills, and whether anything is outlined."""
         vertebrae = self.assessment.readings.vertebrae
         outlined = not vertebrae or any(one.volume_mm3 > 0 for one in vertebrae)
-        return {"categories": any(one.probabilities for one in vertebrae), "outlined": outlined}
+        return {
+            "categories": any(one.probabilities for one in vertebrae),
+            "hu": not vertebrae or any(math.isfinite(one.mean_hu) for one in vertebrae),
+            "outlined": outlined,
+        }
 
     def subtitle(self) -> str:
         """What the page is about."""

@@ -131,12 +131,11 @@ def _columns(assessment: Assessment) -> list[_Column]:
         ]
     if any(one.probabilities for one in vertebrae):
         columns.append(_Column("category", 19, _category))
+    if not vertebrae or any(math.isfinite(one.mean_hu) for one in vertebrae):
+        columns.append(_Column("mean HU", 9, lambda one: _whole(one.mean_hu)))
+        columns.append(_Column("SD HU", 7, lambda one: _whole(one.sd_hu)))
     if not vertebrae or any(one.volume_mm3 > 0 for one in vertebrae):
-        columns += [
-            _Column("mean HU", 9, lambda one: _whole(one.mean_hu)),
-            _Column("SD HU", 7, lambda one: _whole(one.sd_hu)),
-            _Column("cm3", 6, lambda one: f"{one.volume_mm3 / 1000:.1f}"),
-        ]
+        columns.append(_Column("cm3", 6, lambda one: f"{one.volume_mm3 / 1000:.1f}"))
     return columns
 
 

@@ -8,15 +8,12 @@ from trabecula.records import Effect, Readings, Reason, VertebraReading, reason
 
 @dataclass(frozen=True)
 class TooSmall:
-    """Withholds a trabecular region below a volume; a T11 of a small woman has about 5 cm3.
-
-    Of a recipe that reads whole images there is no region that could be too small.
-    """
+    """Withholds a trabecular region below a volume; a T11 of a small woman has about 5 cm3."""
 
     smallest_mm3: float = 2500.0
 
     def __call__(self, evidence: Evidence, reading: VertebraReading, readings: Readings) -> Reason | None:
-        if evidence.regions is None or reading.volume_mm3 >= self.smallest_mm3:
+        if reading.volume_mm3 >= self.smallest_mm3:
             return None
         return reason("region-too-small", Effect.WITHHOLD, level=reading.level, volume_cm3=reading.volume_mm3 / 1000)
 

@@ -11,10 +11,11 @@ from typing import Any
 from trabecula.quantity import Quantity
 from trabecula.recipe import Recipe
 from trabecula.recipes import DEFAULT, RECIPES
-from trabecula.weights import weights_named
+from trabecula.weights import catalogue
 
 FOLDER = Path(__file__).parent
 LISTING, FIGURES = FOLDER / "listing.json", FOLDER / "figures.json"
+NOT_SHIPPED = "not shipped"
 Json = dict[str, Any]
 
 
@@ -25,7 +26,8 @@ def listing() -> list[Json]:
 
 
 def _listed(recipe: Recipe, figures: Json) -> Json:
-    weights = [weights_named(name) for name in recipe.weights]
+    shipped = catalogue()
+    told = {name: shipped[name].training.get("figures", "") for name in recipe.weights if name in shipped}
     return {
         "recipe": recipe.name,
         "default": recipe.name == DEFAULT,
@@ -38,7 +40,7 @@ def _listed(recipe: Recipe, figures: Json) -> Json:
         "levels_that_decide": [level.value for level in getattr(recipe.diagnose, "levels", recipe.levels)],
         "simulated": figures.get("simulated", []),
         "real": figures.get("real", []),
-        "networks": {one.name: one.training.get("figures") for one in weights},
+        "networks": {name: told.get(name, NOT_SHIPPED) for name in recipe.weights},
     }
 
 

@@ -27,6 +27,7 @@ def _told(one: Json) -> str:
         "measures": [_measures(one)],
         "levels": [f"{' '.join(one['levels'])}; the category rests on {' '.join(one['levels_that_decide'])}"],
         "stages": [f"{name} {kind}" for name, kind in one["stages"].items()],
+        "networks": [f"{name}: {said or 'no figures of its own'}" for name, said in one["networks"].items()],
         "simulated": [_figure(figure) for figure in one["simulated"]] or ["no figures yet"],
         "real CTs": [_figure(figure) for figure in one["real"]] or ["no figures yet"],
     }

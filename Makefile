@@ -53,11 +53,13 @@ check: .venv/.dev ## Style, types, the direction of imports, generated pages
 	$(BIN)/mypy --strict src
 	$(BIN)/lint-imports
 	$(BIN)/python tools/reasons.py --check
+	$(BIN)/python tools/recipes.py --check
 
-format: .venv/.dev ## Put the source in the house style, write docs/reasons.md anew
+format: .venv/.dev ## Put the source in the house style, write docs/reasons.md and the list of recipes anew
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/python tools/reasons.py
+	$(BIN)/python tools/recipes.py
 
 train: .venv/.dev ## Train a recipe's networks on virtual patients, export and judge them: make train RECIPE=niu2023
 	bash runs/$(RECIPE)/train.sh

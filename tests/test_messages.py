@@ -14,7 +14,7 @@ from trabecula.messages import DEFAULT_LANGUAGE, FOLDER, LANGUAGES, Phrase, mess
 from trabecula.records import Effect, Reason, reason, withholds
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
-TEMPLATE = SOURCE / "trabecula" / "report" / "templates" / "report.html"
+TEMPLATES = SOURCE / "trabecula" / "report" / "templates"
 CALLS = [
     (f"{path.relative_to(SOURCE)}:{node.lineno}", node)
     for path in sorted(SOURCE.rglob("*.py"))
@@ -83,7 +83,7 @@ def test_every_kind_of_file_left_out_has_its_words() -> None:
 
 def test_every_message_is_said_somewhere() -> None:
     whole, heads = words_in_source()
-    said = whole | set(re.findall(r'"([a-z-]+)"', TEMPLATE.read_text()))
+    said = whole | {key for path in TEMPLATES.glob("*.html") for key in re.findall(r'"([a-z-]+)"', path.read_text())}
     assert [key for key in messages(DEFAULT_LANGUAGE) if key not in said and not key.startswith(heads)] == []
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 from trabecula.anatomy import Level
-from trabecula.quantity import Quantity
+from trabecula.quantity import VBMD_K2HPO4, Quantity
 from trabecula.records import Calibration, Diagnosis, Readings, Regions, Scan, Spine
 from trabecula.records.codec import plain
 
@@ -56,6 +56,17 @@ class Recipe:
         """The vertebrae it measures by name."""
         levels: tuple[Level, ...] = (self.segment or self.measure).levels  # type: ignore[union-attr]
         return levels
+
+    @property
+    def quantities(self) -> tuple[Quantity, ...]:
+        """What it measures, as its stage of that name says; none where it tells categories alone."""
+        said: tuple[Quantity, ...] = getattr(self.measure, "quantities", (VBMD_K2HPO4,))
+        return said
+
+    @property
+    def classifies(self) -> bool:
+        """Whether a network answers with categories."""
+        return bool(getattr(self.measure, "classifies", False))
 
     @property
     def settings(self) -> dict[str, Any]:

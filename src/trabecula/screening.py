@@ -30,7 +30,7 @@ from trabecula.records.change import change_between, change_reason
 from trabecula.records.codec import decode
 from trabecula.records.reference import Reference, reference_reason
 from trabecula.report.folder import report, require_writable
-from trabecula.screen import screen
+from trabecula.screen import Shared, screen
 
 STAGES = ("read", "localise", "segment", "calibrate", "measure", "exclude", "diagnose", "report")
 
@@ -114,14 +114,16 @@ def read_input(given: Path, wanted: Wanted, progress: Progress = silent, as_far_
     return Source(scan, export, round(time.perf_counter() - started, 3), notes)
 
 
-def assess(source: Source, recipe: Recipe, progress: Progress = silent) -> Assessment:
+def assess(source: Source, recipe: Recipe, progress: Progress = silent, shared: Shared | None = None) -> Assessment:
     """What the recipe finds in the scan as the exports may tell it; its run record counts the seconds of reading too.
+
+    ``shared`` is what other recipes have already worked out of this source.
 
     Raises:
         Refusal: no vertebra is in view.
         Defect: the weights are missing or corrupted.
     """
-    found = screen(source.export.scan, recipe, partial(tell_stage, progress))
+    found = screen(source.export.scan, recipe, partial(tell_stage, progress), shared)
     seconds = {"read": source.seconds, **found.run["seconds"]}
     return replace(found, run={**found.run, "seconds": seconds, **source.export.run})
 

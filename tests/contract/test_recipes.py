@@ -15,12 +15,14 @@ from trabecula.errors import Refusal
 from trabecula.quantity import Category
 from trabecula.recipe import Recipe
 from trabecula.recipes import DEFAULT, RECIPES, recipe_named
+from trabecula.recipes.listing import LISTING, listing
 from trabecula.records import Assessment
 from trabecula.records.codec import decode, encode, plain
 from trabecula.screening import STAGES, screen_to_folder
 from trabecula.virtual.cohort import VirtualCt
 from trabecula.weights import catalogue, weights_named
 
+ROOT = Path(__file__).resolve().parents[2]
 every_recipe = pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES.keys())
 
 
@@ -66,8 +68,21 @@ def test_they_are_listed_without_anything_heavy() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     *listed, loaded = ran.stdout.splitlines()
-    assert [line.split()[0] for line in listed] == sorted(RECIPES)
-    assert not {"torch", "torchvision", "highdicom", "matplotlib", "weasyprint"} & set(loaded.split())
+    assert [line.split()[0] for line in listed if line and not line.startswith(" ")] == list(RECIPES)
+    assert [line for line in listed if line.endswith("(default)")] == [f"{DEFAULT} (default)"]
+    assert not {"torch", "numpy", "scipy", "openvino", "highdicom", "matplotlib"} & set(loaded.split())
+
+
+def test_their_list_is_what_they_say() -> None:
+    assert json.loads(LISTING.read_text(encoding="utf-8")) == listing(), "run python tools/recipes.py"
+
+
+@every_recipe
+def test_every_figure_stands_in_the_document_it_names(recipe: Recipe) -> None:
+    listed = next(one for one in listing() if one["recipe"] == recipe.name)
+    for figure in (*listed["simulated"], *listed["real"]):
+        text = " ".join((ROOT / figure["where"]).read_text(encoding="utf-8").split())
+        assert figure["value"] in text, figure
 
 
 @pytest.fixture(scope="module", params=RECIPES.values(), ids=RECIPES.keys())

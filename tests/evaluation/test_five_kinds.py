@@ -15,7 +15,7 @@ from trabecula.errors import WrongUsage
 from trabecula.evaluation.figures import Figure, figures
 from trabecula.evaluation.reference import reference_of, true_category_of
 from trabecula.evaluation.rows import CaseRow, read_rows, run_of, to_line
-from trabecula.evaluation.run import ROWS, evaluate, judge_case
+from trabecula.evaluation.run import ROWS, evaluate, judge_together
 from trabecula.quantity import AREAL_BMD, VBMD_HA, VBMD_K2HPO4, Category
 from trabecula.recipe import Recipe
 from trabecula.recipes import RECIPES
@@ -32,7 +32,7 @@ def _known(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def judged(recipe: Recipe, cohort: Cohort) -> list[CaseRow]:
-    return [judge_case(case, recipe.name, run_of(recipe, cohort)) for case in cohort.cases]
+    return [row for case in cohort.cases for row in judge_together(case, [run_of(recipe, cohort)])]
 
 
 def named(rows: list[CaseRow]) -> dict[str, Figure]:

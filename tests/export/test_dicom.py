@@ -357,6 +357,12 @@ def test_a_category_without_a_density(
     assert coded(report, codes.DECIDES_CATEGORY.meaning) == ["No", "Yes", "Yes"]
     assert coded(report, codes.WITHHELD_BECAUSE.meaning) == ["Metal in or beside it"]
     assert not [name for name in codes.QUANTITY_CODES.values() if name.meaning in str(report)]
+    shares = {
+        one.ConceptNameCodeSequence[0].CodeValue: float(one.MeasuredValueSequence[0].NumericValue)
+        for one in items(report)
+        if one.ValueType == "NUM" and one.ConceptNameCodeSequence[0].CodeValue.startswith("p-")
+    }
+    assert shares == {"p-osteoporosis": 0.72, "p-osteopenia": 0.25, "p-normal": 0.03}
     assert "ndetermin" not in str(report)
 
 

@@ -68,7 +68,7 @@ def test_the_result(study: Study, exported: Exported) -> None:
         "code": "mg/cm3",
     }
     assert "dataAbsentReason" not in l1
-    assert "valueQuantity" not in t12
+    assert "valueQuantity" not in t12 and t12["code"]["coding"][0]["code"] == "abmd"
     assert t12["dataAbsentReason"]["text"] == "T12 holds metal."
     assert sites["122496007"]["valueCodeableConcept"]["coding"][0]["code"] == "312894000"
     (patient,) = of_kind(found, "Patient")
@@ -185,10 +185,12 @@ def test_a_category_without_a_density(
     sites = by_site(found)
     spine, l1, t12 = (sites[site] for site in ("122496007", SNOMED_CODES[Level.L1], SNOMED_CODES[Level.T12]))
     assert spine["valueCodeableConcept"]["text"] == "Osteoporosis"
-    assert "component" not in spine
+    shares = {one["code"]["coding"][0]["code"]: one["valueQuantity"]["value"] for one in spine["component"]}
+    assert shares == {"p-osteoporosis": 0.72, "p-osteopenia": 0.25, "p-normal": 0.03}
     assert of_kind(found, "DiagnosticReport")[0]["conclusion"].startswith("Osteoporosis. ")
     assert t12["dataAbsentReason"]["text"] == "T12 holds metal."
-    assert l1["dataAbsentReason"]["text"] == "No density was asked for."
+    assert l1["valueCodeableConcept"]["text"] == "Osteoporosis" and "dataAbsentReason" not in l1
+    assert {one["code"]["coding"][0]["code"] for one in (l1, t12)} == {"bmd-category"}
     text = (out / "fhir.json").read_text()
     assert "ndetermin" not in text and "ithheld" not in text
 

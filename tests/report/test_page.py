@@ -136,6 +136,11 @@ def test_a_category_without_a_density_is_no_less_a_result(
     assert heading == [messages(language)["category-osteoporosis"]]
     sentence = messages(language)["by-classifier"].format(levels=joined[language], category=heading[0])
     assert sentence in text and "72%" in text
+    given = messages(language)["probabilities"].partition("{")[0]
+    assert given not in text and messages(language)["probabilities-classifier"].partition("{")[0] in text
+    share = messages(language)["probability"].format(category=heading[0], share="72%")
+    assert text.count(share) == 3  # of the whole, of L1 and of L2
+    assert messages(language)["footer-classifier"][:40] in text
     assert messages(language)["category-undetermined"] not in text
     assert 'class="bands"' not in page and 'class="number"' not in page
     assert re.findall(r'<tbody class="([\w-]+)"', page) == ["withheld", "used", "used"]
@@ -156,6 +161,27 @@ def test_areal_density_has_its_own_unit_and_no_bands_of_qct(blocks: Blocks, as_a
         assert said in text, said
     assert 'class="bands"' not in page and 'class="dot"' not in page
     assert "ACR / ISCD" not in text and "K2HPO4-equivalent" not in text and "Undetermined" not in text
+
+
+def test_a_density_that_lies_elsewhere_than_the_classifier_says(
+    blocks: Blocks, as_classifier: Turned, tmp_path: Path
+) -> None:
+    made = as_classifier(blocks())
+    made = replace(made, diagnosis=replace(made.diagnosis, density=Measurement(104.76, (90.0, 119.4))))
+    page = report(made, tmp_path / "out").read_text()
+    assert "The mean BMD itself lies in the band of Osteopenia" in page
+    assert 'class="needle"' in page and "zone osteopenia here" not in page
+
+
+def test_whole_images_have_no_regions_to_tell_of(blocks: Blocks, as_areal: Turned, tmp_path: Path) -> None:
+    made = as_areal(blocks())
+    whole = tuple(
+        replace(one, volume_mm3=0.0, mean_hu=float("nan"), sd_hu=float("nan")) for one in made.readings.vertebrae
+    )
+    made = replace(made, regions=None, readings=replace(made.readings, vertebrae=whole))
+    text = words(report(made, tmp_path / "out").read_text())
+    assert "nothing is outlined" in text and "Thick outline" not in text and "Volume cm³" not in text
+    assert "WHO: osteoporosis at -2.5" in text and "taken off" not in text
 
 
 def test_where_every_vertebra_is_withheld_the_bands_are_shown_without_a_needle(blocks: Blocks, tmp_path: Path) -> None:

@@ -66,17 +66,37 @@ def test_a_density_by_bands(assessment: Assessment) -> None:
 
 def test_a_category_without_a_density(assessment: Assessment, as_classifier: Turned) -> None:
     made = as_classifier(assessment)
-    assert headline(made) == "Osteoporosis: from L1 and L2"
-    assert "ndetermined" not in summary(made)
-    assert ["L1", "-", "-", "149", "40", "12.0"] in rows(made)
+    shares = "(osteoporosis 72%, osteopenia 25%, normal 3%)"
+    assert headline(made) == f"Osteoporosis: by a classifier of L1 and L2 {shares}"
+    assert "ndetermined" not in summary(made) and "BMD mg/cm3" not in summary(made)
+    assert ["L1", "osteoporosis", "72%", "149", "40", "12.0"] in rows(made)
     assert [row[0] for row in rows(made) if row[-1] == "withheld"] == ["T12"]
 
 
 def test_areal_density(assessment: Assessment, as_areal: Turned) -> None:
     made = as_areal(assessment)
-    assert headline(made) == "Osteopenia: 0.800 g/cm2 (95% interval 0.70 to 0.90), mean of L1 and L2"
+    assert headline(made) == "Osteopenia: 0.800 g/cm2 (95% interval 0.70 to 0.90), mean of L1 and L2, by T-score"
     assert ["L2", "0.800", "0.70", "to", "0.90", "149", "40", "12.0"] in rows(made)
     assert "mg/cm3" not in summary(made)
+
+
+def test_a_classifier_that_also_measures_says_both(assessment: Assessment, as_classifier: Turned) -> None:
+    made = as_classifier(assessment)
+    made = replace(made, diagnosis=replace(made.diagnosis, density=Measurement(104.76, (90.0, 119.4))))
+    assert headline(made) == (
+        "Osteoporosis: by a classifier of L1 and L2 (osteoporosis 72%, osteopenia 25%, normal 3%),"
+        " 104.8 mg/cm3 (95% interval 90 to 119), mean of L1 and L2, K2HPO4-equivalent"
+    )
+
+
+def test_what_was_read_without_regions_has_no_columns_for_them(assessment: Assessment, as_areal: Turned) -> None:
+    made = as_areal(assessment)
+    whole = tuple(
+        replace(one, volume_mm3=0.0, mean_hu=float("nan"), sd_hu=float("nan")) for one in made.readings.vertebrae
+    )
+    made = replace(made, readings=replace(made.readings, vertebrae=whole))
+    assert ["L2", "0.800", "0.70", "to", "0.90"] in rows(made)
+    assert rows(made)[1] == ["level", "BMD", "g/cm2", "95%", "interval"]
 
 
 def test_nothing_determined(assessment: Assessment) -> None:

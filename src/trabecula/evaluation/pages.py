@@ -28,7 +28,7 @@ Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
 STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem;color:#1f2933}"
     "table{border-collapse:collapse;margin:1rem 0;font-size:.85rem}td,th{border:1px solid #cbd2d9;padding:.2rem .5rem;"
-    "text-align:left}img{max-width:48%}"
+    "text-align:left}img{max-width:48%}.three img{max-width:33%}.wide{overflow-x:auto}"
 )
 
 
@@ -41,10 +41,10 @@ def write(rows: Sequence[CaseRow], out: Path, command: str) -> Path:
     if not rows:
         raise ValueError("no rows")
     found, hard, people = figures(rows), groups(rows), subgroups(rows)
-    _csv(out / "figures.csv", *_figures_csv(found))
-    _csv(out / "groups.csv", *_groups(hard))
-    _csv(out / "subgroups.csv", *_subgroups(people))
-    _csv(out / "vertebrae.csv", *_vertebrae(rows))
+    write_csv(out / "figures.csv", *_figures_csv(found))
+    write_csv(out / "groups.csv", *_groups(hard))
+    write_csv(out / "subgroups.csv", *_subgroups(people))
+    write_csv(out / "vertebrae.csv", *_vertebrae(rows))
     apart = parts_of(rows)
     parts = {name: figures(some) for name, some in apart.items()}
     pictures = [*draw(rows, out), *(name for part, some in apart.items() for name in draw(some, out, part))]
@@ -224,22 +224,35 @@ def _number(value: float) -> str:
     return f"{value:.6g}" if np.isfinite(value) else ""
 
 
-def _csv(path: Path, heads: tuple[str, ...], cells: list[tuple[str, ...]]) -> None:
+def write_csv(path: Path, heads: tuple[str, ...], cells: list[tuple[str, ...]]) -> None:
+    """A table as CSV."""
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([heads, *cells])
 
 
 def _html(rows: Sequence[CaseRow], command: str, tables: Sequence[tuple[str, Table]], pictures: Sequence[Path]) -> str:
-    """One page that holds all of it, pictures too."""
-    body = [f"<h1>{html.escape(_title(rows))}</h1><p>{html.escape(_words(rows, command).replace('**', ''))}</p>"]
-    for path in pictures:
-        data = base64.b64encode(path.read_bytes()).decode()
-        body.append(f'<img alt="{html.escape(path.stem)}" src="data:image/png;base64,{data}">')
-    for title, (heads, cells) in tables:
-        head = "".join(f"<th>{html.escape(one)}</th>" for one in heads)
-        lines = "".join(f"<tr>{''.join(f'<td>{html.escape(c)}</td>' for c in line)}</tr>" for line in cells)
-        body.append(f"<h2>{html.escape(title)}</h2><table><tr>{head}</tr>{lines}</table>")
+    body = [*(html_picture(path) for path in pictures), *(html_table(title, table) for title, table in tables)]
+    return html_document(_title(rows), _words(rows, command), body)
+
+
+def html_document(title: str, words: str, body: Sequence[str]) -> str:
+    """One page that holds all of it; ``words`` are Markdown's, ``body`` is HTML."""
+    told = html.escape(words.replace("**", "").replace("`", ""))
     return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(_title(rows))}</title>'
-        f"<style>{STYLE}</style>{''.join(body)}</html>\n"
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
+        f"<style>{STYLE}</style><h1>{html.escape(title)}</h1><p>{told}</p>{''.join(body)}</html>\n"
     )
+
+
+def html_picture(path: Path) -> str:
+    """A picture as part of the page."""
+    data = base64.b64encode(path.read_bytes()).decode()
+    return f'<img alt="{html.escape(path.stem)}" src="data:image/png;base64,{data}">'
+
+
+def html_table(title: str, table: Table) -> str:
+    """A table under its heading."""
+    heads, cells = table
+    head = "".join(f"<th>{html.escape(one)}</th>" for one in heads)
+    lines = "".join(f"<tr>{''.join(f'<td>{html.escape(c)}</td>' for c in line)}</tr>" for line in cells)
+    return f'<h2>{html.escape(title)}</h2><div class="wide"><table><tr>{head}</tr>{lines}</table></div>'

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, ACCENT, FAINT = "#1f2933", "#1f6f8b", "#9aa5b1"
-LINES = ((ACCENT, "-"), ("#c2570c", "-."), (INK, ":"), ("#6b4ba1", "--"))
+LINES = (
+    *((ACCENT, "-"), ("#c2570c", "-."), (INK, ":"), ("#6b4ba1", "--")),
+    *(("#2f7d32", "-"), ("#b3261e", "--"), ("#8a6d00", "-."), ("#00695c", ":"), ("#5d4037", (0, (5, 1, 1, 1, 1, 1)))),
+)
 """Told apart without colour as well."""
 
 

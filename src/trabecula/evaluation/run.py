@@ -4,39 +4,54 @@
 """
 
 import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from trabecula.cohort.case import Case, Cohort, Split
+from trabecula.cohort.case import Case, Cohort, Seen, Split
 from trabecula.errors import TrabeculaError, WrongUsage
 from trabecula.evaluation import pages
 from trabecula.evaluation.reference import require_reference
 from trabecula.evaluation.rows import CaseRow, Run, read_rows, run_of, to_line
 from trabecula.evaluation.score import MASK, groups_of, score
+from trabecula.recipe import Recipe
 from trabecula.recipes import recipe_named
-from trabecula.screen import screen
+from trabecula.screen import Shared, screen
 
 ROWS = "rows.jsonl"
 
 
-def judge_case(case: Case, recipe_name: str, run: Run) -> CaseRow:
-    """Screens one case and scores what came of it; what was refused is a row too, and so is a failure of ours."""
-    recipe = recipe_named(recipe_name)
+def judge_together(case: Case, runs: Sequence[Run]) -> list[CaseRow]:
+    """Screens one case with the recipe of every run and scores what came of it.
+
+    The case is loaded once, and what the recipes share is worked out once. What was refused is a row too, and so is a
+    failure of ours.
+    """
+    recipes = [recipe_named(run.recipe) for run in runs]
     try:
         seen = case.load((MASK, "bodies"))
-        started = time.perf_counter()
-        assessment = screen(seen.scan, recipe)
-        seconds = time.perf_counter() - started
-    except TrabeculaError as error:
-        return CaseRow(run, case.name, case.patient, refused=error.code, groups=groups_of(case.known, None))
     except Exception as error:
-        # One scan that breaks the program must not lose the others; it is counted, and named by its kind alone.
-        kind = f"defect-{type(error).__name__}"
-        return CaseRow(run, case.name, case.patient, refused=kind, groups=groups_of(case.known, None))
-    return score(case, seen, recipe, assessment, run, seconds)
+        return [_unread(case, run, error) for run in runs]
+    shared = Shared(recipes)
+    return [_judge(case, seen, recipe, run, shared) for recipe, run in zip(recipes, runs, strict=True)]
+
+
+def _judge(case: Case, seen: Seen, recipe: Recipe, run: Run, shared: Shared) -> CaseRow:
+    try:
+        assessment = screen(seen.scan, recipe, shared=shared)
+        return score(case, seen, recipe, assessment, run, sum(assessment.run["seconds"].values()))
+    except Exception as error:
+        return _unread(case, run, error)
+
+
+def _unread(case: Case, run: Run, error: Exception) -> CaseRow:
+    """A case without a result. One scan that breaks the program must not lose the others: it is counted, and named by
+    its kind alone.
+    """
+    code = error.code if isinstance(error, TrabeculaError) else f"defect-{type(error).__name__}"
+    return CaseRow(run, case.name, case.patient, refused=code, groups=groups_of(case.known, None))
 
 
 def evaluate(
@@ -54,19 +69,47 @@ def evaluate(
     recipe = recipe_named(recipe_name)
     run, cases = run_of(recipe, cohort), judged_cases(cohort)
     require_reference(recipe, cohort, cases)
-    path = out / ROWS
-    rows = {row.case: row for row in read_rows(path, run)}
-    missing = [case for case in cases if case.name not in rows]
-    progress(len(cases) - len(missing), len(cases))
+    with told_as_unwritable(out):
+        (rows,) = collect(cases, [(run, out)], workers, progress)
+        return pages.write(rows, out, command)
+
+
+def collect(
+    cases: Sequence[Case], runs: Sequence[tuple[Run, Path]], workers: int, progress: Callable[[int, int], None]
+) -> list[list[CaseRow]]:
+    """The rows of every run, in the order of the cases; those that its folder does not hold yet are made and kept.
+
+    No two runs may be of one recipe.
+
+    Raises:
+        WrongUsage: ``other-run``: a folder holds rows of another run.
+        OSError: a folder cannot be written.
+    """
+    kept = {run.recipe: {row.case: row for row in read_rows(folder / ROWS, run)} for run, folder in runs}
+    wanted = [(case, [run for run, _ in runs if case.name not in kept[run.recipe]]) for case in cases]
+    wanted = [(case, lacking) for case, lacking in wanted if lacking]
+    done = len(cases) - len(wanted)
+    progress(done, len(cases))
+    with ExitStack() as stack:
+        files = {}
+        for run, folder in runs:
+            folder.mkdir(parents=True, exist_ok=True)
+            _mend(folder / ROWS)
+            files[run.recipe] = stack.enter_context((folder / ROWS).open("a", encoding="utf-8"))
+        for rows in _judged(wanted, workers):
+            for row in rows:
+                kept[row.run.recipe][row.case] = row
+                print(to_line(row), file=files[row.run.recipe], flush=True)
+            done += 1
+            progress(done, len(cases))
+    return [[kept[run.recipe][case.name] for case in cases] for run, _ in runs]
+
+
+@contextmanager
+def told_as_unwritable(out: Path) -> Iterator[None]:
+    """Raises ``output-unwritable`` where a file of ``out`` cannot be written."""
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        _mend(path)
-        with path.open("a", encoding="utf-8") as file:
-            for row in _judged(missing, recipe_name, run, workers):
-                rows[row.case] = row
-                print(to_line(row), file=file, flush=True)
-                progress(len(cases) - len(missing) + sum(case.name in rows for case in missing), len(cases))
-        return pages.write([rows[case.name] for case in cases], out, command)
+        yield
     except OSError as error:
         raise WrongUsage("output-unwritable", f"{out} cannot be written: {error.strerror}.") from error
 
@@ -77,14 +120,15 @@ def judged_cases(cohort: Cohort) -> list[Case]:
     return marked or list(cohort.cases)
 
 
-def _judged(cases: list[Case], recipe_name: str, run: Run, workers: int) -> Iterator[CaseRow]:
-    if workers <= 1 or len(cases) < 2:
-        for case in cases:
-            yield judge_case(case, recipe_name, run)
+def _judged(wanted: Sequence[tuple[Case, list[Run]]], workers: int) -> Iterator[list[CaseRow]]:
+    """The rows of each case by the runs that lack it, as they come."""
+    if workers <= 1 or len(wanted) < 2:
+        for case, runs in wanted:
+            yield judge_together(case, runs)
         return
     try:
         with ProcessPoolExecutor(workers, initializer=_one_thread) as pool:
-            jobs = [pool.submit(judge_case, case, recipe_name, run) for case in cases]
+            jobs = [pool.submit(judge_together, case, runs) for case, runs in wanted]
             for job in as_completed(jobs):
                 yield job.result()
     except BrokenProcessPool as error:

@@ -16,8 +16,9 @@ from pydicom.valuerep import PersonName
 from trabecula import __version__
 from trabecula.anatomy import Level
 from trabecula.export import codes as ours
-from trabecula.quantity import Measurement, rounded
-from trabecula.records import Assessment, VertebraReading
+from trabecula.messages import joined
+from trabecula.quantity import Category, Measurement, Quantity, rounded
+from trabecula.records import Assessment, Basis, VertebraReading
 from trabecula.report.page import NO_RULING_OUT, RESEARCH_ONLY
 
 Json = dict[str, Any]
@@ -35,9 +36,6 @@ IMAGING_STUDY_CODE = Code("18748-4", "LN", "Diagnostic imaging study")
 MEAN_HU = Code("112031", "DCM", "Attenuation Coefficient")
 VOLUME = Code("118565006", "SCT", "Volume")
 STANDARD_DEVIATION = Code("386136009", "SCT", "Standard Deviation")
-NOT_ASKED_FOR = "No density was asked for."
-"""Of a vertebra that a classifier read."""
-
 RELEASES = ("R4", "R5")
 R5_BUNDLE = "http://hl7.org/fhir/StructureDefinition/Bundle|5.0.0"
 GENDERS = {"F": "female", "M": "male", "O": "other"}
@@ -64,7 +62,10 @@ def fhir_bundle(
         about |= {"subject": _link(links["Patient"]), "derivedFrom": [_link(links["ImagingStudy"])]}
         day = _day(instances[0].get("AcquisitionDate") or instances[0].get("StudyDate"))
         about |= {"effectiveDateTime": day} if day else {}
-    vertebrae = [(f"urn:uuid:{uuid.uuid4()}", _vertebra(one, about, tracking)) for one in assessment.readings.vertebrae]
+    vertebrae = [
+        (f"urn:uuid:{uuid.uuid4()}", _vertebra(one, assessment.quantity, about, tracking))
+        for one in assessment.readings.vertebrae
+    ]
     category_link = f"urn:uuid:{uuid.uuid4()}"
     category = _category_observation(assessment, about, tracking, [link for link, _ in vertebrae])
     results = [category_link, *(link for link, _ in vertebrae)]
@@ -101,8 +102,7 @@ def _report(assessment: Assessment, about: Json, results: list[str], study: str 
     diagnosis, density = assessment.diagnosis, assessment.diagnosis.density
     number = ""
     if density is not None:
-        levels = " and ".join(diagnosis.levels_used)
-        number = f" {_value(density):g} {density.quantity.unit}, mean of {levels}."
+        number = f" {_value(density):g} {density.quantity.unit}, mean of {joined(diagnosis.levels_used)}."
     headline = " or ".join(diagnosis.candidates).capitalize()
     found = "".join(f"{one.message} " for one in assessment.fractures)
     carried: Json = {key: about[key] for key in ("status", "category", "subject", "effectiveDateTime") if key in about}
@@ -127,7 +127,11 @@ def _category_observation(
         components.insert(0, mean)
     elif not diagnosis.determined:
         absent = _absent([reason.message for reason in assessment.reasons])
-        components.append({"code": _concept(ours.VOLUMETRIC_BMD), "dataAbsentReason": absent})
+        if assessment.quantity is not None:
+            code = _concept(ours.quantity_code(assessment.quantity))
+            components.append({"code": code, "dataAbsentReason": absent})
+    if diagnosis.basis is Basis.CLASSIFIER:
+        components += _probabilities(diagnosis.probabilities)
     made: Json = {
         "resourceType": "Observation",
         **about,
@@ -142,29 +146,45 @@ def _category_observation(
     return made | ({"hasMember": [_link(member) for member in members]} if members else {})
 
 
-def _vertebra(vertebra: VertebraReading, about: Json, tracking: Mapping[Level | None, str]) -> Json:
+def _vertebra(
+    vertebra: VertebraReading, quantity: Quantity | None, about: Json, tracking: Mapping[Level | None, str]
+) -> Json:
+    """One vertebra: its density where the recipe has a ``quantity``, else the category that a classifier finds."""
     level, density = vertebra.level, vertebra.density
     made: Json = {
         "resourceType": "Observation",
         **about,
         **({"identifier": [_identifier(tracking[level])]} if level in tracking else {}),
-        "code": _concept(ours.VOLUMETRIC_BMD if density is None else ours.quantity_code(density.quantity)),
+        "code": _concept(ours.BMD_CATEGORY if quantity is None else ours.quantity_code(quantity)),
         "bodySite": _concept(ours.vertebra_code(level)),
     }
-    if density is None:
-        because = [reason.message for reason in vertebra.reasons] if vertebra.withheld else [NOT_ASKED_FOR]
-        made["dataAbsentReason"] = _absent(because)
-    else:
+    if density is not None:
         made["valueQuantity"] = _density(density)
-    components = _interval(density)
+    elif quantity is None and vertebra.likeliest is not None:
+        made["valueCodeableConcept"] = _concept(ours.CATEGORIES[vertebra.likeliest])
+    else:
+        made["dataAbsentReason"] = _absent([reason.message for reason in vertebra.reasons])
+    components = [*_interval(density), *_probabilities(vertebra.probabilities or {})]
     for code, hu in ((MEAN_HU, vertebra.mean_hu), (STANDARD_DEVIATION, vertebra.sd_hu)):
         if math.isfinite(hu):
-            quantity = _quantity(round(float(hu), 2), ours.HOUNSFIELD)
-            components.append({"code": _concept(code), "valueQuantity": quantity})
-    cm3 = round(vertebra.volume_mm3 / 1000, 3)
-    components.append({"code": _concept(VOLUME), "valueQuantity": _quantity(cm3, ours.CM3)})
+            seen = _quantity(round(float(hu), 2), ours.HOUNSFIELD)
+            components.append({"code": _concept(code), "valueQuantity": seen})
+    if vertebra.volume_mm3 > 0:
+        cm3 = _quantity(round(vertebra.volume_mm3 / 1000, 3), ours.CM3)
+        components.append({"code": _concept(VOLUME), "valueQuantity": cm3})
     notes = [{"text": f"{reason.message} [{reason.code}]"} for reason in vertebra.reasons]
-    return made | {"component": components} | ({"note": notes} if notes else {})
+    return made | ({"component": components} if components else {}) | ({"note": notes} if notes else {})
+
+
+def _probabilities(shares: Mapping[Category, float]) -> list[Json]:
+    """What a classifier says of each category."""
+    return [
+        {
+            "code": _concept(ours.PROBABILITIES[category]),
+            "valueQuantity": _quantity(round(float(share), 4), ours.RATIO),
+        }
+        for category, share in shares.items()
+    ]
 
 
 def _value(density: Measurement) -> float:

@@ -15,3 +15,8 @@ def segmented_levels(assessment: Assessment) -> tuple[Level, ...]:
 def tracking_identifier(level: Level) -> str:
     """The name under which a region is followed from one object to the next."""
     return f"Trabecula {level} trabecular region"
+
+
+def site_identifier(level: Level) -> str:
+    """The name under which a vertebra is followed that was read without a region."""
+    return f"Trabecula {level}"

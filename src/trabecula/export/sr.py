@@ -13,10 +13,11 @@ from pydicom.sr.coding import Code
 from trabecula import __version__
 from trabecula.anatomy import Level
 from trabecula.export import codes as ours
-from trabecula.export.regions import segmented_levels, tracking_identifier
+from trabecula.export.regions import segmented_levels, site_identifier, tracking_identifier
 from trabecula.export.series import MANUFACTURER, MODEL, SERIAL_NUMBER, TRANSFER_SYNTAX, NewSeries, finished, nameless
-from trabecula.quantity import Measurement, rounded
-from trabecula.records import Assessment, Reason, VertebraReading
+from trabecula.messages import joined
+from trabecula.quantity import Category, Measurement, rounded
+from trabecula.records import Assessment, Basis, Reason, VertebraReading
 from trabecula.report.page import NO_RULING_OUT, RESEARCH_ONLY
 
 SERIES = NewSeries(9002, "bone density")
@@ -92,7 +93,13 @@ def _observer() -> sr.ObservationContext:
 
 def _algorithm(assessment: Assessment) -> sr.AlgorithmIdentification:
     calibration = assessment.calibration
-    facts = {"recipe": assessment.recipe, "rung": calibration.rung, "material": calibration.quantity.material}
+    facts: dict[str, object] = {
+        "recipe": assessment.recipe,
+        "basis": assessment.diagnosis.basis,
+        "rung": calibration.rung,
+    }
+    if assessment.quantity == calibration.quantity:
+        facts["material"] = calibration.quantity.material
     parameters = [f"{name}: {value}"[:MAX_PARAMETER] for name, value in facts.items()]
     return sr.AlgorithmIdentification(name="Trabecula", version=__version__, parameters=parameters)
 
@@ -101,9 +108,10 @@ def _vertebra(
     vertebra: VertebraReading, assessment: Assessment, segment: sr.ReferencedSegment | None, uid: str
 ) -> Group:
     """One vertebra: what was measured, or why its density is withheld; one without a region has no ``segment``."""
-    measurements = [
-        sr.Measurement(name=codes.SCT.Volume, value=round(vertebra.volume_mm3 / 1000, 3), unit=ours.CM3),
-    ]
+    measurements = []
+    if vertebra.volume_mm3 > 0:
+        cm3 = round(vertebra.volume_mm3 / 1000, 3)
+        measurements.append(sr.Measurement(name=codes.SCT.Volume, value=cm3, unit=ours.CM3))
     for value, derivation in ((vertebra.mean_hu, codes.SCT.Mean), (vertebra.sd_hu, codes.SCT.StandardDeviation)):
         if math.isfinite(value):
             name = codes.DCM.AttenuationCoefficient
@@ -111,10 +119,13 @@ def _vertebra(
             measurements.append(sr.Measurement(name=name, value=hu, unit=ours.HOUNSFIELD, derivation=derivation))
     if vertebra.density is not None:
         measurements.append(_density(vertebra.density))
+    measurements += _probabilities(vertebra.probabilities or {})
     because = ours.WITHHELD_BECAUSE if vertebra.withheld else ours.DOUBTED_BECAUSE
     yes_or_no = codes.SCT.Yes if assessment.diagnosis.decided_by(vertebra.level) else codes.SCT.No
+    level = vertebra.level
+    identifier = tracking_identifier(level) if vertebra.volume_mm3 > 0 else site_identifier(level)
     facts: dict[str, Any] = {
-        "tracking_identifier": sr.TrackingIdentifier(uid=uid, identifier=tracking_identifier(vertebra.level)),
+        "tracking_identifier": sr.TrackingIdentifier(uid=uid, identifier=identifier),
         "finding_type": codes.SCT.BoneTissue,
         "algorithm_id": _algorithm(assessment),
         "finding_sites": [sr.FindingSite(ours.vertebra_code(vertebra.level))],
@@ -141,14 +152,16 @@ def _spine(assessment: Assessment, uid: str) -> sr.MeasurementsAndQualitativeEva
         finding_type=ours.BMD_CATEGORY,
         algorithm_id=_algorithm(assessment),
         finding_sites=[sr.FindingSite(ours.LUMBAR_SPINE)],
-        measurements=[] if diagnosis.density is None else [_density(diagnosis.density)],
+        measurements=[
+            *([] if diagnosis.density is None else [_density(diagnosis.density)]),
+            *(_probabilities(diagnosis.probabilities) if diagnosis.basis is Basis.CLASSIFIER else []),
+        ],
         qualitative_evaluations=[
             sr.QualitativeEvaluation(ours.BMD_CATEGORY, ours.CATEGORIES[diagnosis.category]),
             *_coded(ours.DOUBTED_BECAUSE, assessment.reasons),
         ],
     )
-    levels = " and ".join(diagnosis.levels_used) or "no level"
-    told = f"{RESEARCH_ONLY} {NO_RULING_OUT} Levels used: {levels}."
+    told = f"{RESEARCH_ONLY} {NO_RULING_OUT} Levels used: {joined(diagnosis.levels_used)}."
     _comment(made[0], [told, *(reason.message for reason in assessment.reasons)])
     return made
 
@@ -171,6 +184,14 @@ def _density(density: Measurement) -> sr.Measurement:
             )
         )
     return made
+
+
+def _probabilities(shares: Mapping[Category, float]) -> list[sr.Measurement]:
+    """What a classifier says of each category."""
+    return [
+        sr.Measurement(name=ours.PROBABILITIES[category], value=round(float(share), 4), unit=ours.RATIO)
+        for category, share in shares.items()
+    ]
 
 
 def _coded(name: Code, reasons: Sequence[Reason]) -> list[sr.QualitativeEvaluation]:

@@ -43,6 +43,13 @@ def messages(language: str) -> Mapping[str, str]:
     return {key: text for table in tables.values() for key, text in table.items()}
 
 
+def joined(words: Sequence[Fact]) -> Phrase:
+    """Words as they stand in a sentence: "L1, L2 and L3"; "none" where there are none."""
+    if len(words) < 2:
+        return Phrase("list", {"words": tuple(words)})
+    return Phrase("and", {"first": Phrase("list", {"words": tuple(words[:-1])}), "last": words[-1]})
+
+
 def _shown(fact: Fact, language: str) -> str | float:
     if isinstance(fact, Phrase):
         return fact.told(language)

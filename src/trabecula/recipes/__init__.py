@@ -16,6 +16,8 @@ PUBLISHED = (YASAKA2020, FANG2021, NIU2023, NIU2023_FIXED_CROP, PENG2023, PAN202
 
 RECIPES: dict[str, Recipe] = {one.name: one for one in (*OURS, *PUBLISHED)}
 DEFAULT = HOUSE.name
+ALL = "all"
+"""What names every recipe at once."""
 
 TO_TRAIN: dict[str, Recipe] = {one.name: one for one in (NIU2023_BLOCK,)}
 """Recipes of which a network is not shipped: they can be trained, and run with what was trained."""
@@ -37,3 +39,15 @@ def recipe_named(name: str | None, trained: bool = True) -> Recipe:
             f" COHORT --out DIR --only {missing[0]}) and name DIR/weights in {INSTEAD}.",
         )
     return found
+
+
+def recipes_named(names: str | None) -> tuple[Recipe, ...]:
+    """The recipes of these names, with commas between them, each once and in this order; all of them for ``all``.
+
+    Raises:
+        WrongUsage: one of them is none.
+    """
+    if names == ALL:
+        return tuple(RECIPES.values())
+    wanted = [name.strip() for name in (names or DEFAULT).split(",") if name.strip()]
+    return tuple(recipe_named(name) for name in dict.fromkeys(wanted or [str(names)]))

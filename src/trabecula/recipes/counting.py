@@ -14,4 +14,5 @@ COUNTING = replace(
     name="counting",
     source="Trabecula; as house, with names by counting ribs",
     localise=CountingLocaliser("house-counter"),
+    about="As house, with the names told by counting ribs and the sacrum: better on virtual people, not yet on real.",
 )

@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from trabecula.anatomy import Level
 from trabecula.messages import Fact, Phrase
-from trabecula.quantity import CATEGORIES, VBMD_K2HPO4, Category, Interval, Measurement, Quantity
+from trabecula.quantity import AREAL_BMD, CATEGORIES, VBMD_K2HPO4, Category, Interval, Measurement, Quantity
 from trabecula.volume import Float64, Orientation, Volume
 
 SURE_SHARE = 0.8
@@ -265,6 +265,12 @@ class VertebraReading:
     reasons: tuple[Reason, ...] = ()
 
     @property
+    def likeliest(self) -> Category | None:
+        """The category that a classifier finds most probable; None where none was asked."""
+        shares = self.probabilities or {}
+        return max(shares, key=lambda category: shares[category], default=None)
+
+    @property
     def withheld(self) -> bool:
         """Whether nothing may be read from this vertebra."""
         return withholds(self.reasons)
@@ -370,6 +376,16 @@ class Assessment:
     def reasons(self) -> tuple[Reason, ...]:
         """Every reason that concerns the whole result, in the order of the stages."""
         return tuple(reason for stage in self.stages.values() for reason in stage.reasons)
+
+    @property
+    def quantity(self) -> Quantity | None:
+        """What its densities are, be they withheld; None where a category alone was asked for."""
+        measured = (self.diagnosis.density, *(one.density for one in self.readings.vertebrae))
+        first = next((density for density in measured if density is not None), None)
+        if first is not None:
+            return first.quantity
+        expected = {Basis.BANDS: self.calibration.quantity, Basis.T_SCORE: AREAL_BMD}
+        return expected.get(self.diagnosis.basis)
 
     @property
     def fractures(self) -> tuple[Reason, ...]:

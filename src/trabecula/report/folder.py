@@ -4,9 +4,9 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from trabecula.errors import WrongUsage
@@ -15,6 +15,10 @@ from trabecula.messages import DEFAULT_LANGUAGE
 from trabecula.records import Assessment, Scan
 
 ASSESSMENT, REGIONS, PAGE = "assessment.json", "regions.nii.gz", "report.html"
+COMPARISON = "comparison.json"
+RECORDS = {ASSESSMENT: "trabecula.assessment/", COMPARISON: "trabecula.comparison/"}
+"""Which files say what a result consists of, and what their schema begins with."""
+
 UNFINISHED = ".trabecula-"
 """What a result's folder begins with until it is whole."""
 
@@ -37,17 +41,30 @@ def report(
     Raises:
         WrongUsage: the folder holds something else, or cannot be written.
     """
+    with replaced_whole(out) as made, _told_as_unwritable(out):
+        _write_all(assessment, made, attach, language)
+    return out.resolve() / PAGE
+
+
+@contextmanager
+def replaced_whole(out: Path) -> Iterator[Path]:
+    """A new folder to write a result into, which takes the place of ``out`` when all of it is there.
+
+    Raises:
+        WrongUsage: ``out`` holds something else than an earlier result, or cannot be written.
+    """
     require_writable(out)
     out = out.resolve()
-    with _told_as_unwritable(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with locked_folder(out.parent, UNFINISHED) as beside:
+    with ExitStack() as stack:
+        with _told_as_unwritable(out):
+            out.parent.mkdir(parents=True, exist_ok=True)
+            beside = stack.enter_context(locked_folder(out.parent, UNFINISHED))
             made, aside = beside / "new", beside / SET_ASIDE
             made.mkdir()
             aside.mkdir()
-            _write_all(assessment, made, attach, language)
+        yield made
+        with _told_as_unwritable(out):
             _swap_in(made, out, aside / out.name)
-    return out / PAGE
 
 
 def require_writable(out: Path) -> None:
@@ -74,8 +91,8 @@ def _require_replaceable(out: Path) -> None:
         raise WrongUsage("output-unwritable", f"{out} is where a disk is mounted. Name a new folder inside it.")
     with _told_as_unwritable(out):
         earlier = _earlier_files(out)
-        folders = {name.partition("/")[0] for name in earlier if "/" in name}
-        foreign = {name for path in out.iterdir() for name in _names(path, folders)} - earlier
+        folders = {parent.as_posix() for name in earlier for parent in PurePosixPath(name).parents}
+        foreign = set(_names(out, out, folders)) - earlier
     if foreign:
         raise WrongUsage(
             "output-not-empty",
@@ -84,25 +101,33 @@ def _require_replaceable(out: Path) -> None:
         )
 
 
-def _names(path: Path, folders: set[str]) -> set[str]:
-    """What stands at ``path``: its own name, or what is in it where an earlier result made such a folder."""
-    if path.name in LITTER:
-        return set()
-    if path.name in folders and path.is_dir() and not path.is_symlink():
-        return {f"{path.name}/{inner.name}" for inner in path.iterdir() if inner.name not in LITTER}
-    return {path.name}
+def _names(out: Path, folder: Path, folders: set[str]) -> Iterator[str]:
+    """What stands in ``folder``, by its path from ``out``; what is in folders that an earlier result made, in turn."""
+    for path in folder.iterdir():
+        name = path.relative_to(out).as_posix()
+        if path.name in LITTER:
+            continue
+        if name in folders and path.is_dir() and not path.is_symlink():
+            yield from _names(out, path, folders)
+        else:
+            yield name
 
 
-def _files_in(folder: Path) -> list[str]:
+def files_in(folder: Path) -> list[str]:
     """Every file below a folder, by its path from there."""
     return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
 
 
 def _earlier_files(out: Path) -> set[str]:
     """The names that an earlier result in ``out`` says it consists of; none where there is no result."""
+    return {name for record, schema in RECORDS.items() for name in _recorded(out / record, schema)}
+
+
+def _recorded(path: Path, schema: str) -> set[str]:
+    """The files that a result's record names; none where it is no record of this schema."""
     try:
-        earlier = json.loads((out / ASSESSMENT).read_bytes())
-        if not str(earlier["schema"]).startswith("trabecula.assessment/"):
+        earlier = json.loads(path.read_bytes())
+        if not str(earlier["schema"]).startswith(schema):
             return set()
         return {str(name) for name in earlier["run"]["files"]}
     except (FileNotFoundError, IsADirectoryError, ValueError, KeyError, TypeError):
@@ -148,7 +173,7 @@ def _write_all(assessment: Assessment, folder: Path, attach: Callable[[Path], No
     run: dict[str, Any] = {"written_utc": written, **assessment.run}  # a caller may have its reasons to hide the day
     (folder / PAGE).write_text(page(assessment, run, pictures, language), encoding="utf-8")
     attach(folder)
-    run["files"] = sorted([ASSESSMENT, *_files_in(folder)])
+    run["files"] = sorted([ASSESSMENT, *files_in(folder)])
     run["seconds"] = {**run.get("seconds", {}), "report": round(time.perf_counter() - started, 3)}
     (folder / ASSESSMENT).write_text(to_json(assessment, run) + "\n", encoding="utf-8")
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from trabecula.messages import DEFAULT_LANGUAGE, Fact, Phrase, messages
-from trabecula.quantity import BANDS, Bands, Category, Interval, Measurement, Quantity
+from trabecula.messages import DEFAULT_LANGUAGE, Fact, Phrase, joined, messages
+from trabecula.quantity import BANDS, VBMD_HA, VBMD_K2HPO4, Bands, Category, Interval, Measurement, Quantity
 from trabecula.records import Assessment, Basis, Diagnosis, Reason, Rung, VertebraReading
 from trabecula.records.codec import plain
 
@@ -20,6 +20,9 @@ NO_RULING_OUT = messages(DEFAULT_LANGUAGE)["no-ruling-out"]
 TEMPLATES = Path(__file__).parent / "templates"
 BAND_STEP_MG_CM3 = 20.0
 """To which the ends of the band figure are rounded."""
+
+OF_DENSITIES = ("material", "contrast_rise", "contrast_rise_sd")
+"""What a calibration says of densities in its own quantity alone."""
 
 CALIBRATION_UNITS = {
     "slope_hu_cm3_mg": " HU/(mg/cm³)",
@@ -51,6 +54,9 @@ def page(
         result=made.result(),
         bands=made.bands(),
         unit=made.unit(),
+        subtitle=made.subtitle(),
+        shown=made.shown(),
+        footer=made.footer(),
         vertebrae=[made.vertebra(v) for v in assessment.readings.vertebrae],
         reasons=made.reasons(assessment.reasons),
         views=[made.picture(name, pictures[name]) for name in ("sagittal.png", "coronal.png")],
@@ -63,6 +69,11 @@ def page(
         calibration=made.calibration(),
         run=made.run(run),
     )
+
+
+def answer(assessment: Assessment, language: str = DEFAULT_LANGUAGE) -> dict[str, Any]:
+    """The answer in words, as the page's head shows it: category, number, interval, levels, probabilities."""
+    return _Page(assessment, language).result()
 
 
 @dataclass(frozen=True)
@@ -81,28 +92,17 @@ class _Page:
 
     def _joined(self, words: Sequence[str]) -> str:
         """Words as they stand in a sentence: "L1 and L2"."""
-        if len(words) < 2:
-            return self.several(words)
-        return self.say("and", first=self.several(words[:-1]), last=words[-1])
+        return joined(words).told(self.language)
 
     @property
     def _diagnosis(self) -> Diagnosis:
         return self.assessment.diagnosis
 
     @property
-    def _quantity(self) -> Quantity | None:
-        """What was measured; None where a category alone was asked for."""
-        diagnosis = self._diagnosis
-        shown = [diagnosis.density, *(one.density for one in self.assessment.readings.vertebrae)]
-        first = next((one for one in shown if one is not None), None)
-        if first is not None:
-            return first.quantity
-        return self.assessment.calibration.quantity if diagnosis.basis is Basis.BANDS else None
-
-    @property
     def _bands(self) -> Bands | None:
         """The bands that the densities are held against; None where their quantity has none."""
-        return None if self._quantity is None else BANDS.get(self._quantity.key)
+        quantity = self.assessment.quantity
+        return None if quantity is None else BANDS.get(quantity.key)
 
     def result(self) -> dict[str, Any]:
         """The answer in words; ``number`` is None where no density led to the category."""
@@ -118,8 +118,22 @@ class _Page:
             "interval": None if density is None else self._interval(density),
             "levels": self.say("levels-used" if diagnosis.determined else "levels-measured", levels=levels),
             "sentence": self._sentence(levels),
-            "probabilities": self.say("probabilities", shares=self.several(shares)) if shares else "",
+            "elsewhere": self._elsewhere(),
+            "probabilities": self.say(self._shares_key, shares=self.several(shares)) if shares else "",
         }
+
+    @property
+    def _shares_key(self) -> str:
+        classified = self._diagnosis.basis is Basis.CLASSIFIER
+        return "probabilities-classifier" if classified else "probabilities"
+
+    def _elsewhere(self) -> str:
+        """That the density lies in another band than a classifier says, where it does."""
+        diagnosis, bands = self._diagnosis, self._bands
+        if diagnosis.basis is not Basis.CLASSIFIER or diagnosis.density is None or bands is None:
+            return ""
+        band = bands.category(diagnosis.density.value)
+        return "" if band is diagnosis.category else self.say("lies-elsewhere", category=self._category(band))
 
     def _headline(self) -> str:
         """The category, or in the grey zone all that it may be: "Osteopenia or normal"."""
@@ -189,7 +203,7 @@ class _Page:
                     "range": text,
                     "from": share(start),
                     "width": round(share(end) - share(start), 2),
-                    "here": self._diagnosis.category is key,
+                    "here": self._diagnosis.category is key and self._diagnosis.basis is Basis.BANDS,
                 }
                 for key, text, start, end in zones
             ],
@@ -201,7 +215,8 @@ class _Page:
 
     def unit(self) -> str | None:
         """That of the densities in the table; None where there is none to have."""
-        return None if self._quantity is None else unit_shown(self._quantity)
+        quantity = self.assessment.quantity
+        return None if quantity is None else unit_shown(quantity)
 
     def vertebra(self, vertebra: VertebraReading) -> dict[str, Any]:
         """One row of the table, and what is to be said of it below."""
@@ -214,9 +229,40 @@ class _Page:
             "mean_hu": _number(vertebra.mean_hu, 0),
             "sd_hu": _number(vertebra.sd_hu, 0),
             "volume_cm3": _number(vertebra.volume_mm3 / 1000, 1),
+            "category": self._vertebra_category(vertebra),
             "reasons": self.reasons(vertebra.reasons),
             **self._place(density),
         }
+
+    def _vertebra_category(self, vertebra: VertebraReading) -> str:
+        """What a classifier finds likeliest of one vertebra, and how likely."""
+        likeliest = vertebra.likeliest
+        if likeliest is None or vertebra.probabilities is None:
+            return "-"
+        share = self._share(vertebra.probabilities[likeliest])
+        return self.say("probability", category=self._category(likeliest), share=share)
+
+    def shown(self) -> dict[str, bool]:
+        """Which columns of the table this kind of result fills, and whether anything is outlined."""
+        vertebrae = self.assessment.readings.vertebrae
+        outlined = not vertebrae or any(one.volume_mm3 > 0 for one in vertebrae)
+        return {
+            "categories": any(one.probabilities for one in vertebrae),
+            "hu": not vertebrae or any(math.isfinite(one.mean_hu) for one in vertebrae),
+            "outlined": outlined,
+        }
+
+    def subtitle(self) -> str:
+        """What the page is about."""
+        volumetric = self.assessment.quantity in (VBMD_K2HPO4, VBMD_HA)
+        return self.say("page-subtitle" if volumetric else "page-subtitle-plain")
+
+    def footer(self) -> str:
+        """What the category is by, and is not."""
+        if self._diagnosis.basis is Basis.BANDS and self._bands is not None:
+            low, high = self._bands.edges
+            return self.say("footer", low=low, high=high)
+        return self.say(f"footer-{self._diagnosis.basis}")
 
     def reasons(self, reasons: Sequence[Reason]) -> list[tuple[str, str]]:
         """Code and sentence of each."""
@@ -238,7 +284,8 @@ class _Page:
     def calibrated(self) -> str:
         """What the numbers rest on, in one line."""
         said = [self._words(self.assessment.readings.method), self._words(self.assessment.calibration.rung)]
-        material = None if self._quantity is None else self._quantity.material
+        quantity = self.assessment.quantity
+        material = None if quantity is None else quantity.material
         return " · ".join([*said, *([] if material is None else [self.say("equivalent", material=material)])])
 
     def acquisition(self) -> list[tuple[str, str]]:
@@ -284,6 +331,8 @@ class _Page:
             "rungs": [self._rung(one) for one in line.rungs[1:]] or self.say("none"),
             **line.facts,
         }
+        if self.assessment.quantity != line.quantity:  # the line led to none of the numbers that are shown
+            facts = {key: value for key, value in facts.items() if key not in OF_DENSITIES}
         return [
             (known.get(f"calibration-{key}", key.replace("_", " ").capitalize()), self._calibration_value(key, value))
             for key, value in facts.items()

@@ -94,7 +94,10 @@ def screen(
         typer.Argument(metavar="INPUT", parser=_path, help="A DICOM folder, file or zip, or a NIfTI or NRRD file."),
     ],
     out: Out,
-    recipe: Annotated[str | None, typer.Option(help="Which recipe to follow; see 'trabecula recipes'.")] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="Which recipe to follow, several with commas, or all; see 'trabecula recipes'."),
+    ] = None,
     dicom: Annotated[bool, typer.Option("--dicom", help="Also write DICOM SEG, SR, PDF and a picture.")] = False,
     fhir: Annotated[bool, typer.Option("--fhir", help="Also write fhir.json, a FHIR Bundle.")] = False,
     fhir_version: Annotated[str, typer.Option(help="Which FHIR: R4 or R5.")] = "R4",
@@ -114,26 +117,30 @@ def screen(
     """Screen one CT: density and category, pictures, and every reason for doubt."""
     _debug(debug)
     from trabecula.export.bundle import Wanted
-    from trabecula.recipes import recipe_named
+    from trabecula.recipes import ALL, recipes_named
     from trabecula.records.reference import read_reference
     from trabecula.screening import Beside, read_prior, screen_to_folder, with_phantoms
-    from trabecula.serving.terminal import progress_shown, summary
+    from trabecula.serving.terminal import progress_shown, summary, summary_of_several
+    from trabecula.side_by_side import screen_side_by_side
 
     wanted = Wanted(dicom, fhir or fhir_version != "R4", deidentify, fhir_version, language)
     try:
         with progress_shown(not quiet) as progress:
-            calibrated = with_phantoms(recipe_named(recipe), phantom, profiles)
+            calibrated = [with_phantoms(one, phantom, profiles) for one in recipes_named(recipe)]
             population = None if reference is None else read_reference(reference)
-            beside = Beside(None if prior is None else read_prior(prior), population)
-            assessment, written = screen_to_folder(given, out, calibrated, wanted, progress, beside)
+            if len(calibrated) > 1 or recipe == ALL:
+                if prior is not None:
+                    raise WrongUsage("prior-of-several", "An earlier result is compared with one recipe's. Name one.")
+                outcomes, written = screen_side_by_side(given, out, calibrated, wanted, progress, population)
+                told = summary_of_several(outcomes)
+            else:
+                beside = Beside(None if prior is None else read_prior(prior), population)
+                assessment, written = screen_to_folder(given, out, calibrated[0], wanted, progress, beside)
+                told = summary(assessment)
     except TrabeculaError as error:
         print(error.line(language), file=sys.stderr)
         raise typer.Exit(error.exit_code) from error
-    if quiet:
-        print(written)
-        return
-    print(summary(assessment))
-    print(f"Report: {written}")
+    print(written if quiet else f"{told}\nReport: {written}")
 
 
 @app.command()
@@ -161,12 +168,13 @@ def calibrate(
 
 
 @app.command()
-def recipes() -> None:
-    """List the recipes and the publications they follow."""
-    from trabecula.recipes import DEFAULT, RECIPES
+def recipes(
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """List the recipes: what each does and measures, in which unit, and how right it was."""
+    from trabecula.serving.listing import recipes_json, recipes_text
 
-    for name, made in sorted(RECIPES.items()):
-        print(f"{name:<20} {made.source}{' (default)' if name == DEFAULT else ''}")
+    print(recipes_json() if as_json else recipes_text())
 
 
 @app.command()

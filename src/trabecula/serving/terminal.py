@@ -1,11 +1,14 @@
 """One screening as a person at a terminal watches it: the stages as a bar on stderr, the result in words."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from trabecula.flow.calibrate.asynchronous import ControlChart
-from trabecula.records import Assessment, VertebraReading
+from trabecula.messages import joined
+from trabecula.records import Assessment, Basis, VertebraReading
+from trabecula.report.comparison import Outcome, verdict
 from trabecula.report.page import NO_RULING_OUT, RESEARCH_ONLY
 from trabecula.screening import STAGES, Progress, silent
 
@@ -33,12 +36,13 @@ def progress_shown(shown: bool) -> Iterator[Progress]:
 
 def summary(assessment: Assessment) -> str:
     """The result in a few lines of plain text, safe to print whatever a header held."""
-    units = [one.density.quantity.unit for one in assessment.readings.vertebrae if one.density is not None]
-    bmd = f"BMD {units[0] if units else 'mg/cm3'}"
     found = [one.message for one in assessment.fractures]
-    lines = [headline(assessment), *found, "", _row(("level", bmd, "95% interval", "mean HU", "SD HU", "cm3"))]
+    columns = _columns(assessment)
+    lines = [headline(assessment), *found, "", _row("level", [(one.head, one.width) for one in columns])]
     for vertebra in assessment.readings.vertebrae:
-        lines.append(_vertebra(vertebra, assessment.diagnosis.decided_by(vertebra.level)))
+        used = assessment.diagnosis.decided_by(vertebra.level)
+        standing = "" if used else "  withheld" if vertebra.withheld else "  not used"
+        lines.append(_row(vertebra.level, [(one.cell(vertebra), one.width) for one in columns]) + standing)
         lines += [f"         {reason.message} [{reason.code}]" for reason in vertebra.reasons]
     if not assessment.readings.vertebrae:
         lines.append("  none could be measured")
@@ -49,18 +53,41 @@ def summary(assessment: Assessment) -> str:
 
 
 def headline(assessment: Assessment) -> str:
-    """The category, its number and its interval in one line."""
+    """The category, what it was read from, its number and its interval in one line."""
     diagnosis, density = assessment.diagnosis, assessment.diagnosis.density
-    category, levels = " or ".join(diagnosis.candidates).capitalize(), " and ".join(diagnosis.levels_used)
+    category, levels = " or ".join(diagnosis.candidates).capitalize(), joined(diagnosis.levels_used)
     if not diagnosis.determined:
         return f"{category}: see the reasons for doubt"
-    if density is None:
-        return f"{category}: from {levels}"
-    low, high = density.interval_shown
-    material = density.quantity.material
-    return f"{category}: {density.shown} {density.quantity.unit} (95% interval {low} to {high}), mean of {levels}" + (
-        "" if material is None else f", {material}-equivalent"
-    )
+    said = []
+    if diagnosis.basis is Basis.CLASSIFIER:
+        likely = sorted(diagnosis.probabilities.items(), key=lambda item: -item[1])
+        shares = ", ".join(f"{one} {share:.0%}" for one, share in likely)
+        said.append(f"by a classifier of {levels}" + (f" ({shares})" if shares else ""))
+    if density is not None:
+        low, high = density.interval_shown
+        said.append(f"{density.shown} {density.quantity.unit} (95% interval {low} to {high}), mean of {levels}")
+        said += [] if density.quantity.material is None else [f"{density.quantity.material}-equivalent"]
+    if diagnosis.basis is Basis.T_SCORE:
+        said.append("by T-score")
+    return f"{category}: {', '.join(said) or f'from {levels}'}"
+
+
+def summary_of_several(outcomes: Sequence[Outcome]) -> str:
+    """What several recipes made of one scan: whether they agree, and a line each."""
+    said = verdict(outcomes)
+    lines = ["Fewer than two recipes give a category." if said is None else f"{said.message} [{said.code}]", ""]
+    width = max(len(one.recipe.name) for one in outcomes)
+    for one in outcomes:
+        name = f"  {one.recipe.name:<{width}}  "
+        if one.assessment is None:
+            assert one.refused is not None, "an outcome is a result or a refusal"
+            lines.append(f"{name}Refused [{one.refused.code}]: {one.refused.message}")
+            continue
+        lines.append(f"{name}{headline(one.assessment)} [{one.seconds:.1f} s]")
+        codes = dict.fromkeys(reason.code for reason in one.own_reasons)
+        lines += [f"  {'':<{width}}  doubts: {', '.join(codes)}"] if codes else []
+    lines += ["", f"{RESEARCH_ONLY} {NO_RULING_OUT}"]
+    return "\n".join(printable(line) for line in lines)
 
 
 def control_chart(chart: ControlChart) -> str:
@@ -84,21 +111,47 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
-def _vertebra(vertebra: VertebraReading, used: bool) -> str:
-    density = vertebra.density
-    standing = "" if used else "  withheld" if vertebra.withheld else "  not used"
-    cells = (
-        str(vertebra.level),
-        "-" if density is None else density.shown,
-        "-" if density is None else " to ".join(density.interval_shown),
-        f"{vertebra.mean_hu:.0f}" if math.isfinite(vertebra.mean_hu) else "-",
-        f"{vertebra.sd_hu:.0f}" if math.isfinite(vertebra.sd_hu) else "-",
-        f"{vertebra.volume_mm3 / 1000:.1f}",
-    )
-    return _row(cells) + standing
+@dataclass(frozen=True)
+class _Column:
+    """A column of the table of vertebrae."""
+
+    head: str
+    width: int
+    cell: Callable[[VertebraReading], str]
 
 
-def _row(cells: tuple[str, ...]) -> str:
-    level, *numbers = cells
-    widths = (12, 14, 9, 7, 6)
-    return f"  {level:<10}" + "".join(f"{cell:>{width}}" for cell, width in zip(numbers, widths, strict=True))
+def _columns(assessment: Assessment) -> list[_Column]:
+    """Those that this kind of result fills: densities, a classifier's categories, what was seen of the regions."""
+    quantity, vertebrae = assessment.quantity, assessment.readings.vertebrae
+    columns = []
+    if quantity is not None:
+        columns += [
+            _Column(f"BMD {quantity.unit}", 12, lambda one: "-" if one.density is None else one.density.shown),
+            _Column("95% interval", 14, _interval),
+        ]
+    if any(one.probabilities for one in vertebrae):
+        columns.append(_Column("category", 19, _category))
+    if not vertebrae or any(math.isfinite(one.mean_hu) for one in vertebrae):
+        columns.append(_Column("mean HU", 9, lambda one: _whole(one.mean_hu)))
+        columns.append(_Column("SD HU", 7, lambda one: _whole(one.sd_hu)))
+    if not vertebrae or any(one.volume_mm3 > 0 for one in vertebrae):
+        columns.append(_Column("cm3", 6, lambda one: f"{one.volume_mm3 / 1000:.1f}"))
+    return columns
+
+
+def _interval(vertebra: VertebraReading) -> str:
+    return "-" if vertebra.density is None else " to ".join(vertebra.density.interval_shown)
+
+
+def _category(vertebra: VertebraReading) -> str:
+    if vertebra.likeliest is None or vertebra.probabilities is None:
+        return "-"
+    return f"{vertebra.likeliest} {vertebra.probabilities[vertebra.likeliest]:.0%}"
+
+
+def _whole(value: float) -> str:
+    return f"{value:.0f}" if math.isfinite(value) else "-"
+
+
+def _row(level: str, cells: Sequence[tuple[str, int]]) -> str:
+    return f"  {level:<10}" + "".join(f"{cell:>{width}}" for cell, width in cells)

@@ -1,7 +1,8 @@
-"""The commands ``train`` and ``evaluate``: from a cohort to weights, and from a cohort to figures."""
+"""The commands ``train``, ``evaluate`` and ``compare``: from a cohort to weights, and from a cohort to figures."""
 
 import shlex
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -20,9 +21,9 @@ LeaveOut = Annotated[bool, typer.Option("--leave-out-bad", help="Go on without t
 
 
 def register(app: typer.Typer) -> None:
-    """Adds both commands."""
-    app.command()(train)
-    app.command()(evaluate)
+    """Adds the commands."""
+    for command in (train, evaluate, compare):
+        app.command()(command)
 
 
 def train(
@@ -105,6 +106,49 @@ def evaluate(
         out,
         workers,
         shlex.join(words),
-        lambda done, total: print(f"{done} of {total} scans", file=sys.stderr, flush=True),
+        TimeLeft(),
     )
     print(page)
+
+
+def compare(
+    cohort: CohortGiven,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the figures; new, or of the same run to go on.")],
+    recipes: Annotated[str, typer.Option(help="Which recipes, with commas between them, or all.")] = "all",
+    workers: Annotated[int, typer.Option(min=1, help="How many scans at a time.")] = 2,
+    leave_out_bad: LeaveOut = False,
+    debug: Debug = False,
+) -> None:
+    """Screen a cohort with several recipes and set their figures side by side."""
+    if debug:
+        sys.excepthook = sys.__excepthook__
+    from trabecula.cohort.read import read_cohort
+    from trabecula.evaluation.compare import compare as run
+    from trabecula.recipes import recipes_named
+
+    recipes_named(recipes)  # before a long cohort is read
+    given = read_cohort(cohort, judging=True, leave_out_bad=leave_out_bad)
+    words = ["trabecula", "compare", cohort, "--recipes", recipes, "--out", out.name]
+    print(run(recipes, given, out, workers, shlex.join(words), TimeLeft()))
+
+
+class TimeLeft:
+    """Progress in lines on stderr, with about how long the rest will take."""
+
+    def __init__(self) -> None:
+        self.begun: tuple[float, int] | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        started, before = self.begun = self.begun or (now, done)
+        left = ""
+        if done > before and done < total:
+            left = f", about {left_words((now - started) / (done - before) * (total - done))} left"
+        print(f"{done} of {total} scans{left}", file=sys.stderr, flush=True)
+
+
+def left_words(seconds: float) -> str:
+    """A length of time in the unit that a person would use."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -10,7 +10,7 @@ import numpy as np
 from trabecula.anatomy import Level
 from trabecula.inference import network
 from trabecula.messages import Phrase
-from trabecula.quantity import QUANTITIES, Measurement
+from trabecula.quantity import AREAL_BMD, QUANTITIES, Measurement, Quantity
 from trabecula.records import (
     Calibration,
     Effect,
@@ -38,6 +38,11 @@ class AxialImages:
     weights: str
     levels: tuple[Level, ...]
     precision: str = "f32"
+
+    @property
+    def quantities(self) -> tuple[Quantity, ...]:
+        """What it measures."""
+        return (AREAL_BMD,)
 
     def __call__(self, scan: Scan, spine: Spine, regions: Regions | None, calibration: Calibration) -> Readings:
         """The readings of every level found; those whose images the scan does not hold, or enhanced ones, withheld."""

@@ -10,7 +10,7 @@ from trabecula.anatomy import Level
 from trabecula.flow.measure.network import NetworkDensity, image_of, without_density
 from trabecula.inference import network
 from trabecula.messages import Phrase
-from trabecula.quantity import Category
+from trabecula.quantity import VBMD_K2HPO4, Category, Quantity
 from trabecula.records import Calibration, Joint, Readings, Regions, Scan, Spine
 from trabecula.view import Classes
 from trabecula.weights import weights_named
@@ -49,6 +49,16 @@ class CategoryReading:
     each: Classifier
     joint: Classifier | None = None
     density: NetworkDensity | None = None
+
+    @property
+    def quantities(self) -> tuple[Quantity, ...]:
+        """What it measures beside the categories."""
+        return () if self.density is None else (VBMD_K2HPO4,)
+
+    @property
+    def classifies(self) -> bool:
+        """That it tells categories."""
+        return True
 
     def __call__(self, scan: Scan, spine: Spine, regions: Regions | None, calibration: Calibration) -> Readings:
         """The readings of every region of ``levels``."""

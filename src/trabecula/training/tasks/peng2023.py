@@ -52,7 +52,7 @@ def segmenter() -> Task:
         loss=losses.segmentation,
         score=partial(scores.dice_scores, names=TISSUES.names),
         rule=Rule("dice", True, OURS),
-        schedules=schedules(Schedule(steps=4000, learning_rate=2e-3, minutes=12), small_steps=30),
+        schedules=schedules(Schedule(steps=4000, learning_rate=2e-3, minutes=19), small_steps=30),
         batch=2,
         seed=51,
         input_shape=(1, 1, *CROP_VIEW.shape),

@@ -99,6 +99,13 @@ def test_an_areal_density_is_held_against_dxa_and_its_t_score_of_this_sex() -> N
     assert found["Osteoporosis: AUC"].estimate.value > 0.9
 
 
+def test_a_number_without_probabilities_still_ranks_both_ends() -> None:
+    found = named(judged(AREAL, people(30)))  # it gives none
+    assert found["Normal: AUC"].estimate.value > 0.9
+    assert found["Osteoporosis: AUC"].estimate.value > 0.9
+    assert found["Osteopenia: AUC"].text == found["Macro AUC"].text == "none"
+
+
 def test_who_got_no_number_is_still_held_against_the_right_reference() -> None:
     blank = replace(person(1, 85, 0), source=replace(person(1, 85, 0).source, hu={}))  # type: ignore[type-var]
     for recipe, reference in ((AREAL, 0.85), (CLASSES, 85.0), (DENSITY, 85.0)):

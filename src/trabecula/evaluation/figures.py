@@ -209,13 +209,14 @@ def _categories(rows: Sequence[CaseRow]) -> list[Figure]:
     true, found = [str(row.true_category) for row in rows], [row.category for row in rows]
     scores, number = likelihoods(rows), len(rows)
     result = classification(found, true, NAMES)
-    known = bool(np.isfinite(scores).all())
-    each = auc_by_category(scores, true, NAMES) if known else dict.fromkeys(NAMES, NONE)
+    known = np.asarray(np.isfinite(scores).all(axis=0))
+    areas = auc_by_category(np.where(known, scores, 0), true, NAMES)
+    each = {name: areas[name] if one else NONE for name, one in zip(NAMES, known, strict=True)}
     hits = sum(f == t for f, t in zip(found, true, strict=True))
     others = [
         ("Normal: AUC", each[Category.NORMAL]),
         ("Osteopenia: AUC", each[Category.OSTEOPENIA]),
-        ("Macro AUC", macro_auc(scores, true, NAMES) if known else NONE),
+        ("Macro AUC", macro_auc(scores, true, NAMES) if known.all() else NONE),
         ("Macro F1", result.f1),
         ("Macro precision", result.precision),
         ("Macro recall", result.recall),

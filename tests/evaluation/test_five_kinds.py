@@ -114,6 +114,23 @@ def test_who_got_no_number_is_still_held_against_the_right_reference() -> None:
         assert row.true_category == "osteopenia"
 
 
+def test_who_was_refused_is_counted_by_what_is_true_of_him(tmp_path: Path) -> None:
+    class Unreadable:
+        masks = ()
+
+        def load(self, known: Known, masks: tuple[str, ...]) -> Seen:
+            raise WrongUsage("file-missing", "There is none.")
+
+    gone = replace(person(7, 70, 0), source=Unreadable())  # type: ignore[arg-type]
+    cohort = Cohort("toys", "d", (*people(12).cases[:6], gone))
+    evaluate("toy-classes", cohort, tmp_path, 1, "", lambda done, total: None)
+    *_, row = read_rows(tmp_path / ROWS)
+    assert (row.refused, row.true_category) == ("file-missing", "osteoporosis")
+    text = (tmp_path / "results.md").read_text()
+    (line,) = [one for one in text.split("## Patients")[0].splitlines() if one.startswith("| osteoporosis |")]
+    assert line.endswith("| 1 |")  # the column of those refused
+
+
 def test_a_reference_that_is_not_known_judges_nothing() -> None:
     known = Known(density={Level.L1: 100.0, Level.L2: 90.0}, areal_bmd_g_cm2=0.89)
     assert reference_of(known, DENSITY, AREAL_BMD) == 0.89

@@ -10,10 +10,10 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from trabecula.cohort.case import Case, Cohort, Seen, Split
+from trabecula.cohort.case import Case, Cohort, Known, Seen, Split
 from trabecula.errors import TrabeculaError, WrongUsage
 from trabecula.evaluation import pages
-from trabecula.evaluation.reference import require_reference
+from trabecula.evaluation.reference import reference_of, require_reference, true_category_of
 from trabecula.evaluation.rows import CaseRow, Run, read_rows, run_of, to_line
 from trabecula.evaluation.score import MASK, groups_of, score
 from trabecula.recipe import Recipe
@@ -33,7 +33,7 @@ def judge_together(case: Case, runs: Sequence[Run]) -> list[CaseRow]:
     try:
         seen = case.load((MASK, "bodies"))
     except Exception as error:
-        return [_unread(case, run, error) for run in runs]
+        return [_unread(case, case.known, recipe, run, error) for recipe, run in zip(recipes, runs, strict=True)]
     shared = Shared(recipes)
     return [_judge(case, seen, recipe, run, shared) for recipe, run in zip(recipes, runs, strict=True)]
 
@@ -43,15 +43,23 @@ def _judge(case: Case, seen: Seen, recipe: Recipe, run: Run, shared: Shared) -> 
         assessment = screen(seen.scan, recipe, shared=shared)
         return score(case, seen, recipe, assessment, run, sum(assessment.run["seconds"].values()))
     except Exception as error:
-        return _unread(case, run, error)
+        return _unread(case, seen.known, recipe, run, error)
 
 
-def _unread(case: Case, run: Run, error: Exception) -> CaseRow:
+def _unread(case: Case, known: Known, recipe: Recipe, run: Run, error: Exception) -> CaseRow:
     """A case without a result. One scan that breaks the program must not lose the others: it is counted, and named by
     its kind alone.
     """
-    code = error.code if isinstance(error, TrabeculaError) else f"defect-{type(error).__name__}"
-    return CaseRow(run, case.name, case.patient, refused=code, groups=groups_of(case.known, None))
+    true_category = true_category_of(known, recipe, None)
+    return CaseRow(
+        run,
+        case.name,
+        case.patient,
+        refused=error.code if isinstance(error, TrabeculaError) else f"defect-{type(error).__name__}",
+        reference=reference_of(known, recipe, None),
+        true_category=None if true_category is None else true_category.value,
+        groups=groups_of(known, None),
+    )
 
 
 def evaluate(

@@ -12,6 +12,7 @@ from evaluation.toys import AREAL, BOTH, CLASSES, DENSITY, KINDS, ToySource, peo
 from trabecula.cohort.case import Case, Cohort, Known, Seen
 from trabecula.errors import Refusal, WrongUsage
 from trabecula.evaluation.compare import compare
+from trabecula.evaluation.compared import delong_table
 from trabecula.evaluation.paired import auc_pairs, kappa_pairs
 from trabecula.evaluation.rows import CaseRow, read_rows, run_of
 from trabecula.evaluation.run import ROWS, evaluate, judge_together
@@ -110,6 +111,32 @@ def test_patients_whose_references_differ_are_left_out_and_counted(compared: Pat
     ]
     assert sum(apart) > 0
     assert (pair.apart, pair.patients) == (sum(apart), 40 - sum(apart))
+
+
+def test_osteopenia_is_compared_by_its_probability_alone(compared: Path) -> None:
+    """It lies between: no number ranks it, and a recipe without probabilities has no test."""
+    density, classes, areal = (rows_of(compared, one.name) for one in (DENSITY, CLASSES, AREAL))
+    (pair,) = [one for one in auc_pairs([density, classes]) if one.finding == "osteopenia"]
+    true = [row.true_category == "osteopenia" for row in density]
+    for area, rows in zip(pair.areas, (density, classes), strict=True):
+        assert area.value == pytest.approx(roc_auc_score(true, [row.probabilities["osteopenia"] for row in rows]))
+    (pair,) = [one for one in auc_pairs([density, areal]) if one.finding == "osteopenia"]
+    assert pair.test is None and np.isnan(pair.areas[1].value)
+
+
+def test_the_published_test_stands_beside_that_of_its_two_models(compared: Path) -> None:
+    def named(rows: list[CaseRow], name: str) -> list[CaseRow]:
+        return [replace(row, run=replace(row.run, recipe=name)) for row in rows]
+
+    both, classes = rows_of(compared, BOTH.name), rows_of(compared, CLASSES.name)
+    pairs = auc_pairs([named(both, "pan2024"), named(classes, "pan2024-l1")])
+    _, cells = delong_table(pairs)
+    assert {line[0]: line[-1] for line in cells} == {
+        "osteoporosis": "P = 0.546",
+        "abnormal": "P = 0.033",
+        "osteopenia": "P = 0.210",
+    }
+    assert {line[-1] for line in delong_table(auc_pairs([both, classes]))[1]} == {"-"}
 
 
 def test_kappa_is_of_the_categories_found(compared: Path) -> None:

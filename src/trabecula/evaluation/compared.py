@@ -15,7 +15,7 @@ from trabecula.evaluation.interval import Estimate, p_text
 from trabecula.evaluation.pages import Table, html_document, html_picture, html_table, write_csv
 from trabecula.evaluation.paired import FINDINGS, AucPair, KappaPair, auc_pairs, kappa_pairs
 from trabecula.evaluation.rows import CaseRow
-from trabecula.evaluation.tables import PUBLISHED_FOR, markdown
+from trabecula.evaluation.tables import PUBLISHED_DELONG, PUBLISHED_FOR, markdown
 from trabecula.quantity import Category
 from trabecula.recipe import Recipe
 from trabecula.records.codec import plain
@@ -54,7 +54,7 @@ def write(
     tables = {
         "recipes": ("Recipes", _recipes(rows, recipes, left_out)),
         "side-by-side": ("Figures side by side", _side_by_side(found)),
-        "delong": ("DeLong's test between recipes", _delong(areas)),
+        "delong": ("DeLong's test between recipes", delong_table(areas)),
         "kappa": ("Agreement of categories, Cohen's kappa", _kappa(agreed, list(found))),
     }
     for name, (_, table) in tables.items():
@@ -157,8 +157,19 @@ def _published(recipe: str, figure: str) -> str:
     return " / ".join(said)
 
 
-def _delong(areas: Sequence[AucPair]) -> Table:
-    heads = ("finding", "recipes", "patients", "left out", "AUC of the first", "of the second", "difference", "P")
+def delong_table(areas: Sequence[AucPair]) -> Table:
+    """A line for every pair and finding, with what was published of that pair."""
+    heads = (
+        "finding",
+        "recipes",
+        "patients",
+        "left out",
+        "AUC of the first",
+        "of the second",
+        "difference",
+        "P",
+        "published",
+    )
     return heads, [
         (
             one.finding,
@@ -168,6 +179,7 @@ def _delong(areas: Sequence[AucPair]) -> Table:
             *(_estimate(area) for area in one.areas),
             "none" if one.test is None else _estimate(one.test.difference),
             "none" if one.test is None or np.isnan(one.test.p) else p_text(one.test.p),
+            PUBLISHED_DELONG.get((one.first, one.second), {}).get(one.finding, "-"),
         )
         for one in areas
     ]

@@ -235,8 +235,15 @@ def by_number(row: CaseRow) -> bool:
 
 
 def sickness(row: CaseRow, ill: Sequence[str]) -> float:
-    """How likely a category of ``ill``, the lowest first, is by what was read: minus the number, or a probability."""
-    return -float(row.value or 0) if by_number(row) else sum(row.probabilities.get(one, 0.0) for one in ill)
+    """How likely the categories of ``ill`` are by what was read: minus the number, or their probabilities.
+
+    A number ranks only what lies at its lower end: osteopenia alone goes by its probability, nan where there is none.
+    """
+    if not by_number(row):
+        return sum(row.probabilities.get(one, 0.0) for one in ill)
+    if Category.OSTEOPOROSIS in ill:
+        return -float(row.value or 0)
+    return sum(row.probabilities.get(one, np.nan) for one in ill)
 
 
 def likelihoods(rows: Sequence[CaseRow]) -> NDArray[np.float64]:

@@ -19,13 +19,16 @@ FINDINGS = {
 }
 """What is looked for, by the categories that mean it."""
 
+TESTED = {**FINDINGS, "osteopenia": (Category.OSTEOPENIA.value,)}
+"""What DeLong's test is made of; as Pan 2024, whose normal against the rest is abnormal against normal."""
+
 
 @dataclass(frozen=True)
 class AucPair:
     """Two recipes' areas for one finding, on the ``patients`` that both judged and whose references agree on it.
 
     ``apart`` counts those left out because the references differ: other vertebrae, or DXA and QCT. ``test`` is None
-    where there are too few with or without the finding.
+    where there are too few with or without the finding, or a recipe does not rank it.
     """
 
     first: str
@@ -52,7 +55,7 @@ class KappaPair:
 def auc_pairs(rows: Sequence[Sequence[CaseRow]]) -> list[AucPair]:
     """Every two recipes, for every finding. ``rows`` are those of a recipe each, of the same cases."""
     return [
-        _auc_pair(one, other, finding, ill) for finding, ill in FINDINGS.items() for one, other in combinations(rows, 2)
+        _auc_pair(one, other, finding, ill) for finding, ill in TESTED.items() for one, other in combinations(rows, 2)
     ]
 
 
@@ -66,7 +69,7 @@ def _auc_pair(one: Sequence[CaseRow], other: Sequence[CaseRow], finding: str, il
     same = [(a, b) for a, b in both if (a.true_category in ill) == (b.true_category in ill)]
     true = np.array([a.true_category in ill for a, _ in same], bool)
     first, second = (np.array([sickness(pair[i], ill) for pair in same], float) for i in (0, 1))
-    enough = 2 <= true.sum() <= len(same) - 2
+    enough = 2 <= true.sum() <= len(same) - 2 and bool(np.isfinite([first, second]).all())
     return AucPair(
         one[0].run.recipe,
         other[0].run.recipe,

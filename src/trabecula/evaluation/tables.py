@@ -166,6 +166,11 @@ PUBLISHED_FOLDS: Mapping[str, Column] = {
 }
 """What is published of a cross-validation's held-out cases taken together, by the recipe."""
 
+PUBLISHED_DELONG: Mapping[tuple[str, str], Mapping[str, str]] = {
+    ("pan2024", "pan2024-l1"): {"abnormal": "P = 0.033", "osteopenia": "P = 0.210", "osteoporosis": "P = 0.546"}
+}
+"""The P of DeLong's test between two models of a publication, by finding."""
+
 PUBLISHED_CURVES: Mapping[str, tuple[int, float, float]] = {"pan2024": (300, 0.951, 0.030)}
 """Training images, mean Dice and its SD, of the publication of a recipe."""
 

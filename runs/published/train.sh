@@ -14,3 +14,4 @@ resume=()
 if [ -e "$work/training.json" ]; then resume=(--resume); fi
 "$python" -c 'from trabecula.serving.cli import main; main()' train "$recipe" "like:$recipe:$share" --out "$work" \
   --workers "${WORKERS:-0}" "${only[@]}" "${resume[@]}"
+"$python" tools/ship.py "$work/weights"

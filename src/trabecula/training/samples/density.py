@@ -1,5 +1,7 @@
 """Vertebrae of which only the trabecular region is shown, with their density or its category."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -15,6 +17,9 @@ from trabecula.volume import Float32
 
 LEAST_VOXELS = 3000
 """A region of fewer voxels is no whole vertebra's."""
+
+SCALES = (0.85, 1.2)
+"""How much larger or smaller than it is a vertebra is shown."""
 
 Levels = tuple[Level, ...]
 
@@ -61,6 +66,11 @@ def seen_categories(shard: Shard, levels: Levels) -> set[str]:
     return {QCT_BANDS.category(float(bmd)).value for label, bmd in shard["bmd"] if int(label) in ids}
 
 
+def _scaled(view: View, scale: float) -> View:
+    z, y, x = view.spacing_mm
+    return replace(view, spacing_mm=(z * scale, y * scale, x * scale))
+
+
 def _whole(shard: Shard, label: int) -> bool:
     cut = bool((shard["body"][[0, -1]] == label).any())
     return not cut and int((shard["trabecular"] == label).sum()) > LEAST_VOXELS
@@ -81,7 +91,10 @@ def _image(shard: Shard, rng: np.random.Generator, view: View, labels: list[int]
         region = np.roll(region, rng.integers(-1, 2, 3), (0, 1, 2))
     volume = at_spacing(shard["hu"][part].astype(np.float32), SPINE_SPACING_MM)
     middle = np.argwhere(region).mean(axis=0) + rng.uniform(-2, 2, 3) / SPINE_SPACING_MM
-    image = view.cut_masked(volume, region.astype(np.uint8), 1, middle, to_reference_voltage(float(shard["kvp"])))
+    # Of a larger or smaller person: a mean over the image alone would tell a small region's density too low.
+    image = _scaled(view, rng.uniform(*SCALES)).cut_masked(
+        volume, region.astype(np.uint8), 1, middle, to_reference_voltage(float(shard["kvp"]))
+    )
     if rng.random() < 0.5:
         image = image[:, :, ::-1]
     return np.ascontiguousarray(view.as_input(image)[0])

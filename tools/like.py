@@ -65,8 +65,8 @@ Above, a person of each field of view; below, one and the same person on every s
 
 Age is mean (SD), density that of L1 and L2 as drawn, before texture and findings, mean (SD); categories are its ACR
 bands. In training and validation parts every second person's density is drawn evenly over 30 to 230 mg/cm3. The test
-parts have the population's density at their age; niu2023's has the published prevalence (24% osteoporosis, 37%
-osteopenia).
+parts have the population's density at their age; niu2023's is drawn so that 24% have osteoporosis and 37% osteopenia,
+as was published of its 500 people: 100 of them have more or less by chance.
 
 {people}
 

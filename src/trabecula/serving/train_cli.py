@@ -35,6 +35,10 @@ def train(
     only: Annotated[list[str] | None, typer.Option(help="Only these weights of the recipe; may be repeated.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Fewer steps than the preset has.")] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes that cut shards and make batches.")] = 0,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", help="Go on from trained weights: shipped, or the folder of a training of yours."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the training in the folder.")] = False,
     folds: Folds = None,
     fold: Annotated[int | None, typer.Option(help="With --folds: the one that judges; the others teach.")] = None,
@@ -59,7 +63,7 @@ def train(
         from trabecula.cohort.folds import in_fold
 
         given = in_fold(given, fold or 0, folds or 0)
-    wanted = Wanted(preset, device, tuple(only or ()), workers, resume, steps)
+    wanted = Wanted(preset, device, tuple(only or ()), workers, resume, steps, start)
     train_recipe(recipe, given, out, wanted, lambda line: print(line, file=sys.stderr, flush=True))
     print(out / "weights")
 

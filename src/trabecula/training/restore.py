@@ -19,8 +19,15 @@ from torch import Tensor, nn
 CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
-NODES = {"Conv": CONVOLUTIONS, "ConvTranspose": CONVOLUTIONS, "Gemm": (nn.Linear,), "MatMul": (nn.Linear,)}
-NODES["BatchNormalization"] = NORMS
+NODES: dict[str, tuple[type[nn.Module], ...]] = {
+    "Conv": CONVOLUTIONS,
+    "ConvTranspose": CONVOLUTIONS,
+    "Gemm": (nn.Linear,),
+    "MatMul": (nn.Linear,),
+    "BatchNormalization": NORMS,
+    "PRelu": (nn.PReLU,),
+}
+"""The layers that become a node of each kind."""
 
 UNPACKING = ("Cast", "DequantizeLinear", "Identity", "Mul", "Reshape", "Transpose")
 """Nodes that bring stored weights to float32."""
@@ -60,7 +67,9 @@ def restore(network: nn.Module, content: bytes, image: Tensor) -> None:
             raise ValueError(f"its layer {type(module).__name__} has no counterpart in the file")
         layer = layers.pop(0)
         _set(module, layer)
-        fold = layer.weights[1] if not norm and module.bias is None and len(layer.weights) > 1 else None
+        fold = (
+            layer.weights[1] if not norm and getattr(module, "bias", None) is None and len(layer.weights) > 1 else None
+        )
     if layers:
         raise ValueError(f"{len(layers)} layers of the file have no counterpart")
     if left:
@@ -93,11 +102,13 @@ def _layers(model: onnx.ModelProto) -> tuple[list[_Layer], dict[str, Array]]:
     for node in model.graph.node:
         if node.op_type in UNPACKING and all(name in known for name in node.input):
             inputs = {name: known[name] for name in node.input}
-            known[node.output[0]] = ReferenceEvaluator(node).run(None, inputs)[0]
+            known[node.output[0]] = list(ReferenceEvaluator(node).run(None, inputs))[0]
         elif node.op_type in NODES and node.input[1] in known:
             weights = [np.array(known[name], np.float32) for name in node.input[1:]]
             if node.op_type == "MatMul" or (node.op_type == "Gemm" and not _attribute(node, "transB")):
                 weights[0] = weights[0].T
+            if node.op_type == "PRelu":
+                weights[0] = weights[0].ravel()  # stored with an axis for each of the image's
             layers.append(_Layer(node.op_type, tuple(weights)))
     return layers, {name: np.array(value, np.float32) for name, value in known.items()}
 

@@ -61,7 +61,7 @@ class Wanted:
     start: str | None = None
 
     def schedule(self, task: Task) -> Schedule:
-        """That of the preset, ended early where ``steps`` says so, and slower where trained weights are gone on from."""
+        """That of the preset, ended early where ``steps`` says so, and slower where it goes on from trained weights."""
         chosen = task.schedules[self.preset]
         if self.steps is not None:
             chosen = replace(chosen, steps=min(self.steps, chosen.steps))
@@ -137,7 +137,9 @@ def device_named(name: str) -> str:
     return name
 
 
-def _claim(out: Path, recipe_name: str, cohort: Cohort, wanted: Wanted, found: Mapping[str, Start]) -> None:
+def _claim(
+    out: Path, recipe_name: str, cohort: Cohort, wanted: Wanted, found: Mapping[str, Start] | None = None
+) -> None:
     """Notes what is trained; refuses a folder that holds something else, or the same without ``resume``."""
     note = out / "training.json"
     asked = {

@@ -10,7 +10,8 @@ from typing import TypeVar
 
 from trabecula.anatomy import NAMED_LEVELS, Level
 from trabecula.cohort.case import MASKS, BadRow, Case, Cohort, Known, Split
-from trabecula.cohort.files import LABELS, Files
+from trabecula.cohort.files import Files
+from trabecula.cohort.labels import LABELS, Labels, read_labels
 from trabecula.errors import WrongUsage
 from trabecula.quantity import VBMD_HA, VBMD_K2HPO4, Quantity
 
@@ -132,7 +133,7 @@ class _Row:
         ct = self.take("path", self._file)
         if ct is None and not self.cells.get("path"):
             self.problems.append(WrongUsage("path-missing", "The row gives no path of a CT."))
-        files = Files(ct or Path(), masks, self.take("labels", _among("labels", LABELS)) or "verse")
+        files = Files(ct or Path(), masks, self.take("labels", self._labels) or LABELS["verse"])
         split = self.take("split", _among("split", {one.value: one for one in Split}))
         known = self._known()
         return Case(name, self.cells.get("patient") or name, files, known, None if split is None else Split(split))
@@ -169,6 +170,12 @@ class _Row:
             numbering=self.take("numbering", str),
             groups={name: value for name, value in named.items() if value is not None},
         )
+
+    def _labels(self, cell: str) -> Labels:
+        """A numbering by its name, or a file of the site's own."""
+        if cell.endswith(".csv"):
+            return read_labels(self._file(cell))
+        return LABELS[_among("labels", LABELS)(cell)]
 
     def _file(self, cell: str) -> Path:
         path = self.folder / cell

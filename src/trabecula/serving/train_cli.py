@@ -17,6 +17,9 @@ CohortGiven = Annotated[
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the whole traceback if the program itself fails.")]
 Folds = Annotated[int | None, typer.Option(help="Cross-validation: how many folds patients are dealt into by lot.")]
+Instead = Annotated[
+    Path | None, typer.Option("--weights", help="Folder of a training of yours: its weights instead of those shipped.")
+]
 LeaveOut = Annotated[bool, typer.Option("--leave-out-bad", help="Go on without the rows that cannot be used.")]
 
 
@@ -72,9 +75,7 @@ def evaluate(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Which recipe; see 'trabecula recipes'.")],
     cohort: CohortGiven,
     out: Annotated[Path, typer.Option("--out", help="Folder for the figures; new, or of the same run to go on.")],
-    weights: Annotated[
-        Path | None, typer.Option(help="Folder of weights to use instead of those shipped, as train leaves it.")
-    ] = None,
+    weights: Instead = None,
     workers: Annotated[int, typer.Option(min=1, help="How many scans at a time.")] = 2,
     folds: Folds = None,
     fold: Annotated[int | None, typer.Option(help="With --folds: the one whose patients are screened.")] = None,
@@ -87,7 +88,6 @@ def evaluate(
     from trabecula.cohort.folds import held_out, in_fold, require_of_fold
     from trabecula.cohort.read import read_cohort
     from trabecula.evaluation.run import evaluate as run
-    from trabecula.inference import use_instead
     from trabecula.recipes import recipe_named
 
     folded = folds is not None or fold is not None
@@ -97,10 +97,9 @@ def evaluate(
         given = held_out(in_fold(given, fold or 0, folds or 0))
         words += ["--folds", str(folds), "--fold", str(fold)]
     if weights is not None:
-        from trabecula.training.fit import read_fitting
+        from trabecula.training.fit import use_fitting
 
-        read_fitting(recipe_named(recipe, trained=False), weights)
-        use_instead(weights)
+        use_fitting(recipe_named(recipe, trained=False), weights)
         words += ["--weights", weights.name]
     if folded:
         require_of_fold(given, recipe_named(recipe))

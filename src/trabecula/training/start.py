@@ -9,12 +9,13 @@ from safetensors.torch import load_file
 from torch import nn
 
 from trabecula.errors import WrongUsage
+from trabecula.training.fit import weights_folder
 from trabecula.training.loop import WEIGHTS
 from trabecula.training.parity import TOLERANCE, compare, outputs_of
 from trabecula.training.restore import restore
 from trabecula.training.task import Task
 from trabecula.view import Evidence, Head
-from trabecula.weights import FOLDER, MANIFEST, Weights, read_manifest
+from trabecula.weights import FOLDER, Weights, read_manifest
 
 SHIPPED = "shipped"
 
@@ -39,10 +40,8 @@ def starts(given: str, tasks: tuple[Task, ...]) -> dict[str, Start]:
         WrongUsage: ``start-missing``: there is no such folder, or not all of the weights are in it; ``weights-misfit``:
             they see or answer something else than what is to be trained.
     """
-    folder = FOLDER if given == SHIPPED else Path(given)
-    if not (folder / MANIFEST).exists() and (folder / "weights" / MANIFEST).exists():
-        folder = folder / "weights"
-    if not (folder / MANIFEST).exists():
+    folder = weights_folder(FOLDER if given == SHIPPED else Path(given))
+    if folder is None:
         raise WrongUsage(
             "start-missing", f"{given} holds no weights: give {SHIPPED}, or the folder of a training that is finished."
         )

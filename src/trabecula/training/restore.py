@@ -102,7 +102,8 @@ def _layers(model: onnx.ModelProto) -> tuple[list[_Layer], dict[str, Array]]:
     for node in model.graph.node:
         if node.op_type in UNPACKING and all(name in known for name in node.input):
             inputs = {name: known[name] for name in node.input}
-            (known[node.output[0]],) = ReferenceEvaluator(node).run(None, inputs)
+            answers = list(ReferenceEvaluator(node).run(None, inputs))
+            known[node.output[0]] = np.asarray(answers[0])
         elif node.op_type in NODES and node.input[1] in known:
             weights = [np.array(known[name], np.float32) for name in node.input[1:]]
             if node.op_type == "MatMul" or (node.op_type == "Gemm" and not _attribute(node, "transB")):

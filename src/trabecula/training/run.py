@@ -100,7 +100,7 @@ def train_recipe(recipe_name: str, cohort: Cohort, out: Path, wanted: Wanted, te
         _require_shown(task, paths[0], paths[1])
         start = found.get(task.weights)
         _learn(task, start, paths[0], paths[1], out, wanted, device, tell)
-        entries[task.weights] = _export(task, start, paths[1], out, recipe_name, cohort, wanted, len(left_out))
+        entries[task.weights] = _export(task, start, paths, out, recipe_name, cohort, wanted, len(left_out))
         tell(f"{task.weights}: {out / 'weights' / task.weights}.onnx")
     return entries
 
@@ -252,19 +252,21 @@ def _learn(
 def _export(
     task: Task,
     start: Start | None,
-    judging: tuple[Path, ...],
+    paths: list[tuple[Path, ...]],
     out: Path,
     recipe_name: str,
     cohort: Cohort,
     wanted: Wanted,
     left_out: int,
 ) -> dict[str, Any]:
-    """Exports the best checkpoint with all that is known of it."""
+    """Exports the best checkpoint with all that is known of it. ``paths``: shards to train on and to judge by."""
+    training, judging = paths
     folder = out / task.weights
     network = load_weights(task.network(), folder)
     figures = best_of(folder)
     error_sd = figures.get("error_sd")
     about = {
+        "network": {"kind": type(network).__name__, "parameters": sum(one.numel() for one in network.parameters())},
         **({} if error_sd is None else {"error_sd": float(f"{error_sd:.4g}")}),
         "figures": {
             "on": f"{len(judging)} validation cases{', simulated' if cohort.simulated else ''}",
@@ -276,6 +278,8 @@ def _export(
             "digest": cohort.digest,
             "cases": len(cohort.cases),
             "left_out": left_out,
+            "trained_on": len(training),
+            "judged_by": len(judging),
             "seed": task.seed,
             "generator": cohort.generator,
             "family": cohort.family,

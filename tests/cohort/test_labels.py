@@ -53,3 +53,7 @@ def test_a_numbering_that_cannot_be_used_is_a_sentence(tmp_path: Path, text: str
     with pytest.raises(WrongUsage, match=words) as refused:
         read_labels(tmp_path / "ours.csv")
     assert refused.value.code == "labels-unusable"
+
+
+def test_vertebrae_without_a_name_in_our_own_regions_are_nothing() -> None:
+    assert LABELS["verse"].to_verse(np.array([Level.UNKNOWN_3.verse_id, 20], np.float32), "m").tolist() == [0, 20]

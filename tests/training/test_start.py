@@ -1,8 +1,11 @@
 """What was exported can be trained on: it answers as its file does, and what cannot be brought back is a sentence."""
 
+import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import onnx
 import pytest
@@ -10,16 +13,22 @@ import torch
 from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
+from trabecula.cohort.labels import LABELS
+from trabecula.cohort.read import read_cohort
 from trabecula.errors import WrongUsage
 from trabecula.networks.anatomynet import AnatomyNet
 from trabecula.networks.densenet import DenseNet3d
 from trabecula.networks.unet import BodySegmenter
+from trabecula.recipes import RECIPES
 from trabecula.training.export import export
+from trabecula.training.fit import use_instead
 from trabecula.training.loop import Judge, Schedule, load_weights, train
 from trabecula.training.restore import restore
+from trabecula.training.run import Wanted, train_recipe
 from trabecula.training.start import SHIPPED, begin, starts
 from trabecula.training.tasks import task_for
 from trabecula.view import Classes, View
+from trabecula.weights import FOLDER, INSTEAD, catalogue, weights_named
 
 VIEW = View((16, 16, 16), (1.5, 1.5, 1.5), (0.0, 400.0))
 HEAD = Classes(("background", "cortical", "trabecular"))
@@ -173,3 +182,47 @@ def test_going_on_keeps_the_statistics_and_the_start_where_nothing_beats_it(tmp_
     assert torch.equal(kept[0].weight, start["0.weight"])  # type: ignore[index]
     looks = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [(one["step"], one["kept"]) for one in looks if "kept" in one] == [(0, True), (10, False), (20, False)]
+
+
+@pytest.fixture
+def as_shipped(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever is used instead of the shipped weights is forgotten afterwards."""
+    monkeypatch.setenv(INSTEAD, "")
+    catalogue.cache_clear()
+    yield
+    catalogue.cache_clear()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("as_shipped")
+def test_a_sites_own_cts_train_the_shipped_network_on_and_are_screened_with_it(simulated: Path, tmp_path: Path) -> None:
+    table = tmp_path / "site.csv"
+    rows = ["case,path,bodies_mask,trabecular_mask,labels"]
+    own = {verse_id: label for label, verse_id in LABELS["totalsegmentator"].verse_ids.items()}
+    for folder in sorted(simulated.glob("subject-*")):
+        masks = []
+        for kind in ("bodies", "trabecular"):
+            mask = nib.load(folder / f"{kind}.nii.gz")
+            numbers = np.vectorize(lambda label: own.get(label, 0), otypes=[np.uint8])(np.asarray(mask.dataobj))
+            masks.append(tmp_path / f"{folder.name}-{kind}.nii.gz")
+            nib.save(nib.Nifti1Image(numbers, mask.affine), masks[-1])
+        rows.append(f"{folder.name},{folder / 'ct.nii.gz'},{masks[0].name},{masks[1].name},totalsegmentator")
+    table.write_text("\n".join(rows) + "\n")
+    cohort, only = read_cohort(str(table), judging=False), ("house-segmenter",)
+    for start, out in ((SHIPPED, tmp_path / "first"), (str(tmp_path / "first"), tmp_path / "second")):
+        wanted = Wanted("small", only=only, steps=2, start=start)
+        entry = train_recipe("house", cohort, out, wanted, lambda line: None)["house-segmenter"]
+        assert entry["start"]["given"] == start
+        assert entry["schedule"]["continued"]
+        assert (entry["data"]["trained_on"], entry["data"]["judged_by"]) == (1, 1)
+        looks = [json.loads(line) for line in (out / "house-segmenter" / "log.jsonl").read_text().splitlines()]
+        assert looks[0]["step"] == 0
+        assert looks[0]["validation"]["dice"] > 0.6  # the shipped network, before the first step
+    assert entry["start"]["sha256"] == sha256(tmp_path / "first" / "house-segmenter" / "weights.safetensors")
+    use_instead(RECIPES["house"], tmp_path / "second")
+    assert weights_named("house-segmenter").folder == tmp_path / "second" / "weights"
+    assert weights_named("house-finder").folder == FOLDER
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -9,11 +9,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trabecula.anatomy import NAMED_LEVELS, USUAL_LEVELS, Level
+from trabecula.anatomy import NAMED_LEVELS, UNKNOWN_LEVELS, USUAL_LEVELS, Level
 from trabecula.errors import WrongUsage
 from trabecula.volume import Float32
 
 HIGHEST_LABEL = 65535
+
+UNNAMED = frozenset(level.verse_id for level in UNKNOWN_LEVELS)
+"""What vertebrae without a name have in the regions that Trabecula writes."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Labels:
         whole = np.clip(np.rint(mask), 0, HIGHEST_LABEL).astype(np.uint16)
         there = np.zeros(HIGHEST_LABEL + 1, bool)
         there[whole] = True
-        unknown = [int(label) for label in np.flatnonzero(there) if label and int(label) not in self.verse_ids]
+        unknown = sorted({int(label) for label in np.flatnonzero(there)} - {0, *self.verse_ids, *UNNAMED})
         if self.alone and unknown:
             raise WrongUsage(
                 "mask-numbering",

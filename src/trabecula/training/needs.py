@@ -58,6 +58,12 @@ def density_of(levels: tuple[Level, ...] = (), together: bool = False) -> Need:
     return Need(f"a QCT of {names} in mg/cm3 of K2HPO4", of_case, of_shard, classes)
 
 
+OUTLINES = Need(
+    "a mask of bodies (bodies_mask)",
+    lambda known: True,  # a mask is no reference: the shard tells
+    lambda shard: bool((shard["body"] != shard["trabecular"]).any()),
+)
+
 AREAL_BMD = Need(
     "areal BMD by DXA (dxa_g_cm2)",
     lambda known: known.areal_bmd_g_cm2 is not None,

@@ -20,7 +20,7 @@ def cut(labelled: Labelled) -> Shard:
     volume, known = labelled.volume, labelled.known
     hu, masks = volume.hu, dict(labelled.masks)
     if not (masks["bodies"] > 0).any():
-        raise WrongUsage("mask-empty", "The mask of bodies marks no vertebra that is named.")
+        raise WrongUsage("mask-empty", "The mask marks no vertebra that is named.")
     if not has_spacing(volume, SPINE_SPACING_MM):
         grid = _about_bodies(respaced(volume, SPINE_SPACING_MM), labelled)
         hu = volume.sample(grid)
@@ -36,7 +36,8 @@ def cut(labelled: Labelled) -> Shard:
     }
 
 
-KIND = Kind("spines", Field.SPINE, ("bodies", "trabecular"), cut)
+KIND = Kind("spines", Field.SPINE, ("bodies", "trabecular"), cut, stand_ins=(("bodies", "trabecular"),))
+"""Where bodies are not outlined their trabecular regions say where they are: enough for all but an outline."""
 
 
 def _about_bodies(grid: Grid, labelled: Labelled) -> Grid:

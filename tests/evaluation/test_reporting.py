@@ -136,3 +136,16 @@ def test_the_page_holds_both_checklists(facts: Facts, tmp_path: Path) -> None:
         assert "CLAIM (2024 update)" in text
         assert "Ethical approval" in text
     assert "TRIPOD" not in write(ROWS, tmp_path, "a test").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        ("niu2023", "Category of the mean density of L1, L2: osteoporosis below 80 mg/cm3"),
+        ("fang2021", "of L1, L2, L3, L4: osteoporosis below 80"),
+        ("pan2024", "likeliest category by the network, of L1, L2. True ones by QCT: osteoporosis below 80"),
+        ("yasaka2020", "osteoporosis at -2.5 and below, osteopenia below -1; young mean (SD), g/cm2: F "),
+    ],
+)
+def test_each_kind_of_diagnosis_says_how_it_reads_a_category(facts: Facts, recipe: str, words: str) -> None:
+    assert words in known(replace(facts, recipe=RECIPES[recipe]))["outcome"]

@@ -16,7 +16,9 @@ from trabecula.cohort.case import Case, Cohort, Split
 from trabecula.evaluation.checklists import CLAIM, TRIPOD_AI, Item
 from trabecula.evaluation.figures import Figure, Group, one_a_patient
 from trabecula.evaluation.rows import CaseRow
-from trabecula.quantity import BANDS, CATEGORIES, Category
+from trabecula.flow.diagnose.classifier import ClassifierDiagnosis
+from trabecula.flow.diagnose.tscore import NORMAL_T, OSTEOPOROSIS_T, TScoreDiagnosis
+from trabecula.quantity import CATEGORIES, QCT_BANDS, Bands, Category
 from trabecula.recipe import Recipe
 from trabecula.view import Bins, Classes, View
 from trabecula.weights import Weights, weights_named
@@ -203,7 +205,7 @@ def _model(rows: Sequence[CaseRow], facts: Facts) -> dict[str, str]:
         "initial": " ".join(_begun(w) for w in facts.weights),
         "kept": " ".join(_kept(w) for w in facts.weights),
         "apart": " ".join(apart),
-        "outcome": _outcome(rows, recipe),
+        "outcome": _outcome(recipe),
         "preparation": "Each scan is read as HU on its own grid, turned to one orientation, and refused or marked where"
         " it is unsound; vertebrae are withheld by the checks that the recipe lists.",
         "calculated": f"By the program itself, version {run.version}: trabecula evaluate {recipe.name}.",
@@ -261,14 +263,22 @@ def _kept(weights: Weights) -> str:
     return f"{weights.name}: the {'highest' if rule['highest'] else 'lowest'} {rule['figure']} on validation cases."
 
 
-def _outcome(rows: Sequence[CaseRow], recipe: Recipe) -> str:
-    keys = {row.quantity for row in rows if row.quantity is not None}
-    levels = ", ".join(level.value for level in getattr(recipe.diagnose, "levels", ()))
-    told = f"Category of the mean of {levels}" if levels else "Category of the patient"
-    for key in sorted(keys & set(BANDS)):
-        low, high, unit = *BANDS[key].edges, BANDS[key].quantity.unit
-        return f"{told}: osteoporosis below {low:g} {unit}, normal above {high:g}, osteopenia between ({key})."
-    return f"{told}: {', '.join(category.value for category in CATEGORIES)}, by {type(recipe.diagnose).__name__}."
+def _outcome(recipe: Recipe) -> str:
+    """How a category is read from what the recipe gives."""
+    diagnose = recipe.diagnose
+    levels = ", ".join(level.value for level in getattr(diagnose, "levels", ()))
+    if isinstance(diagnose, TScoreDiagnosis):
+        young = "; ".join(f"{sex} {mean:.3f} ({sd:.3f})" for sex, (mean, sd) in sorted(diagnose.young.items()))
+        return (
+            f"T-score of the mean areal BMD of {levels}: osteoporosis at {OSTEOPOROSIS_T:g} and below, osteopenia below"
+            f" {NORMAL_T:g}; young mean (SD), g/cm2: {young}."
+        )
+    bands: Bands = getattr(diagnose, "bands", QCT_BANDS)
+    low, high = bands.edges
+    edges = f"osteoporosis below {low:g} {bands.quantity.unit}, normal above {high:g}, osteopenia between ({bands.quantity.key})."
+    if isinstance(diagnose, ClassifierDiagnosis):
+        return f"The likeliest category by the network, of {levels}. True ones by QCT: {edges}"
+    return f"Category of the mean density of {levels}: {edges}"
 
 
 def _results(rows: Sequence[CaseRow], found: Sequence[Figure], parts: Sequence[Group]) -> dict[str, str]:

@@ -275,7 +275,8 @@ def _outcome(recipe: Recipe) -> str:
         )
     bands: Bands = getattr(diagnose, "bands", QCT_BANDS)
     low, high = bands.edges
-    edges = f"osteoporosis below {low:g} {bands.quantity.unit}, normal above {high:g}, osteopenia between ({bands.quantity.key})."
+    key, unit = bands.quantity.key, bands.quantity.unit
+    edges = f"osteoporosis below {low:g} {unit}, normal above {high:g}, osteopenia between ({key})."
     if isinstance(diagnose, ClassifierDiagnosis):
         return f"The likeliest category by the network, of {levels}. True ones by QCT: {edges}"
     return f"Category of the mean density of {levels}: {edges}"

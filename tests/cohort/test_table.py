@@ -145,6 +145,11 @@ def test_marked_validation_cases_are_taken(tmp_path: Path) -> None:
     assert len(training) == 5
 
 
+def test_contrast_medium_is_a_group(tmp_path: Path) -> None:
+    path = table(tmp_path, "a,a.nii.gz,portal", "b,b.nii.gz,", heads="case,path,contrast")
+    assert [case.known.groups for case in read_table(path).cases] == [{"contrast": "portal"}, {}]
+
+
 def test_a_numbering_is_named_or_a_file_of_the_sites_own(tmp_path: Path) -> None:
     (tmp_path / "ours.csv").write_text("label,level\n7,L1\n")
     heads = "case,path,bodies_mask,labels"

@@ -165,3 +165,14 @@ def test_regions_alone_teach_a_density_and_no_outline(simulated: Path) -> None:
 @pytest.mark.parametrize("weights", [name for name in MODULES if name.endswith("segmenter")])
 def test_whoever_outlines_bodies_asks_for_them(weights: str) -> None:
     assert task_for(weights).needs is OUTLINES
+
+
+@pytest.mark.parametrize(("phase", "taught"), [("none", True), ("portal", False)])
+def test_no_density_is_learnt_from_an_enhanced_scan(simulated: Path, phase: str, taught: bool) -> None:
+    (case, _) = read_cohort(str(simulated), judging=False).cases
+    case = replace(case, known=replace(case.known, groups={"contrast": phase}))
+    shard = spine.KIND.of(case)
+    for need in (density_of(), AREAL_BMD):
+        assert need.known(case.known) is taught
+        assert need.shard(shard) is taught
+    assert OUTLINES.shard(shard)  # bone has the same outline

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from trabecula.anatomy import NAMED_LEVELS, Level
-from trabecula.cohort.case import MASKS, BadRow, Case, Cohort, Known, Split
+from trabecula.cohort.case import CONTRAST, MASKS, BadRow, Case, Cohort, Known, Split
 from trabecula.cohort.files import Files
 from trabecula.cohort.labels import LABELS, Labels, read_labels
 from trabecula.errors import WrongUsage
@@ -41,6 +41,7 @@ COLUMNS = (
     "sex",
     "age",
     "kvp",
+    CONTRAST,
     "numbering",
     "findings",
 )
@@ -156,7 +157,8 @@ class _Row:
             if (value := self.take(column, _number(column, "mg/cm3", QCT_LIMITS_MG_CM3))) is not None
         }
         scanner, site, sex = self.take("scanner", str), self.take("site", str), self.take("sex", _sex)
-        named = {"scanner": scanner, "site": site, "sex": sex, "part": self.take("part", str)}
+        named = {"scanner": scanner, "site": site, "sex": sex}
+        named |= {name: self.take(name, str) for name in ("part", CONTRAST)}
         return Known(
             sex=sex,
             age_years=self.take("age", _number("age", "years", AGE_LIMITS_YEARS)),

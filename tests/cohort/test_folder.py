@@ -10,8 +10,9 @@ import pytest
 
 from trabecula.anatomy import Level
 from trabecula.cohort.case import Field
-from trabecula.cohort.files import LABELS, read_ct, read_mask, read_nifti
+from trabecula.cohort.files import read_ct, read_mask, read_nifti
 from trabecula.cohort.folder import read_folder
+from trabecula.cohort.labels import LABELS
 from trabecula.errors import WrongUsage
 from trabecula.formats.given import volume_from_given
 
@@ -74,7 +75,7 @@ def test_other_nifti_headers_are_read_as_nibabel_does(kind: str, tmp_path: Path)
 
 
 def test_totalsegmentator_labels_are_named_from_below() -> None:
-    table = LABELS["totalsegmentator"]
+    table = LABELS["totalsegmentator"].verse_ids
     expected = {26: Level.S1, 27: Level.L5, 31: Level.L1, 32: Level.T12, 43: Level.T1, 44: Level.C7, 50: Level.C1}
     assert {label: table[label] for label in expected} == {k: level.verse_id for k, level in expected.items()}
 

@@ -143,3 +143,19 @@ def test_marked_validation_cases_are_taken(tmp_path: Path) -> None:
     training, judging = validation_split(read_table(table(tmp_path, *rows)).cases)
     assert [case.name for case in judging] == ["c3"]
     assert len(training) == 5
+
+
+def test_contrast_medium_is_a_group(tmp_path: Path) -> None:
+    path = table(tmp_path, "a,a.nii.gz,portal", "b,b.nii.gz,", heads="case,path,contrast")
+    assert [case.known.groups for case in read_table(path).cases] == [{"contrast": "portal"}, {}]
+
+
+def test_a_numbering_is_named_or_a_file_of_the_sites_own(tmp_path: Path) -> None:
+    (tmp_path / "ours.csv").write_text("label,level\n7,L1\n")
+    heads = "case,path,bodies_mask,labels"
+    path = table(
+        tmp_path, "a,a.nii.gz,a-mask.nii.gz,ours.csv", "b,b.nii.gz,,gone.csv", "c,b.nii.gz,,abacus", heads=heads
+    )
+    cohort = read_table(path)
+    assert cohort.cases[0].source.labels.verse_ids == {7: Level.L1.verse_id}  # type: ignore[attr-defined]
+    assert [row.error.code for row in cohort.bad] == ["file-missing", "cell-unknown"]

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,11 @@ from trabecula.quantity import CATEGORIES, VBMD_HA
 from trabecula.recipes import RECIPES
 from trabecula.training import run
 from trabecula.training.fit import read_fitting, require_fitting
-from trabecula.training.needs import AREAL_BMD, density_of, require_brought
+from trabecula.training.needs import AREAL_BMD, OUTLINES, density_of, require_brought
 from trabecula.training.run import Wanted, train_recipe
+from trabecula.training.samples import spine, torso
 from trabecula.training.samples.shards import save
-from trabecula.training.tasks import task_for
+from trabecula.training.tasks import MODULES, task_for
 from trabecula.view import Bins, Classes, Number
 from trabecula.weights import FOLDER, MANIFEST
 
@@ -143,3 +145,34 @@ def test_a_folder_of_weights_that_cannot_be_used_is_a_sentence(tmp_path: Path) -
     with pytest.raises(WrongUsage) as found:
         read_fitting(RECIPES["house"], tmp_path)
     assert found.value.code == "weights-unreadable"
+
+
+def test_regions_alone_teach_a_density_and_no_outline(simulated: Path) -> None:
+    (whole, _) = read_cohort(str(simulated), judging=False).cases
+    files = whole.source
+    assert isinstance(files, Files)
+    regions = replace(whole, source=replace(files, mask_files={"trabecular": files.mask_files["trabecular"]}))
+    shard = spine.KIND.of(regions)
+    assert (shard["body"] == shard["trabecular"]).all()
+    assert density_of().shard(shard)
+    assert not OUTLINES.shard(shard)
+    assert OUTLINES.shard(spine.KIND.of(whole))
+    with pytest.raises(WrongUsage) as found:
+        torso.KIND.of(regions)  # nothing stands in for the bodies that the finder learns
+    assert found.value.code == "mask-missing"
+
+
+@pytest.mark.parametrize("weights", [name for name in MODULES if name.endswith("segmenter")])
+def test_whoever_outlines_bodies_asks_for_them(weights: str) -> None:
+    assert task_for(weights).needs is OUTLINES
+
+
+@pytest.mark.parametrize(("phase", "taught"), [("none", True), ("portal", False)])
+def test_no_density_is_learnt_from_an_enhanced_scan(simulated: Path, phase: str, taught: bool) -> None:
+    (case, _) = read_cohort(str(simulated), judging=False).cases
+    case = replace(case, known=replace(case.known, groups={"contrast": phase}))
+    shard = spine.KIND.of(case)
+    for need in (density_of(), AREAL_BMD):
+        assert need.known(case.known) is taught
+        assert need.shard(shard) is taught
+    assert OUTLINES.shard(shard)  # bone has the same outline

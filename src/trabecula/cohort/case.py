@@ -18,6 +18,9 @@ from trabecula.volume import Point, Volume
 MASKS = ("bodies", "trabecular", "vertebrae")
 """Kinds of masks: vertebral bodies, their trabecular regions, whole vertebrae with their arches."""
 
+CONTRAST, UNENHANCED = "contrast", "none"
+"""The group that tells a scan's contrast medium, and what it tells where there is none."""
+
 Masks = Mapping[str, NDArray[np.uint8]]
 """VerSe ids (z, y, x) on the scan's grid, by kind."""
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trabecula.anatomy import NAMED_LEVELS, USUAL_LEVELS
 from trabecula.cohort.case import Field, Known, Labelled, Masks, Seen
+from trabecula.cohort.labels import LABELS, Labels
 from trabecula.errors import TrabeculaError, WrongUsage
 from trabecula.formats.given import RAS_FROM_LPS, volume_from_given
 from trabecula.formats.grid import mask_outside, require_bearable, require_finite, require_sound_affine
@@ -24,21 +24,14 @@ from trabecula.volume import Float64, Volume
 
 NIFTI = (".nii", ".nii.gz")
 
-LABELS: dict[str, Mapping[int, int]] = {
-    "verse": {level.verse_id: level.verse_id for level in NAMED_LEVELS},
-    # TotalSegmentator, task "total", version 2: from S1 26 and L5 27 up to C1 50.
-    "totalsegmentator": {26 + i: level.verse_id for i, level in enumerate(reversed(USUAL_LEVELS))},
-}
-"""VerSe ids of the labels that a mask holds, by the name of its numbering."""
-
 
 @dataclass(frozen=True)
 class Files:
-    """A CT and its masks by kind; ``labels`` names the masks' numbering."""
+    """A CT and its masks by kind; ``labels`` is the masks' numbering."""
 
     ct: Path
     mask_files: Mapping[str, Path] = field(default_factory=dict)
-    labels: str = "verse"
+    labels: Labels = LABELS["verse"]
 
     @property
     def masks(self) -> tuple[str, ...]:
@@ -57,7 +50,7 @@ class Files:
         return Labelled(scan.volume, self._read(masks, scan.volume), known)
 
     def _read(self, masks: tuple[str, ...], volume: Volume) -> Masks:
-        return {kind: read_mask(self.mask_files[kind], volume, LABELS[self.labels]) for kind in masks}
+        return {kind: read_mask(self.mask_files[kind], volume, self.labels) for kind in masks}
 
 
 def read_ct(path: Path) -> Scan:
@@ -83,11 +76,12 @@ def read_ct(path: Path) -> Scan:
     return read(path)
 
 
-def read_mask(path: Path, volume: Volume, labels: Mapping[int, int]) -> NDArray[np.uint8]:
+def read_mask(path: Path, volume: Volume, labels: Labels) -> NDArray[np.uint8]:
     """A mask as VerSe ids (z, y, x) on the grid of ``volume``; labels that name no vertebra become 0.
 
     Raises:
-        WrongUsage: ``mask-unreadable``, or ``mask-elsewhere`` where it lies on another grid than its CT.
+        WrongUsage: ``mask-unreadable``; ``mask-elsewhere`` where it lies on another grid than its CT;
+            ``mask-numbering`` where it is numbered otherwise.
     """
     try:
         values, affine_lps = read_nifti(path)
@@ -103,10 +97,7 @@ def read_mask(path: Path, volume: Volume, labels: Mapping[int, int]) -> NDArray[
             f"The mask {path.name} does not lie on its CT's grid ({mask.shape} and {volume.shape} voxels); save it"
             " on the grid of the CT.",
         )
-    table = np.zeros(256, np.uint8)
-    for label, verse_id in labels.items():
-        table[label] = verse_id
-    return np.asarray(table[np.clip(np.rint(mask.hu), 0, 255).astype(np.uint8)])
+    return labels.to_verse(mask.hu, path.name)
 
 
 _KINDS = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}

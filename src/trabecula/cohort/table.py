@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from trabecula.anatomy import NAMED_LEVELS, Level
-from trabecula.cohort.case import MASKS, BadRow, Case, Cohort, Known, Split
-from trabecula.cohort.files import LABELS, Files
+from trabecula.cohort.case import CONTRAST, MASKS, BadRow, Case, Cohort, Known, Split
+from trabecula.cohort.files import Files
+from trabecula.cohort.labels import LABELS, Labels, read_labels
 from trabecula.errors import WrongUsage
 from trabecula.quantity import VBMD_HA, VBMD_K2HPO4, Quantity
 
@@ -40,6 +41,7 @@ COLUMNS = (
     "sex",
     "age",
     "kvp",
+    CONTRAST,
     "numbering",
     "findings",
 )
@@ -132,7 +134,7 @@ class _Row:
         ct = self.take("path", self._file)
         if ct is None and not self.cells.get("path"):
             self.problems.append(WrongUsage("path-missing", "The row gives no path of a CT."))
-        files = Files(ct or Path(), masks, self.take("labels", _among("labels", LABELS)) or "verse")
+        files = Files(ct or Path(), masks, self.take("labels", self._labels) or LABELS["verse"])
         split = self.take("split", _among("split", {one.value: one for one in Split}))
         known = self._known()
         return Case(name, self.cells.get("patient") or name, files, known, None if split is None else Split(split))
@@ -155,7 +157,8 @@ class _Row:
             if (value := self.take(column, _number(column, "mg/cm3", QCT_LIMITS_MG_CM3))) is not None
         }
         scanner, site, sex = self.take("scanner", str), self.take("site", str), self.take("sex", _sex)
-        named = {"scanner": scanner, "site": site, "sex": sex, "part": self.take("part", str)}
+        named = {"scanner": scanner, "site": site, "sex": sex}
+        named |= {name: self.take(name, str) for name in ("part", CONTRAST)}
         return Known(
             sex=sex,
             age_years=self.take("age", _number("age", "years", AGE_LIMITS_YEARS)),
@@ -169,6 +172,12 @@ class _Row:
             numbering=self.take("numbering", str),
             groups={name: value for name, value in named.items() if value is not None},
         )
+
+    def _labels(self, cell: str) -> Labels:
+        """A numbering by its name, or a file of the site's own."""
+        if cell.endswith(".csv"):
+            return read_labels(self._file(cell))
+        return LABELS[_among("labels", LABELS)(cell)]
 
     def _file(self, cell: str) -> Path:
         path = self.folder / cell

@@ -11,9 +11,10 @@ from trabecula.cohort.case import Cohort
 from trabecula.errors import Defect, TrabeculaError
 from trabecula.evaluation import compared, pages
 from trabecula.evaluation.reference import require_reference
+from trabecula.evaluation.reporting import facts_of
 from trabecula.evaluation.rows import Run, run_of
 from trabecula.evaluation.run import collect, judged_cases, told_as_unwritable
-from trabecula.recipes import recipes_named
+from trabecula.recipes import recipe_named, recipes_named
 
 
 def compare(
@@ -43,6 +44,6 @@ def compare(
         raise next(iter(left_out.values()))
     with told_as_unwritable(out):
         rows = collect(cases, runs, workers, progress)
-        for some, (_, folder) in zip(rows, runs, strict=True):
-            pages.write(some, folder, command)
+        for some, (run, folder) in zip(rows, runs, strict=True):
+            pages.write(some, folder, command, facts_of(cohort, cases, recipe_named(run.recipe)))
         return compared.write(rows, recipes, left_out, out, command)

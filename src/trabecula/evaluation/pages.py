@@ -13,6 +13,7 @@ import numpy as np
 from trabecula.evaluation.diagnosis import cross_table
 from trabecula.evaluation.figures import NAMES, Figure, Group, figures, groups, one_a_patient
 from trabecula.evaluation.pictures import draw
+from trabecula.evaluation.reporting import Facts, checklists
 from trabecula.evaluation.rows import CaseRow
 from trabecula.evaluation.score import SAME_PLACE_MM
 from trabecula.evaluation.subgroups import CELLS, Subgroup, subgroups
@@ -32,8 +33,8 @@ STYLE = (
 )
 
 
-def write(rows: Sequence[CaseRow], out: Path, command: str) -> Path:
-    """Writes every table and plot of the rows into a folder; returns the page.
+def write(rows: Sequence[CaseRow], out: Path, command: str, facts: Facts | None = None) -> Path:
+    """Writes every table and plot of the rows into a folder; returns the page. With ``facts``, what to report as well.
 
     Raises:
         ValueError: there are no rows.
@@ -69,6 +70,7 @@ def write(rows: Sequence[CaseRow], out: Path, command: str) -> Path:
         ("Vertebrae by what may make them hard", _groups(hard)),
         ("Every vertebra", _vertebrae(rows)),
         ("What this was made by", _run(rows)),
+        *([] if facts is None else checklists(rows, found, hard, facts)),
     ]
     lines = [f"# {_title(rows)}", "", _words(rows, command), ""]
     lines += [f"![{name}]({name})\n" for name in pictures]

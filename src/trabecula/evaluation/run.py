@@ -14,6 +14,7 @@ from trabecula.cohort.case import Case, Cohort, Known, Seen, Split
 from trabecula.errors import TrabeculaError, WrongUsage
 from trabecula.evaluation import pages
 from trabecula.evaluation.reference import reference_of, require_reference, true_category_of
+from trabecula.evaluation.reporting import facts_of
 from trabecula.evaluation.rows import CaseRow, Run, read_rows, run_of, to_line
 from trabecula.evaluation.score import MASK, groups_of, score
 from trabecula.recipe import Recipe
@@ -79,7 +80,7 @@ def evaluate(
     require_reference(recipe, cohort, cases)
     with told_as_unwritable(out):
         (rows,) = collect(cases, [(run, out)], workers, progress)
-        return pages.write(rows, out, command)
+        return pages.write(rows, out, command, facts_of(cohort, cases, recipe))
 
 
 def collect(

@@ -111,6 +111,7 @@ def screen(
     profiles: KeptProfiles = None,
     prior: Prior = None,
     reference: AgeReference = None,
+    weights: train_cli.Instead = None,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -126,6 +127,8 @@ def screen(
     wanted = Wanted(dicom, fhir or fhir_version != "R4", deidentify, fhir_version, language)
     try:
         with progress_shown(not quiet) as progress:
+            if weights is not None:
+                _use(weights, recipe)
             calibrated = [with_phantoms(one, phantom, profiles) for one in recipes_named(recipe)]
             population = None if reference is None else read_reference(reference)
             if len(calibrated) > 1 or recipe == ALL:
@@ -284,3 +287,13 @@ def demo(
 def _debug(wanted: bool) -> None:
     if wanted:
         sys.excepthook = sys.__excepthook__
+
+
+def _use(weights: Path, recipe: str | None) -> None:
+    """Screens with a folder of weights instead of those shipped."""
+    from trabecula.recipes import ALL, recipe_named
+    from trabecula.training.fit import use_fitting
+
+    if recipe is not None and (recipe == ALL or "," in recipe):
+        raise WrongUsage("weights-of-several", "Weights of one's own are those of one recipe. Name one.")
+    use_fitting(recipe_named(recipe, trained=False), weights)

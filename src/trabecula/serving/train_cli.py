@@ -17,6 +17,9 @@ CohortGiven = Annotated[
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the whole traceback if the program itself fails.")]
 Folds = Annotated[int | None, typer.Option(help="Cross-validation: how many folds patients are dealt into by lot.")]
+Instead = Annotated[
+    Path | None, typer.Option("--weights", help="Folder of a training of yours: its weights instead of those shipped.")
+]
 LeaveOut = Annotated[bool, typer.Option("--leave-out-bad", help="Go on without the rows that cannot be used.")]
 
 
@@ -35,6 +38,10 @@ def train(
     only: Annotated[list[str] | None, typer.Option(help="Only these weights of the recipe; may be repeated.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Fewer steps than the preset has.")] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes that cut shards and make batches.")] = 0,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", help="Go on from trained weights: shipped, or the folder of a training of yours."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the training in the folder.")] = False,
     folds: Folds = None,
     fold: Annotated[int | None, typer.Option(help="With --folds: the one that judges; the others teach.")] = None,
@@ -59,7 +66,7 @@ def train(
         from trabecula.cohort.folds import in_fold
 
         given = in_fold(given, fold or 0, folds or 0)
-    wanted = Wanted(preset, device, tuple(only or ()), workers, resume, steps)
+    wanted = Wanted(preset, device, tuple(only or ()), workers, resume, steps, start)
     train_recipe(recipe, given, out, wanted, lambda line: print(line, file=sys.stderr, flush=True))
     print(out / "weights")
 
@@ -68,9 +75,7 @@ def evaluate(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Which recipe; see 'trabecula recipes'.")],
     cohort: CohortGiven,
     out: Annotated[Path, typer.Option("--out", help="Folder for the figures; new, or of the same run to go on.")],
-    weights: Annotated[
-        Path | None, typer.Option(help="Folder of weights to use instead of those shipped, as train leaves it.")
-    ] = None,
+    weights: Instead = None,
     workers: Annotated[int, typer.Option(min=1, help="How many scans at a time.")] = 2,
     folds: Folds = None,
     fold: Annotated[int | None, typer.Option(help="With --folds: the one whose patients are screened.")] = None,
@@ -83,7 +88,6 @@ def evaluate(
     from trabecula.cohort.folds import held_out, in_fold, require_of_fold
     from trabecula.cohort.read import read_cohort
     from trabecula.evaluation.run import evaluate as run
-    from trabecula.inference import use_instead
     from trabecula.recipes import recipe_named
 
     folded = folds is not None or fold is not None
@@ -93,10 +97,9 @@ def evaluate(
         given = held_out(in_fold(given, fold or 0, folds or 0))
         words += ["--folds", str(folds), "--fold", str(fold)]
     if weights is not None:
-        from trabecula.training.fit import read_fitting
+        from trabecula.training.fit import use_fitting
 
-        read_fitting(recipe_named(recipe, trained=False), weights)
-        use_instead(weights)
+        use_fitting(recipe_named(recipe, trained=False), weights)
         words += ["--weights", weights.name]
     if folded:
         require_of_fold(given, recipe_named(recipe))

@@ -1,13 +1,14 @@
-"""Do weights fit the recipe that is to run on them?"""
+"""Do weights fit the recipe that is to run on them? Then they can take the place of those shipped."""
 
 from pathlib import Path
 
 from trabecula.anatomy import LEVELS, NAMED_LEVELS
 from trabecula.errors import Defect, WrongUsage
+from trabecula.inference import use_instead
 from trabecula.quantity import CATEGORIES
 from trabecula.recipe import Recipe
 from trabecula.view import Bins, Classes, Head, Number
-from trabecula.weights import Weights, catalogue, read_manifest
+from trabecula.weights import MANIFEST, Weights, catalogue, read_manifest
 
 
 def require_fitting(recipe: Recipe, name: str, head: Head) -> None:
@@ -78,3 +79,19 @@ def read_fitting(recipe: Recipe, folder: Path) -> dict[str, Weights]:
         if name in found:
             require_fitting(recipe, name, found[name].head)
     return found
+
+
+def use_fitting(recipe: Recipe, folder: Path) -> None:
+    """Runs the recipe on the weights of a folder, that of exported ones or of the training that left them.
+
+    Raises:
+        WrongUsage: as ``read_fitting``.
+    """
+    found = weights_folder(folder) or folder
+    read_fitting(recipe, found)
+    use_instead(found)
+
+
+def weights_folder(folder: Path) -> Path | None:
+    """Where exported weights lie: in the folder itself or, of a training, in ``weights``; None where there are none."""
+    return next((one for one in (folder, folder / "weights") if (one / MANIFEST).exists()), None)

@@ -29,6 +29,7 @@ class Schedule:
     bf16: bool = True
     settle_after: float = 1.0  # share of the run after which batch normalisation keeps its statistics
     judge_every: int = 200  # steps between two looks at the validation cases
+    continued: bool = False  # of trained weights: judged before the first step, and they keep their statistics
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,12 @@ def train(
     step, spent = run.resume()
     started = time.monotonic() - spent
     network.train()
+    if schedule.continued:
+        _keep_statistics(network)
     settled = False
     with (folder / LOG).open("a") as log:
+        if schedule.continued and step == 0:
+            run.judge(step, log, tell)
         while step < schedule.steps:
             progress = _progress(step, time.monotonic() - started, schedule)
             if progress >= 1:
@@ -225,6 +230,16 @@ def record_of(folder: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text())) if path.exists() else {"unfinished": True}
 
 
+def _keep_statistics(network: nn.Module) -> None:
+    """Batch normalisation as in use: a few batches of few people would give it worse statistics than it has."""
+    for norm in _norms(network):
+        norm.eval()
+
+
+def _norms(network: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    return [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+
+
 def _settle(
     network: nn.Module,
     average: nn.Module,
@@ -240,15 +255,14 @@ def _settle(
     network.load_state_dict(
         {k.removeprefix("module."): v for k, v in average.state_dict().items() if k != "n_averaged"}
     )
-    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    norms = _norms(network)
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # a plain mean over all that follows
     with torch.no_grad():
         for _ in range(40):
             loss(network, to_device(next(batches), device))
-    for norm in norms:
-        norm.eval()
+    _keep_statistics(network)
     average.load_state_dict(
         {**{f"module.{k}": v for k, v in network.state_dict().items()}, "n_averaged": torch.tensor(0)}
     )

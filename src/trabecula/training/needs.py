@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trabecula.anatomy import Level
-from trabecula.cohort.case import Case, Known
+from trabecula.cohort.case import CONTRAST, UNENHANCED, Case, Known
 from trabecula.cohort.files import Files
 from trabecula.errors import WrongUsage
 from trabecula.quantity import QCT_BANDS, VBMD_K2HPO4
@@ -30,6 +30,14 @@ class Need:
     classes: KnownClasses | None = None
 
 
+AND_NO_CONTRAST = "in a scan without contrast medium"
+
+
+def enhanced(shard: Shard) -> bool:
+    """Whether contrast medium brightens bone. In use that is taken off what a network reads: none may learn it."""
+    return bool(shard.get("enhanced", False))
+
+
 def density_of(levels: tuple[Level, ...] = (), together: bool = False) -> Need:
     """The QCT, in the unit of the bands, of any of ``levels``, or of any vertebra; ``together`` of all of them.
 
@@ -39,6 +47,8 @@ def density_of(levels: tuple[Level, ...] = (), together: bool = False) -> Need:
     enough = all if together else any
 
     def of_shard(shard: Shard) -> bool:
+        if enhanced(shard):
+            return False
         there = [int(label) for label in shard["bmd"][:, 0]]
         return enough(one in there for one in ids) if ids else bool(there)
 
@@ -46,6 +56,8 @@ def density_of(levels: tuple[Level, ...] = (), together: bool = False) -> Need:
         return dict(known.density) if known.quantity is VBMD_K2HPO4 else {}
 
     def of_case(known: Known) -> bool:
+        if known.groups.get(CONTRAST, UNENHANCED) != UNENHANCED:
+            return False
         there = densities(known)
         return enough(one in there for one in levels) if levels else bool(there)
 
@@ -55,13 +67,19 @@ def density_of(levels: tuple[Level, ...] = (), together: bool = False) -> Need:
         return {QCT_BANDS.category(bmd).value for bmd in judged}
 
     names = (" and " if together else " or ").join(level.value for level in levels) or "a vertebra"
-    return Need(f"a QCT of {names} in mg/cm3 of K2HPO4", of_case, of_shard, classes)
+    return Need(f"a QCT of {names} in mg/cm3 of K2HPO4 {AND_NO_CONTRAST}", of_case, of_shard, classes)
 
+
+OUTLINES = Need(
+    "a mask of bodies (bodies_mask)",
+    lambda known: True,  # a mask is no reference: the shard tells
+    lambda shard: bool((shard["body"] != shard["trabecular"]).any()),
+)
 
 AREAL_BMD = Need(
-    "areal BMD by DXA (dxa_g_cm2)",
-    lambda known: known.areal_bmd_g_cm2 is not None,
-    lambda shard: bool(np.isfinite(shard["abmd"])),
+    f"areal BMD by DXA (dxa_g_cm2) {AND_NO_CONTRAST}",
+    lambda known: known.areal_bmd_g_cm2 is not None and known.groups.get(CONTRAST, UNENHANCED) == UNENHANCED,
+    lambda shard: bool(np.isfinite(shard["abmd"])) and not enhanced(shard),
 )
 
 

@@ -43,7 +43,7 @@ def require_same(network: nn.Module, path: Path, inputs: Sequence[Tensor]) -> Co
     Raises:
         Defect: ``export-differs``: an output differs by more than ``TOLERANCE``.
     """
-    found = compare(tuple(_outputs(network, image) for image in inputs), path, inputs)
+    found = compare(tuple(outputs_of(network, image) for image in inputs), path, inputs)
     if not found.largest <= TOLERANCE:
         raise Defect(
             "export-differs",
@@ -62,7 +62,8 @@ def compare(expected: tuple[Outputs, ...], path: Path, inputs: Sequence[Tensor])
 
 
 @torch.no_grad()
-def _outputs(network: nn.Module, image: Tensor) -> Outputs:
+def outputs_of(network: nn.Module, image: Tensor) -> Outputs:
+    """What a network answers to an image, as arrays."""
     answers = network(image)
     return tuple(one.numpy() for one in (answers if isinstance(answers, tuple | list) else (answers,)))
 

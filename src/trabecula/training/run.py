@@ -9,7 +9,7 @@ It needs torch, numpy, scipy, safetensors and onnx, and nothing else (niu2023-lo
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from trabecula.training.fit import require_fitting
 from trabecula.training.loop import Judge, Schedule, best_of, load_weights, record_of, steps_done, train
 from trabecula.training.needs import class_empty, lacking, require_brought
 from trabecula.training.samples.shards import LeftOut, make_shards, read_shard, shard_path
+from trabecula.training.start import Start, begin, starts
 from trabecula.training.task import Task
 from trabecula.training.tasks import task_for
 from trabecula.view import Classes
@@ -37,6 +38,9 @@ VALIDATION_BATCHES = {"small": 2, "full": 32}
 MEASURED_BATCHES = {"small": 2, "full": 150}
 PARITY_INPUTS = 4
 
+FINE_TUNING = 0.1
+"""The share of a learning rate at which trained weights are gone on from."""
+
 Tell = Callable[[str], None]
 
 
@@ -44,7 +48,8 @@ Tell = Callable[[str], None]
 class Wanted:
     """How to train. ``only`` some of the recipe's weights; ``workers`` processes cut shards and make batches.
 
-    ``steps`` are fewer than the preset's, to try what a machine can do.
+    ``steps`` are fewer than the preset's, to try what a machine can do. ``start`` is what to go on from: ``shipped``,
+    or a folder of weights.
     """
 
     preset: str = "full"
@@ -53,19 +58,25 @@ class Wanted:
     workers: int = 0
     resume: bool = False
     steps: int | None = None
+    start: str | None = None
 
     def schedule(self, task: Task) -> Schedule:
-        """That of the preset, ended early where ``steps`` says so."""
-        preset = task.schedules[self.preset]
-        return preset if self.steps is None else replace(preset, steps=min(self.steps, preset.steps))
+        """That of the preset, ended early where ``steps`` says so, and slower where it goes on from trained weights."""
+        chosen = task.schedules[self.preset]
+        if self.steps is not None:
+            chosen = replace(chosen, steps=min(self.steps, chosen.steps))
+        if self.start is None:
+            return chosen
+        rate = FINE_TUNING * chosen.learning_rate
+        return replace(chosen, learning_rate=rate, settle_after=1.0, continued=True)
 
 
 def train_recipe(recipe_name: str, cohort: Cohort, out: Path, wanted: Wanted, tell: Tell) -> dict[str, dict[str, Any]]:
     """Trains and exports; the manifest entries of what was trained, by name.
 
     Raises:
-        WrongUsage: no such recipe, weights, preset or device; ``out`` holds something else; the cohort lacks what a
-            network is to learn.
+        WrongUsage: no such recipe, weights, preset, device or start; ``out`` holds something else; the cohort lacks
+            what a network is to learn.
         Defect: an export does not answer as what was trained.
     """
     tasks = tasks_of(recipe_name, wanted.only)
@@ -77,15 +88,19 @@ def train_recipe(recipe_name: str, cohort: Cohort, out: Path, wanted: Wanted, te
         require_fitting(recipe_named(recipe_name, trained=False), task.weights, task.head)
         if task.needs is not None:
             require_brought(task.needs, task.weights, task.head, training, judging)
-    _claim(out, recipe_name, cohort, wanted)
+    found = {} if wanted.start is None else starts(wanted.start, tasks)
+    for task in tasks:
+        begin(task, found.get(task.weights))  # what cannot be gone on from is refused before anything is cut
+    _claim(out, recipe_name, cohort, wanted, found)
     tell(f"{len(training)} cases to train on, {len(judging)} to judge by, on {device}.")
     entries = {}
     for task in tasks:
         left_out = list(_shards(task, (*training, *judging), out, wanted, tell))
         paths = [_usable(task, cases, out, left_out, tell) for cases in (training, judging)]
         _require_shown(task, paths[0], paths[1])
-        _learn(task, paths[0], paths[1], out, wanted, device, tell)
-        entries[task.weights] = _export(task, paths[1], out, recipe_name, cohort, wanted, len(left_out))
+        start = found.get(task.weights)
+        _learn(task, start, paths[0], paths[1], out, wanted, device, tell)
+        entries[task.weights] = _export(task, start, paths, out, recipe_name, cohort, wanted, len(left_out))
         tell(f"{task.weights}: {out / 'weights' / task.weights}.onnx")
     return entries
 
@@ -122,7 +137,9 @@ def device_named(name: str) -> str:
     return name
 
 
-def _claim(out: Path, recipe_name: str, cohort: Cohort, wanted: Wanted) -> None:
+def _claim(
+    out: Path, recipe_name: str, cohort: Cohort, wanted: Wanted, found: Mapping[str, Start] | None = None
+) -> None:
     """Notes what is trained; refuses a folder that holds something else, or the same without ``resume``."""
     note = out / "training.json"
     asked = {
@@ -134,6 +151,7 @@ def _claim(out: Path, recipe_name: str, cohort: Cohort, wanted: Wanted) -> None:
         "cohort": cohort.name,
         "cohort_digest": cohort.digest,
         "cases": len(cohort.cases),
+        **({"start": {name: start.sha256 for name, start in found.items()}} if found else {}),
     }
     if note.exists():
         try:
@@ -205,6 +223,7 @@ def _require_shown(task: Task, training: tuple[Path, ...], judging: tuple[Path, 
 
 def _learn(
     task: Task,
+    start: Start | None,
     training: tuple[Path, ...],
     judging: tuple[Path, ...],
     out: Path,
@@ -218,7 +237,7 @@ def _learn(
     held_out = validation_batches(task, judging, VALIDATION_BATCHES[wanted.preset])
     judge = Judge(lambda network: task.score(network, held_out), task.rule.figure, task.rule.better)
     train(
-        task.network().to(device),
+        begin(task, start).to(device),
         batches(task, training, steps_done(folder)[0], wanted.workers),
         task.loss,
         wanted.schedule(task),
@@ -232,19 +251,22 @@ def _learn(
 
 def _export(
     task: Task,
-    judging: tuple[Path, ...],
+    start: Start | None,
+    paths: list[tuple[Path, ...]],
     out: Path,
     recipe_name: str,
     cohort: Cohort,
     wanted: Wanted,
     left_out: int,
 ) -> dict[str, Any]:
-    """Exports the best checkpoint with all that is known of it."""
+    """Exports the best checkpoint with all that is known of it. ``paths``: shards to train on and to judge by."""
+    training, judging = paths
     folder = out / task.weights
     network = load_weights(task.network(), folder)
     figures = best_of(folder)
     error_sd = figures.get("error_sd")
     about = {
+        "network": {"kind": type(network).__name__, "parameters": sum(one.numel() for one in network.parameters())},
         **({} if error_sd is None else {"error_sd": float(f"{error_sd:.4g}")}),
         "figures": {
             "on": f"{len(judging)} validation cases{', simulated' if cohort.simulated else ''}",
@@ -256,11 +278,15 @@ def _export(
             "digest": cohort.digest,
             "cases": len(cohort.cases),
             "left_out": left_out,
+            "trained_on": len(training),
+            "judged_by": len(judging),
             "seed": task.seed,
             "generator": cohort.generator,
             "family": cohort.family,
         },
-        "trained_by": f"trabecula train {recipe_name} {cohort.given} --preset {wanted.preset} --only {task.weights}",
+        **({} if start is None else {"start": {"given": wanted.start, "sha256": start.sha256}}),
+        "trained_by": f"trabecula train {recipe_name} {cohort.given} --preset {wanted.preset} --only {task.weights}"
+        + ("" if start is None else f" --from {wanted.start}"),
         "version": __version__,
         "schedule": record_of(folder),
     }

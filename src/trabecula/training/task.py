@@ -84,7 +84,12 @@ def schedules(full: Schedule, small_steps: int) -> dict[str, Schedule]:
     from dataclasses import replace
 
     small = replace(
-        full, steps=small_steps, minutes=None, warmup=min(full.warmup, small_steps // 4 + 1), save_every=small_steps
+        full,
+        steps=small_steps,
+        minutes=None,
+        warmup=min(full.warmup, small_steps // 4 + 1),
+        save_every=small_steps,
+        judge_every=max(1, small_steps // 4),
     )
     return {"small": small, "full": full}
 

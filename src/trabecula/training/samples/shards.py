@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -24,12 +24,27 @@ Shard: TypeAlias = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Kind:
-    """A sort of shard: which part of a person it shows, which masks it takes, and how it is cut."""
+    """A sort of shard: which part of a person it shows, which masks it takes, and how it is cut.
+
+    ``stand_ins`` are pairs of a kind of mask and of what is taken where a case has none of it.
+    """
 
     name: str
     field: Field
     masks: tuple[str, ...]
     cut: Callable[[Labelled], Shard]
+    stand_ins: tuple[tuple[str, str], ...] = ()
+
+    def of(self, case: Case) -> Shard:
+        """The shard of a case.
+
+        Raises:
+            TrabeculaError: the case lacks a mask that nothing stands in for, or cannot be used.
+        """
+        instead = dict(self.stand_ins)
+        taken = {kind: kind if kind in case.source.masks else instead.get(kind, kind) for kind in self.masks}
+        found = case.labelled(tuple(dict.fromkeys(taken.values())), self.field)
+        return self.cut(replace(found, masks={kind: found.masks[mask] for kind, mask in taken.items()}))
 
 
 @dataclass(frozen=True)
@@ -94,7 +109,7 @@ def _make(kind: Kind, case: Case, folder: Path) -> TrabeculaError | None:
     """One shard, written beside its place and moved there when whole; why there is none where it cannot be cut."""
     path = shard_path(folder, case)
     try:
-        arrays = kind.cut(case.labelled(kind.masks, kind.field))
+        arrays = kind.of(case)
     except TrabeculaError as error:
         return error
     save(path, arrays)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from trabecula.anatomy import Level
-from trabecula.cohort.case import Field, Labelled
+from trabecula.cohort.case import CONTRAST, UNENHANCED, Field, Labelled
 from trabecula.cohort.drawn import SPINE_SPACING_MM
 from trabecula.cohort.grids import has_spacing, nearest, respaced
 from trabecula.errors import WrongUsage
@@ -20,7 +20,7 @@ def cut(labelled: Labelled) -> Shard:
     volume, known = labelled.volume, labelled.known
     hu, masks = volume.hu, dict(labelled.masks)
     if not (masks["bodies"] > 0).any():
-        raise WrongUsage("mask-empty", "The mask of bodies marks no vertebra that is named.")
+        raise WrongUsage("mask-empty", "The mask marks no vertebra that is named.")
     if not has_spacing(volume, SPINE_SPACING_MM):
         grid = _about_bodies(respaced(volume, SPINE_SPACING_MM), labelled)
         hu = volume.sample(grid)
@@ -30,13 +30,15 @@ def cut(labelled: Labelled) -> Shard:
         "hu": np.clip(hu, -1024, 3071).astype(np.int16),
         "body": masks["bodies"],
         "trabecular": masks["trabecular"],
+        "enhanced": np.array(known.groups.get(CONTRAST, UNENHANCED) != UNENHANCED),
         "kvp": np.array(known.tube_voltage_kvp or 120.0, np.float32),
         "bmd": np.array([[level.verse_id, bmd] for level, bmd in density.items()], np.float32).reshape(-1, 2),
         "abmd": np.array(np.nan if known.areal_bmd_g_cm2 is None else known.areal_bmd_g_cm2, np.float32),
     }
 
 
-KIND = Kind("spines", Field.SPINE, ("bodies", "trabecular"), cut)
+KIND = Kind("spines", Field.SPINE, ("bodies", "trabecular"), cut, stand_ins=(("bodies", "trabecular"),))
+"""Where bodies are not outlined their trabecular regions say where they are: enough for all but an outline."""
 
 
 def _about_bodies(grid: Grid, labelled: Labelled) -> Grid:

@@ -12,7 +12,7 @@ from trabecula.networks.densenet import densenet121_planes
 from trabecula.networks.plain_unet import PLANES_WIDTHS, UNet
 from trabecula.training import losses, scores
 from trabecula.training.loop import Schedule
-from trabecula.training.needs import density_of
+from trabecula.training.needs import OUTLINES, density_of
 from trabecula.training.samples import density, patch, spine
 from trabecula.training.task import Rule, Task, schedules
 from trabecula.view import Classes, Number, View
@@ -59,6 +59,7 @@ def segmenter() -> Task:
         batch=8,
         seed=41,
         input_shape=(1, 1, *PLANES_VIEW.shape[:2]),
+        needs=OUTLINES,
     )
 
 

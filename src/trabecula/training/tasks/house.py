@@ -10,6 +10,7 @@ from trabecula.anatomy import LEVELS
 from trabecula.networks.unet import BodySegmenter, SpineFinder
 from trabecula.training import losses, scores
 from trabecula.training.loop import Schedule
+from trabecula.training.needs import OUTLINES
 from trabecula.training.samples import patch, spine, torso
 from trabecula.training.task import Rule, Task, schedules
 from trabecula.view import Classes, View
@@ -86,6 +87,7 @@ def segmenter() -> Task:
         batch=4,
         seed=12,
         input_shape=(1, 1, *PATCH_VIEW.shape),
+        needs=OUTLINES,
     )
 
 

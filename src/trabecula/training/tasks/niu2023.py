@@ -19,7 +19,7 @@ from trabecula.networks.densenet import DenseNet3d
 from trabecula.training import losses, scores
 from trabecula.training.export import DetectorForExport
 from trabecula.training.loop import Schedule
-from trabecula.training.needs import density_of
+from trabecula.training.needs import OUTLINES, density_of
 from trabecula.training.samples import density, patch, projection, spine
 from trabecula.training.task import Rule, Task, schedules, stack
 from trabecula.view import Bins, Classes, View
@@ -130,6 +130,7 @@ def segmenter() -> Task:
         batch=2,
         seed=2,
         input_shape=(1, 1, *CROP_VIEW.shape),
+        needs=OUTLINES,
     )
 
 

@@ -14,7 +14,7 @@ from trabecula.networks.plain_unet import VOLUME_WIDTHS, UNet
 from trabecula.quantity import CATEGORIES
 from trabecula.training import losses, scores
 from trabecula.training.loop import Schedule
-from trabecula.training.needs import density_of
+from trabecula.training.needs import OUTLINES, density_of
 from trabecula.training.samples import density, patch, spine
 from trabecula.training.task import Rule, Task, schedules
 from trabecula.view import Classes, View
@@ -60,6 +60,7 @@ def segmenter() -> Task:
         batch=2,
         seed=61,
         input_shape=(1, 1, *CROP_VIEW.shape),
+        needs=OUTLINES,
     )
 
 

@@ -13,7 +13,7 @@ from trabecula.networks.vbnet import VBNet
 from trabecula.quantity import CATEGORIES
 from trabecula.training import losses, scores
 from trabecula.training.loop import Schedule
-from trabecula.training.needs import density_of
+from trabecula.training.needs import OUTLINES, density_of
 from trabecula.training.samples import density, patch, spine
 from trabecula.training.task import Rule, Task, schedules
 from trabecula.view import Classes, Number, View
@@ -56,6 +56,7 @@ def segmenter() -> Task:
         batch=2,
         seed=51,
         input_shape=(1, 1, *CROP_VIEW.shape),
+        needs=OUTLINES,
     )
 
 

@@ -1,6 +1,7 @@
 """The program in this process."""
 
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +14,11 @@ from trabecula.serving import cli
 
 
 @pytest.fixture
-def trabecula(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Program:
+def trabecula(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Program]:
     """The program in this process, with toy recipes more: of every kind, and one that finds nothing."""
+    known = dict(RECIPES)
     for toy in (blocks(), replace(blocks(nothing_found), name="refusing"), classifying(), areal()):
-        monkeypatch.setitem(RECIPES, toy.name, toy)
+        RECIPES[toy.name] = toy
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
 
     def run(*arguments: object) -> Run:
@@ -26,7 +28,9 @@ def trabecula(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
         assert isinstance(ended.value.code, int)
         return Run(ended.value.code, *capsys.readouterr())
 
-    return run
+    yield run
+    RECIPES.clear()  # whatever a test did to them, in their order
+    RECIPES.update(known)
 
 
 @pytest.fixture(scope="module")

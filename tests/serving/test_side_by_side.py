@@ -1,6 +1,7 @@
 """One CT through several recipes: a row each, what they share once, a refusal beside results, nothing half-written."""
 
 import json
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,9 @@ TOYS = ("blocks", "refusing", "classifying", "areal")
 
 
 @pytest.fixture
-def toys_alone(trabecula: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+def toys_alone(trabecula: Program) -> None:
     for name in [name for name in RECIPES if name not in TOYS]:
-        monkeypatch.delitem(RECIPES, name)
+        del RECIPES[name]
 
 
 def rows_of(folder: Path) -> dict[str, Any]:
@@ -92,10 +93,7 @@ def test_a_fault_in_one_recipe_is_told_without_its_words(trabecula: Program, ct:
         raise LookupError("Doe^Jane")
 
     RECIPES["broken"] = replace(blocks(), name="broken", localise=broken)
-    try:
-        ran = trabecula("screen", ct, "--out", tmp_path / "out", "--recipe", "broken,blocks")
-    finally:
-        del RECIPES["broken"]
+    ran = trabecula("screen", ct, "--out", tmp_path / "out", "--recipe", "broken,blocks")
     assert ran.code == 0 and "LookupError" in ran.out and "Doe" not in ran.out
     assert rows_of(tmp_path / "out")["broken"]["refused"]["code"] == "defect"
 
@@ -158,3 +156,20 @@ def cylinder_scan(cylinder: Any) -> Scan:
     from trabecula.volume import Orientation
 
     return Scan(cylinder, Orientation(), Acquisition(source="nifti"))
+
+
+@pytest.mark.slow
+def test_a_real_ct_through_two_recipes(trabecula: Program, tmp_path: Path) -> None:
+    folder = os.environ.get("TRABECULA_REAL_CT")
+    if folder is None:
+        pytest.skip("TRABECULA_REAL_CT does not name a folder of real CTs")
+    given = Path(folder) / "totalsegmentator-example" / "example_ct.nii.gz"
+    ran = trabecula("screen", given, "--out", tmp_path / "out", "--recipe", "house,niu2023")
+    assert ran.code == 0
+    rows = rows_of(tmp_path / "out")
+    assert list(rows) == ["house", "niu2023"]
+    for name, row in rows.items():
+        assert row["refused"] is None and row["levels_used"] == ["L1", "L2"]
+        assert (tmp_path / "out" / name / "regions.nii.gz").exists()
+    said = {row["category"] for row in rows.values()}
+    assert f"[recipes-{'agree' if len(said) == 1 else 'disagree'}]" in ran.out.splitlines()[0]

@@ -67,7 +67,7 @@ def test_a_density_by_bands(assessment: Assessment) -> None:
 def test_a_category_without_a_density(assessment: Assessment, as_classifier: Turned) -> None:
     made = as_classifier(assessment)
     shares = "(osteoporosis 72%, osteopenia 25%, normal 3%)"
-    assert headline(made) == f"Osteoporosis: by a classifier of L1 and L2 {shares}"
+    assert headline(made) == f"Osteoporosis or osteopenia: by a classifier of L1 and L2 {shares}"
     assert "ndetermined" not in summary(made) and "BMD mg/cm3" not in summary(made)
     assert ["L1", "osteoporosis", "72%", "149", "40", "12.0"] in rows(made)
     assert [row[0] for row in rows(made) if row[-1] == "withheld"] == ["T12"]
@@ -84,7 +84,7 @@ def test_a_classifier_that_also_measures_says_both(assessment: Assessment, as_cl
     made = as_classifier(assessment)
     made = replace(made, diagnosis=replace(made.diagnosis, density=Measurement(104.76, (90.0, 119.4))))
     assert headline(made) == (
-        "Osteoporosis: by a classifier of L1 and L2 (osteoporosis 72%, osteopenia 25%, normal 3%),"
+        "Osteoporosis or osteopenia: by a classifier of L1 and L2 (osteoporosis 72%, osteopenia 25%, normal 3%),"
         " 104.8 mg/cm3 (95% interval 90 to 119), mean of L1 and L2, K2HPO4-equivalent"
     )
 

@@ -1,10 +1,12 @@
-"""Every Python program started with this folder on its path knows one recipe more: ``stub``, which runs no network.
+"""Every Python program started with this folder on its path knows recipes more that run no network: ``stub`` measures,
+``stub-classes`` tells categories alone, ``stub-areal`` reads whole images.
 
 A server and its worker are processes of their own: what is to be found in both has to be there when they start.
 """
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +15,21 @@ from trabecula.anatomy import Level
 from trabecula.flow.diagnose.bands import BandDiagnosis
 from trabecula.flow.exclude import Exclusions
 from trabecula.messages import Phrase
-from trabecula.quantity import Measurement
+from trabecula.quantity import AREAL_BMD, Category, Measurement
 from trabecula.recipe import Recipe
 from trabecula.recipes import RECIPES
-from trabecula.records import Calibration, Readings, Regions, Scan, Spine, VertebraBox, VertebraReading, VertebraRegion
+from trabecula.records import (
+    Basis,
+    Calibration,
+    Diagnosis,
+    Readings,
+    Regions,
+    Scan,
+    Spine,
+    VertebraBox,
+    VertebraReading,
+    VertebraRegion,
+)
 
 HOLD = "TRABECULA_STUB_HOLD"
 """Names a file in the environment: while it exists, the recipe does not go on."""
@@ -74,5 +87,34 @@ def measure(scan: Scan, spine: Spine, regions: Regions | None, calibration: Cali
     return Readings(tuple(vertebrae), Phrase("method-network", {"error_sd": 5.0}))
 
 
+SHARES = {Category.OSTEOPOROSIS: 0.72, Category.OSTEOPENIA: 0.25, Category.NORMAL: 0.03}
+
+
+def classify(scan: Scan, spine: Spine, regions: Regions | None, calibration: Calibration) -> Readings:
+    found = measure(scan, spine, regions, calibration)
+    return replace(found, vertebrae=tuple(replace(v, density=None, probabilities=SHARES) for v in found.vertebrae))
+
+
+def likeliest(readings: Readings) -> Diagnosis:
+    return Diagnosis(Category.OSTEOPOROSIS, Basis.CLASSIFIER, None, SHARES, (Level.L1, Level.L2))
+
+
+def measure_images(scan: Scan, spine: Spine, regions: Regions | None, calibration: Calibration) -> Readings:
+    vertebrae = []
+    for box in spine.vertebrae:
+        x, y, z = scan.volume.to_lps(spine.middle(box))
+        density = Measurement(0.8123, (0.7, 0.92), AREAL_BMD)
+        vertebrae.append(VertebraReading(box.level, (float(x), float(y), float(z)), 0.0, 150.0, 20.0, density))
+    return Readings(tuple(vertebrae), Phrase("method-axial", {"error_sd": 0.05}))
+
+
+def by_t_score(readings: Readings) -> Diagnosis:
+    density = Measurement(0.8123, (0.75, 0.88), AREAL_BMD)
+    return Diagnosis(Category.OSTEOPENIA, Basis.T_SCORE, density, {}, (Level.L1, Level.L2))
+
+
 STUB = Recipe("stub", "nobody", localise, segment, calibrate, measure, Exclusions(()), BandDiagnosis())
-RECIPES[STUB.name] = STUB
+CLASSES = replace(STUB, name="stub-classes", measure=classify, diagnose=likeliest, about="Tells the category alone.")
+AREAL = replace(STUB, name="stub-areal", segment=None, measure=measure_images, diagnose=by_t_score)
+for one in (STUB, CLASSES, AREAL):
+    RECIPES[one.name] = one

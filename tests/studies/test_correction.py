@@ -15,6 +15,7 @@ from trabecula.records import (
     Acquisition,
     Assessment,
     Calibration,
+    Joint,
     Readings,
     Regions,
     Scan,
@@ -208,3 +209,18 @@ def test_pages_know_no_header_that_could_lead_to_a_person() -> None:
     kept = pseudonymous(scan).acquisition
     assert "ZQ" not in repr(kept) and kept.kernel == "B30f"  # nor of a field that is yet to come
     assert (kept.patient_age_years, kept.patient_sex, kept.contrast_agent) == (90.0, "F", "recorded")
+
+
+def test_what_was_seen_in_one_image_does_not_follow_a_new_name() -> None:
+    pan, shares = RECIPES["pan2024"], {Category.NORMAL: 0.1, Category.OSTEOPENIA: 0.2, Category.OSTEOPOROSIS: 0.7}
+    result = made()
+    classified = tuple(replace(one, density=None, probabilities=None) for one in result.assessment.readings.vertebrae)
+    readings = replace(result.assessment.readings, vertebrae=classified, joint=Joint((Level.L1, Level.L2), shares))
+    found = replace(result.assessment, readings=readings, diagnosis=pan.diagnose(readings))
+    assert found.diagnosis.category is Category.OSTEOPOROSIS
+    kept = replace(result, assessment=found)
+    confirmed, _ = corrected(kept, Correction({}, {}, names_confirmed=True), pan)
+    assert confirmed.assessment.diagnosis.category is Category.OSTEOPOROSIS
+    for asked in (Correction({Level.L1: Level.L2}, {}), Correction({}, {Level.L2: "fracture"})):
+        after, _ = corrected(kept, asked, pan)
+        assert not after.assessment.diagnosis.determined

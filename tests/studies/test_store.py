@@ -127,6 +127,21 @@ def test_every_version_stays(store: Store) -> None:
     assert (found.sex, found.age_years) == ("F", 61.0)
 
 
+def test_a_database_from_before_each_study_had_a_recipe_is_still_read(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'studies.sqlite'}"
+    engine = open_database(url)
+    study = queued(Store(engine), "a")
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE studies DROP COLUMN recipe"))
+    engine.dispose()
+    store = Store(open_database(url))
+    found = store.study(study)
+    assert found is not None and found.recipe is None
+    store.enqueue(Upload("b" * 32, "ct", "", "ada", False, "en", "niu2023"))
+    chosen = store.study("b" * 32)
+    assert chosen is not None and chosen.recipe == "niu2023"
+
+
 def test_search_and_sorting(store: Store) -> None:
     for name, label in (("a", "Phantom 100%"), ("b", "phantom_b"), ("c", "")):
         queued(store, name, label)

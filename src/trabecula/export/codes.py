@@ -11,7 +11,6 @@ from pydicom.sr.coding import Code
 
 from trabecula.anatomy import SNOMED_CODES, Level
 from trabecula.quantity import AREAL_BMD, VBMD_HA, VBMD_K2HPO4, Category, Quantity
-from trabecula.quantity import CATEGORIES as SOME_CATEGORIES
 
 SCHEME = "99TRABECULA"
 SCHEME_UID = f"2.25.{uuid.uuid5(uuid.NAMESPACE_URL, 'urn:trabecula:codes').int}"
@@ -32,12 +31,6 @@ WITHHELD_BECAUSE = Code("withheld-because", SCHEME, "Bone mineral density withhe
 DOUBTED_BECAUSE = Code("doubted-because", SCHEME, "Result doubted because")
 DECIDES_CATEGORY = Code("decides-category", SCHEME, "Vertebra decides the category")
 
-PROBABILITIES = {
-    category: Code(f"p-{category}", SCHEME, f"Probability of {category} by a classifier")
-    for category in SOME_CATEGORIES
-}
-"""What a classifier says of each category; no standard concept was found."""
-
 MG_PER_CM3 = Code("mg/cm3", "UCUM", "mg/cm3")
 CM3 = Code("cm3", "UCUM", "cm3")
 RATIO = Code("1", "UCUM", "no units")
@@ -54,6 +47,13 @@ CATEGORIES = {
     Category.UNDETERMINED: Code("82334004", "SCT", "Indeterminate"),
 }
 """SNOMED CT concept of each category."""
+
+PROBABILITIES = {
+    category: Code(f"p-{category}", SCHEME, f"Probability of {category} by a classifier")
+    for category in CATEGORIES
+    if category is not Category.UNDETERMINED
+}
+"""What a classifier says of each category; no standard concept was found."""
 
 
 def quantity_code(quantity: Quantity) -> Code:

@@ -118,7 +118,6 @@ class _Page:
             "interval": None if density is None else self._interval(density),
             "levels": self.say("levels-used" if diagnosis.determined else "levels-measured", levels=levels),
             "sentence": self._sentence(levels),
-            "elsewhere": self._elsewhere(),
             "probabilities": self.say(self._shares_key, shares=self.several(shares)) if shares else "",
         }
 
@@ -126,14 +125,6 @@ class _Page:
     def _shares_key(self) -> str:
         classified = self._diagnosis.basis is Basis.CLASSIFIER
         return "probabilities-classifier" if classified else "probabilities"
-
-    def _elsewhere(self) -> str:
-        """That the density lies in another band than a classifier says, where it does."""
-        diagnosis, bands = self._diagnosis, self._bands
-        if diagnosis.basis is not Basis.CLASSIFIER or diagnosis.density is None or bands is None:
-            return ""
-        band = bands.category(diagnosis.density.value)
-        return "" if band is diagnosis.category else self.say("lies-elsewhere", category=self._category(band))
 
     def _headline(self) -> str:
         """The category, or in the grey zone all that it may be: "Osteopenia or normal"."""

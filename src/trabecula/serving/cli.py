@@ -275,13 +275,17 @@ def demo(
         Path, typer.Option("--out", parser=_path, metavar="PATH", help="Folder for the simulated CT and its result.")
     ],
     seed: Annotated[int, typer.Option(min=0, help="Which virtual patient.")] = 0,
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="Which recipe to follow, several with commas, or all; see 'trabecula recipes'."),
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Simulate a patient, screen the CT, compare with the truth."""
     _debug(debug)
     from trabecula.serving.demo import demonstrate
 
-    demonstrate(out, seed)
+    demonstrate(out, seed, recipe)
 
 
 def _debug(wanted: bool) -> None:

@@ -61,7 +61,10 @@ def corrected(kept: Result, asked: Correction, recipe: Recipe) -> tuple[Result, 
     )
     _require_order([one.level for one in vertebrae])
     note = reason("corrected-by-reader", Effect.NOTE, changes=changes)
-    readings = replace(found.readings, vertebrae=vertebrae, reasons=(*found.readings.reasons, note))
+    joint = found.readings.joint
+    if joint is not None and any(names.get(level) != level for level in joint.levels):
+        joint = None  # it was read from what are now other vertebrae
+    readings = replace(found.readings, vertebrae=vertebrae, reasons=(*found.readings.reasons, note), joint=joint)
     spine = replace(found.spine, vertebrae=_renamed(found.spine.vertebrae, names))
     renamed = any(old != new for old, new in names.items())
     settled = OF_OTHER_NAMES if renamed else DOUBTFUL_NAMES if asked.names_confirmed else ()

@@ -38,6 +38,7 @@ class Upload:
     by: str
     deidentify: bool
     language: str
+    recipe: str | None = None
 
 
 class Store:
@@ -62,6 +63,7 @@ class Store:
                 received_by=upload.by,
                 deidentify=upload.deidentify,
                 language=upload.language,
+                recipe=upload.recipe,
                 state="queued",
             )
             session.add(study)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Engine, ForeignKey, create_engine, event, inspect
+from sqlalchemy import Engine, ForeignKey, create_engine, event, inspect, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from trabecula.errors import WrongUsage
@@ -30,6 +30,7 @@ class Study(Base):
     received_by: Mapped[str]
     deidentify: Mapped[bool]
     language: Mapped[str]  # of the report
+    recipe: Mapped[str | None] = mapped_column(default=None)  # the server's own where None
     state: Mapped[str] = mapped_column(index=True)  # queued, running, done, refused or failed
     stage: Mapped[str] = mapped_column(default="")
     progress: Mapped[float] = mapped_column(default=0.0)
@@ -107,6 +108,7 @@ def open_database(url: str) -> Engine:
         if engine.dialect.name == "sqlite":
             event.listen(engine, "connect", _careful_sqlite)
         Base.metadata.create_all(engine)
+        _add_recipe(engine)
         known = inspect(engine)
         strange = any(
             {column.name for column in table.columns} != {column["name"] for column in known.get_columns(table.name)}
@@ -124,6 +126,13 @@ def open_database(url: str) -> Engine:
             "The database was made by another version of Trabecula. Name another folder, or another database.",
         )
     return engine
+
+
+def _add_recipe(engine: Engine) -> None:
+    """Studies were kept before each had a recipe of its own: theirs is the server's."""
+    if "recipe" not in {column["name"] for column in inspect(engine).get_columns("studies")}:
+        with engine.begin() as connection:
+            connection.execute(text("ALTER TABLE studies ADD COLUMN recipe VARCHAR"))
 
 
 def _careful_sqlite(connection: Any, record: Any) -> None:

@@ -80,7 +80,7 @@ def _carry_out(job: Job, study: Study, store: Store, folders: Folders, recipe: s
     folder = folders.study(study.id)
     task = Task(folder, folder / study.given, study.deidentify, study.language)
     if job.version == 1:
-        store.keep_first(study.id, screen_study(task, recipe_named(recipe), _Told(store, study.id)))
+        store.keep_first(study.id, screen_study(task, recipe_named(study.recipe or recipe), _Told(store, study.id)))
         return
     version = store.version(study.id, job.version)
     if version is not None:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from trabecula.anatomy import MEASURED_LEVELS, Level
-from trabecula.messages import LANGUAGES, messages
-from trabecula.quantity import BANDS, QUANTITIES, Measurement, Quantity, rounded
+from trabecula.messages import LANGUAGES, joined, messages
+from trabecula.quantity import BANDS, QUANTITIES, Measurement, rounded
 from trabecula.records import Assessment, Diagnosis, VertebraReading
+from trabecula.report.page import unit_shown
 from trabecula.screening import STAGES
 from trabecula.studies.correction import CAUSES
 from trabecula.studies.result import result_from
@@ -117,7 +118,7 @@ def result_of(version: Version) -> dict[str, Any]:
     """All that the study page shows of one version."""
     assessment = result_from(version.assessment, version.names).assessment
     diagnosis, density = assessment.diagnosis, assessment.diagnosis.density
-    said, quantity = assessment.scan.acquisition, quantity_of(assessment)
+    said, quantity = assessment.scan.acquisition, assessment.quantity
     likely = sorted(diagnosis.probabilities.items(), key=lambda item: -item[1])
     return {
         "number": version.number,
@@ -133,9 +134,11 @@ def result_of(version: Version) -> dict[str, Any]:
         "determined": diagnosis.determined,
         "density": None if density is None else density.shown,
         "interval": None if density is None else interval_shown(density),
-        "unit": quantity.unit.replace("cm3", "cm³").replace("cm2", "cm²"),
-        "material": quantity.material,
-        "levels": " and ".join(diagnosis.levels_used),
+        "unit": None if quantity is None else unit_shown(quantity),
+        "material": None if quantity is None else quantity.material,
+        "levels": joined(diagnosis.levels_used).told(),
+        "basis": diagnosis.basis,
+        "classified": any(one.probabilities for one in assessment.readings.vertebrae),
         "probabilities": [(category, "under 1%" if p < 0.005 else f"{100 * p:.0f}%", p) for category, p in likely],
         "scale": scale(density),
         "vertebrae": [_vertebra(diagnosis, one, i) for i, one in enumerate(assessment.readings.vertebrae)],
@@ -147,11 +150,11 @@ def result_of(version: Version) -> dict[str, Any]:
 
 
 def shown_short(study: Study) -> str | None:
-    """The density in the list, with one digit less than its kind has."""
+    """The density in the list with its unit, with one digit less than its kind has."""
     if study.density is None or study.quantity is None:
         return None
     quantity = QUANTITIES[study.quantity]
-    return f"{rounded(quantity, study.density, max(0, quantity.digits - 1)):g}"
+    return f"{rounded(quantity, study.density, max(0, quantity.digits - 1)):g} {unit_shown(quantity)}"
 
 
 def interval_shown(density: Measurement) -> str:
@@ -159,12 +162,6 @@ def interval_shown(density: Measurement) -> str:
     digits = max(0, density.quantity.digits - 1)
     low, high = density.interval
     return f"{low:.{digits}f} to {high:.{digits}f}"
-
-
-def quantity_of(assessment: Assessment) -> Quantity:
-    """What the vertebrae's densities are."""
-    found = (assessment.diagnosis.density, *(one.density for one in assessment.readings.vertebrae))
-    return next((density.quantity for density in found if density is not None), assessment.calibration.quantity)
 
 
 def scale(density: Measurement | None) -> dict[str, Any] | None:
@@ -211,11 +208,19 @@ def _vertebra(diagnosis: Diagnosis, one: VertebraReading, i: int) -> dict[str, A
         "colour": i % len(LABEL_COLOURS),
         "density": None if one.density is None else one.density.shown,
         "interval": "-" if one.density is None else interval_shown(one.density),
+        "category": _category(one),
         "mean_hu": f"{one.mean_hu:.0f}" if math.isfinite(one.mean_hu) else "-",
         "standing": "used" if used else "withheld" if one.withheld else "not used",
         "reasons": one.reasons,
         "ras_mm": f"{-x:.2f},{-y:.2f},{z:.2f}",
     }
+
+
+def _category(one: VertebraReading) -> str:
+    """What a classifier finds likeliest of a vertebra."""
+    if one.likeliest is None or one.probabilities is None:
+        return "-"
+    return f"{one.likeliest.capitalize()} {one.probabilities[one.likeliest]:.0%}"
 
 
 def level_of(name: str) -> Level | None:

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 
+from trabecula.recipes import RECIPES, recipe_named
 from trabecula.serving.web.guards import checked_form, require_csrf, visitor_of
 from trabecula.serving.web.parts import Count, parts_of
 from trabecula.serving.web.presentation import language_names, row_of
@@ -51,6 +52,7 @@ async def upload(request: Request) -> Response:
 
     def admit(fields: dict[str, str]) -> None:
         require_csrf(request, fields.get("csrf", ""))
+        recipe_named(fields.get("recipe") or None)
 
     declared = request.headers.get("content-length", "")
     received = await receive(
@@ -85,5 +87,7 @@ def _list(request: Request, sort: str, order: str, page: int, words: str) -> Res
         "active": ACTIVE,
         "limits": parts.settings.limits,
         "languages": language_names(),
+        "recipes": list(RECIPES.values()),
+        "recipe": recipe_named(parts.settings.recipe).name,
     }
     return parts.page("studies.html", visitor_of(request), **shown)

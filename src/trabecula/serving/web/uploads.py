@@ -176,6 +176,7 @@ async def receive(
         by="",
         deidentify=receiver.fields.get("deidentify") == "yes",
         language=language if language in LANGUAGES else DEFAULT_LANGUAGE,
+        recipe=receiver.fields.get("recipe") or None,
     )
 
 

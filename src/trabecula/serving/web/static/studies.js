@@ -35,6 +35,7 @@
     body.append("csrf", form.elements.csrf.value);
     body.append("label", label);
     body.append("language", form.elements.language.value);
+    body.append("recipe", form.elements.recipe.value);
     if (form.elements.deidentify.checked) body.append("deidentify", "yes");
     // names of files stay here: they may name a patient
     for (const file of files) body.append("files", file, "f" + (ENDING.exec(file.name)?.[0] ?? ""));

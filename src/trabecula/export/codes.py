@@ -48,7 +48,7 @@ CATEGORIES = {
 }
 """SNOMED CT concept of each category."""
 
-PROBABILITIES = {
+PROBABILITIES: dict[Category, Code] = {
     category: Code(f"p-{category}", SCHEME, f"Probability of {category} by a classifier")
     for category in CATEGORIES
     if category is not Category.UNDETERMINED

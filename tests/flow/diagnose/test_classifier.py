@@ -1,4 +1,4 @@
-"""The category of a classifier: which image it comes from, what a withheld vertebra does to it, what stands against it."""
+"""The category of a classifier: which image it comes from, what a withheld vertebra does, what stands against it."""
 
 from dataclasses import replace
 

@@ -39,13 +39,19 @@ def nothing_found(scan: Scan) -> Spine:
     raise Refusal("no-vertebrae-found", "No vertebra was found.")
 
 
-def segment_blocks(scan: Scan, spine: Spine) -> Regions:
-    labels = np.zeros(scan.volume.shape, np.uint8)
-    for box in spine.vertebrae:
-        part = slice(int(box.z_range[0]), int(box.z_range[1]) + 1)
-        hu = scan.volume.hu[part]
-        labels[part][(hu > 100) & (hu < 200)] = box.level.verse_id
-    return Regions(labels, ())
+@dataclass(frozen=True)
+class Blocks:
+    """The bright voxels of every block."""
+
+    levels: tuple[Level, ...] = LEVELS
+
+    def __call__(self, scan: Scan, spine: Spine) -> Regions:
+        labels = np.zeros(scan.volume.shape, np.uint8)
+        for box in spine.vertebrae:
+            part = slice(int(box.z_range[0]), int(box.z_range[1]) + 1)
+            hu = scan.volume.hu[part]
+            labels[part][(hu > 100) & (hu < 200)] = box.level.verse_id
+        return Regions(labels, ())
 
 
 def calibrate_blocks(scan: Scan, spine: Spine, regions: Regions | None) -> Calibration:
@@ -71,7 +77,7 @@ def blocks(localise: Callable[[Scan], Spine] = localise_blocks) -> Recipe:
         "blocks",
         "nobody",
         localise,
-        segment_blocks,
+        Blocks(),
         calibrate_blocks,
         measure_blocks,
         Exclusions(()),

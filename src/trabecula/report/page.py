@@ -229,7 +229,7 @@ class _Page:
         """What a classifier finds likeliest of one vertebra, and how likely."""
         likeliest = vertebra.likeliest
         if likeliest is None or vertebra.probabilities is None:
-            return "-"
+            return ""
         share = self._share(vertebra.probabilities[likeliest])
         return self.say("probability", category=self._category(likeliest), share=share)
 
@@ -238,7 +238,6 @@ class _Page:
         vertebrae = self.assessment.readings.vertebrae
         outlined = not vertebrae or any(one.volume_mm3 > 0 for one in vertebrae)
         return {
-            "categories": any(one.probabilities for one in vertebrae),
             "hu": not vertebrae or any(math.isfinite(one.mean_hu) for one in vertebrae),
             "outlined": outlined,
         }

@@ -14,7 +14,7 @@ from trabecula.recipes.house import HOUSE
 
 LEVELS = (Level.L1, Level.L2, Level.L3, Level.L4)
 
-YOUNG = {"F": (0.795, 0.113), "M": (0.824, 0.110)}
+YOUNG = {"F": (0.794, 0.113), "M": (0.824, 0.111)}
 """Mean and SD in g/cm2 of the areal BMD of L1 to L4 of virtual women and men of 20 to 29 years, by a virtual DXA
 (docs/results/young-reference.md): simulated, and no reference for a patient's own DXA."""
 

@@ -5,8 +5,9 @@ import io
 from collections.abc import Mapping
 from pathlib import Path
 
-from trabecula.cohort.case import MASKS, Case, Cohort
+from trabecula.cohort.case import CONTRAST, MASKS, Case, Cohort
 from trabecula.cohort.files import Files
+from trabecula.cohort.labels import LABELS
 from trabecula.cohort.table import COLUMNS, MATERIALS, QCT
 from trabecula.errors import WrongUsage
 
@@ -44,12 +45,13 @@ def _row(case: Case, folder: Path) -> Mapping[str, str]:
     masks = {kind: files.mask_files.get(kind) for kind in MASKS}
     density = {column: known.density.get(level) for column, level in QCT.items()}
     material = next(name for name, quantity in MATERIALS.items() if quantity == known.quantity)
+    numbering = next(name for name, labels in LABELS.items() if labels == files.labels)
     values: dict[str, object] = {
         "case": case.name,
         "path": files.ct.relative_to(folder).as_posix(),
         "patient": case.patient,
         **{f"{kind}_mask": path and path.relative_to(folder).as_posix() for kind, path in masks.items()},
-        "labels": files.labels if files.mask_files else None,
+        "labels": numbering if files.mask_files else None,
         **{column: None if value is None else f"{value:.2f}" for column, value in density.items()},
         "qct_material": material if known.density else None,
         "dxa_g_cm2": known.areal_bmd_g_cm2,
@@ -60,6 +62,7 @@ def _row(case: Case, folder: Path) -> Mapping[str, str]:
         "sex": known.sex,
         "age": known.age_years,
         "kvp": None if known.tube_voltage_kvp is None else f"{known.tube_voltage_kvp:g}",
+        CONTRAST: known.groups.get(CONTRAST),
         "numbering": known.numbering,
         "findings": " ".join(f"{level}:{'+'.join(what)}" for level, what in known.findings.items()),
     }

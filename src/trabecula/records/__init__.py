@@ -19,6 +19,9 @@ SURE_SHARE = 0.8
 """A category less probable than this is no headline of its own."""
 
 
+CONTRAST = "contrast-medium"
+"""The code of the reason that tells contrast medium."""
+
 FRACTURE = "vertebral-fracture"
 """The code of the reason that tells a suspected fracture."""
 
@@ -232,6 +235,11 @@ class Calibration:
     def density(self, hu: float) -> float:
         """The density that HU stand for without contrast medium, in the quantity's unit."""
         return self.as_scanned(hu) - self.contrast_rise
+
+    @property
+    def enhanced(self) -> bool:
+        """Whether contrast medium was seen, or is named by the header; a rise alone may be a mere possibility."""
+        return any(one.code == CONTRAST for one in self.reasons)
 
     @property
     def without_contrast(self) -> "Calibration":

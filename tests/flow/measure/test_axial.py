@@ -9,7 +9,7 @@ from trabecula.anatomy import Level
 from trabecula.flow.measure.axial import AxialImages
 from trabecula.messages import Phrase
 from trabecula.quantity import AREAL_BMD
-from trabecula.records import Acquisition, Calibration, Scan, Spine, VertebraBox
+from trabecula.records import Acquisition, Calibration, Scan, Spine, VertebraBox, reason
 from trabecula.virtual.cohort import VirtualCt
 from trabecula.volume import Orientation, Volume
 from trabecula.weights import weights_named
@@ -67,8 +67,16 @@ def test_images_beyond_the_scan_are_not_read(virtual: VirtualCt, scan: Scan) -> 
 
 
 def test_an_enhanced_scan_is_withheld(virtual: VirtualCt, scan: Scan) -> None:
-    found = MEASURE(scan, spine_of(virtual, LEVELS), None, replace(PLAIN, contrast_rise=12.0))
+    spine = spine_of(virtual, LEVELS)
+    seen = reason("contrast-medium.header", rise=12.0, rise_sd=4.0)
+    found = MEASURE(scan, spine, None, replace(PLAIN, contrast_rise=12.0, reasons=(seen,)))
     assert all([one.code for one in v.reasons] == ["unenhanced-only"] for v in found.vertebrae)
+
+
+def test_a_mere_possibility_of_contrast_withholds_nothing(virtual: VirtualCt, scan: Scan) -> None:
+    # Of a plain scan the phase is never quite certain: its expected rise is small and not zero.
+    found = MEASURE(scan, spine_of(virtual, LEVELS), None, replace(PLAIN, contrast_rise=0.1))
+    assert not any(one.withheld for one in found.vertebrae)
 
 
 def test_without_its_levels_it_says_so(virtual: VirtualCt, scan: Scan) -> None:

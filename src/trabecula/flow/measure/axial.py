@@ -77,7 +77,7 @@ class AxialImages:
         reasons: list[Reason] = []
         if not reach <= middle[0] <= volume.shape[0] - 1 - reach:
             reasons.append(reason("cut-by-view", Effect.WITHHOLD, level=box.level))
-        if calibration.contrast_rise > 0:
+        if calibration.enhanced:
             reasons.append(reason("unenhanced-only", Effect.WITHHOLD, level=box.level))
         return VertebraReading(
             level=box.level,

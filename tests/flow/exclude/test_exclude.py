@@ -26,6 +26,7 @@ from trabecula.records import (
     Regions,
     Scan,
     Spine,
+    VertebraBox,
     VertebraReading,
     VertebraRegion,
     reason,
@@ -100,6 +101,18 @@ def test_end_plates_beyond_the_scan_cut_a_vertebra_whose_region_is_whole() -> No
     seen = Evidence(part, about.spine, Regions(about.regions.labels[3:], ()), about.calibration)
     assert said(CutByView(end_plate_mm=0.0), seen, readings()) is None
     assert said(CutByView(), seen, readings()) is not None
+
+
+def test_a_body_that_leaves_the_scan_is_cut_though_its_region_ends_before() -> None:
+    about = evidence()
+
+    def with_box(z_range: tuple[float, float]) -> Evidence:
+        spine = Spine((VertebraBox(Level.L2, 0.9, z_range, (10.0, 20.0)),), 10.0)
+        return Evidence(about.scan, spine, about.regions, about.calibration)
+
+    assert said(CutByView(), with_box((2.0, 12.0)), readings()) is None
+    found = said(CutByView(), with_box((-0.1, 10.0)), readings())
+    assert found is not None and found.code == "cut-by-view"
 
 
 def test_a_region_without_a_voxel_is_not_cut() -> None:

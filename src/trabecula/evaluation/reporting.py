@@ -298,13 +298,13 @@ def _results(rows: Sequence[CaseRow], found: Sequence[Figure], parts: Sequence[G
     refused = sum(row.refused is not None for row in people)
     return {
         "flow": f"{_scans(len(rows), len(people))}: {refused} refused, {named} given a category. {_cells(rows)}",
-        "performance": " ".join(f"{one.name}: {one.text}." for one in found),
-        "diagnostic": " ".join(f"{one.name}: {one.text}." for one in diagnostic),
+        "performance": f"Table 'Figures': {len(found)} figures with their intervals." if found else "",
+        "diagnostic": "Table 'Figures': the rows Osteoporosis and Abnormal." if diagnostic else "",
         "subgroups": f"Table 'Vertebrae by what may make them hard', by {', '.join(sorts)}." if sorts else "",
         "clusters": f"By {' and '.join(clusters)}: table 'Vertebrae by what may make them hard'." if clusters else "",
         "failures": f"Wrong category: {', '.join(wrong[:LISTED]) or 'none'}{more}. Table 'Every vertebra' holds each"
         " measured and reference value.",
-        "measures": f"{'; '.join(one.name for one in found)}.",
+        "measures": "Those that table 'Figures' names; docs/evaluating.md says how each is made." if found else "",
     }
 
 

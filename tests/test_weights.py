@@ -13,7 +13,7 @@ import pytest
 from trabecula import inference, weights
 from trabecula.errors import Defect
 from trabecula.recipes import RECIPES
-from trabecula.view import Bins, Classes, Evidence, View
+from trabecula.view import Bins, Classes, Evidence, Number, View
 from trabecula.weights import catalogue, weights_named
 
 SMALL = (1, 1, 16, 24, 32)
@@ -144,7 +144,7 @@ def test_every_shipped_network_carries_all_that_its_recipe_takes() -> None:
     for one in catalogue().values():
         assert isinstance(one.view, View) and len(one.view.shape) == len(one.view.spacing_mm) == 3
         assert one.training["trained_by"] and one.training["data"]
-        if isinstance(one.head, Bins):
+        if isinstance(one.head, Bins | Number):
             assert one.error_sd is not None and one.error_sd > 0
         else:
             assert (isinstance(one.head, Classes) and one.head.names) or isinstance(one.head, Evidence)

@@ -25,7 +25,7 @@ def test_each_scan_is_a_case_and_both_of_a_person_are_one_patient(simulated: Pat
     assert first.patient == second.patient
     truth = json.loads((simulated / "subject-000011" / "truth.json").read_text())
     assert first.known.density[Level.L1] == truth["levels"]["L1"]["bmd_qct_region_k2hpo4"]
-    assert first.known.areal_bmd_g_cm2 == truth["dxa"]["areal_bmd_g_cm2"]
+    assert first.known.areal_bmd_g_cm2 == truth["dxa"]["measured_g_cm2"]  # as DXA would give it, errors and all
     assert first.known.tube_voltage_kvp == truth["protocol"]["kvp"]
     assert first.known.groups["slices"] == "5 mm"
     assert first.known.whole_levels is not None

@@ -78,7 +78,7 @@ def test_its_training_shows_the_block_and_learns_the_mean_of_l1_and_l2() -> None
     assert image.shape == task.input_shape[1:] and bmd == pytest.approx(120.0)
     for hu_of_one in (100, 200, 300):  # each of the three is in the image
         seen = BLOCK_VIEW.window(np.array([hu_of_one], np.float32))[0]
-        assert (np.abs(image - seen) < 0.005).sum() > 1000
+        assert (np.abs(image - seen) < 0.005).sum() > 600
     assert task.draw({**shard, "bmd": shard["bmd"][:2]}, np.random.default_rng(1)) is None  # no QCT of L2
 
 

@@ -163,7 +163,7 @@ def test_a_real_ct_through_two_recipes(trabecula: Program, tmp_path: Path) -> No
     folder = os.environ.get("TRABECULA_REAL_CT")
     if folder is None:
         pytest.skip("TRABECULA_REAL_CT does not name a folder of real CTs")
-    given = Path(folder) / "totalsegmentator-example" / "example_ct.nii.gz"
+    given = Path(folder) / "crlm-ct-1006"
     ran = trabecula("screen", given, "--out", tmp_path / "out", "--recipe", "house,niu2023")
     assert ran.code == 0
     rows = rows_of(tmp_path / "out")

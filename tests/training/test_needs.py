@@ -154,7 +154,7 @@ def test_regions_alone_teach_a_density_and_no_outline(simulated: Path) -> None:
     regions = replace(whole, source=replace(files, mask_files={"trabecular": files.mask_files["trabecular"]}))
     shard = spine.KIND.of(regions)
     assert (shard["body"] == shard["trabecular"]).all()
-    assert density_of().shard(shard)
+    assert density_of().shard({**shard, "enhanced": np.array(False)})
     assert not OUTLINES.shard(shard)
     assert OUTLINES.shard(spine.KIND.of(whole))
     with pytest.raises(WrongUsage) as found:

@@ -55,7 +55,7 @@ def test_a_bare_machine_trains_from_a_cohort_to_weights_that_openvino_runs(simul
     assert "validation dice" in (out / "house-segmenter" / "curves.csv").read_text()
     again = bare(*words)
     assert (again.returncode, "training-begun" in again.stderr) == (2, True)
-    other = bare(*words[:-1], "niu2023-densitometer", "--resume", "--preset", "full")
+    other = bare(*words, "--resume", "--preset", "full")
     assert (other.returncode, "other-training" in other.stderr) == (2, True)
     # A field of view that ends at T9 shows nothing above T8: the finder would never learn it, and is told so.
     finder = bare(*words[:4], str(tmp_path / "other"), *words[5:-1], "house-finder")

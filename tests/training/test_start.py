@@ -19,7 +19,6 @@ from trabecula.errors import WrongUsage
 from trabecula.networks.anatomynet import AnatomyNet
 from trabecula.networks.densenet import DenseNet3d
 from trabecula.networks.unet import BodySegmenter
-from trabecula.recipes import RECIPES
 from trabecula.training.export import export
 from trabecula.training.fit import use_instead
 from trabecula.training.loop import Judge, Schedule, load_weights, train
@@ -219,7 +218,7 @@ def test_a_sites_own_cts_train_the_shipped_network_on_and_are_screened_with_it(s
         assert looks[0]["step"] == 0
         assert looks[0]["validation"]["dice"] > 0.6  # the shipped network, before the first step
     assert entry["start"]["sha256"] == sha256(tmp_path / "first" / "house-segmenter" / "weights.safetensors")
-    use_instead(RECIPES["house"], tmp_path / "second")
+    use_instead(tmp_path / "second" / "weights")
     assert weights_named("house-segmenter").folder == tmp_path / "second" / "weights"
     assert weights_named("house-finder").folder == FOLDER
 

@@ -95,8 +95,8 @@ def runner(path: Path, shape: tuple[int, ...]) -> tuple[str, Run]:
     return "OpenVINO", run
 
 
-def _reference(path: Path) -> Run:
-    from onnx.reference import ReferenceEvaluator
+def _convolutions() -> tuple[Any, ...]:
+    """The layers that onnx's reference runs by torch."""
     from onnx.reference.op_run import OpRun
 
     class Conv(OpRun):
@@ -148,6 +148,13 @@ def _reference(path: Path) -> Run:
             )
             return (out.numpy(),)
 
+    return Conv, ConvTranspose
+
+
+def _reference(path: Path) -> Run:
+    from onnx.reference import ReferenceEvaluator
+    from onnx.reference.op_run import OpRun
+
     class DequantizeLinear(OpRun):
         """Whole numbers times their channel's scale; the reference knows it only from opset 19 on."""
 
@@ -158,7 +165,7 @@ def _reference(path: Path) -> Run:
             shape[int(settings["axis"])] = -1
             return (x.astype(np.float32) * scale.reshape(shape),)
 
-    evaluator = ReferenceEvaluator(str(path), new_ops=[Conv, ConvTranspose, DequantizeLinear])
+    evaluator = ReferenceEvaluator(str(path), new_ops=[*_convolutions(), DequantizeLinear])
     name = onnx.load(path, load_external_data=False).graph.input[0].name
     return lambda image: list(evaluator.run(None, {name: image}))
 

@@ -95,7 +95,7 @@ def test_a_vertebra_is_shown_alone_with_its_own_density(crop: Shard) -> None:
         assert float(bmd) in set(BMD.values())
         shown = image[0] > 0
         assert not shown[[0, -1]].any()
-        # 20 x 24 x 26 mm of 150 HU, eroded or grown by a voxel of the shard at most, of any size from 1 / 1.2 to 1 / 0.85
+        # 20 x 24 x 26 mm of 150 HU, eroded or grown by a voxel of the shard at most, shown 1 / 1.2 to 1 / 0.85 as large
         assert 16 * 21 * 23 / 1.2**3 <= shown.sum() * 8 <= 25 * 29 * 31 / 0.85**3
         # at 2 mm the bright rim reaches a voxel into the region
         inside = ndimage.binary_erosion(shown, iterations=2)

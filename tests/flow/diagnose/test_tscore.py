@@ -68,6 +68,17 @@ def test_without_the_sex_there_is_a_number_and_no_category_where_it_matters() ->
     assert DIAGNOSE(readings(None, 0.6, 0.6)).category is Category.OSTEOPOROSIS
 
 
+def test_without_the_sex_a_wide_interval_is_no_certainty() -> None:
+    found = DIAGNOSE(readings(None, 0.84, 0.84))  # T = -1.6 in women, -2.6 in men
+    assert found.category is Category.UNDETERMINED
+    found = DIAGNOSE(readings(None, 0.87, 0.87))  # osteopenia in both, with an interval from 0.75 to 0.99
+    assert found.category is Category.OSTEOPENIA and not any(one.code == "t-score" for one in found.reasons)
+    women, men = (DIAGNOSE(readings(sex, 0.87, 0.87)).probabilities for sex in ("F", "M"))
+    for category, share in found.probabilities.items():
+        assert share == pytest.approx((women[category] + men[category]) / 2, abs=1e-3)
+    assert len(found.candidates) > 1
+
+
 def test_one_vertebra_is_too_few() -> None:
     found = DIAGNOSE(readings("F", 0.8, None, None, None))
     assert (found.category, found.density) == (Category.UNDETERMINED, None)

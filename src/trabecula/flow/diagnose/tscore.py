@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from trabecula.anatomy import Level
 from trabecula.flow.diagnose.bands import category_shares
-from trabecula.quantity import AREAL_BMD, Bands, Category, Measurement
+from trabecula.quantity import AREAL_BMD, CATEGORIES, Bands, Category, Measurement
 from trabecula.records import Basis, Diagnosis, Effect, Readings, VertebraReading, reason
 
 OSTEOPOROSIS_T, NORMAL_T = -2.5, -1.0
@@ -18,7 +18,7 @@ OSTEOPOROSIS_T, NORMAL_T = -2.5, -1.0
 class TScoreDiagnosis:
     """The mean of ``levels``, as many as there are but at least ``needed``, against ``young``: mean and SD by sex.
 
-    Where the sex is not known there is a category only if both sexes' is the same.
+    Where the sex is not known there is a category only if both sexes' is the same, and it is as probable as their mean.
     """
 
     levels: tuple[Level, ...]
@@ -37,11 +37,15 @@ class TScoreDiagnosis:
         if category is Category.UNDETERMINED:
             unknown = reason("sex-unknown")
             return Diagnosis(category, Basis.T_SCORE, mean, {}, at, (unknown,))
-        sex = readings.sex
-        if sex is None or sex not in self.young:
-            return Diagnosis(category, Basis.T_SCORE, mean, {}, at)
-        said = reason("t-score", Effect.NOTE, score=self.t_score(mean.value, sex), young=self.young[sex][0])
-        return Diagnosis(category, Basis.T_SCORE, mean, category_shares(mean, self.bands(sex)), at, (said,))
+        sexes = self._sexes(readings.sex)
+        by_sex = [category_shares(mean, self.bands(sex)) for sex in sexes]
+        shares = {one: round(sum(each[one] for each in by_sex) / len(by_sex), 4) for one in CATEGORIES}
+        told = tuple(
+            reason("t-score", Effect.NOTE, score=self.t_score(mean.value, sex), young=self.young[sex][0])
+            for sex in sexes
+            if sex == readings.sex
+        )
+        return Diagnosis(category, Basis.T_SCORE, mean, shares, at, told)
 
     def t_score(self, areal_bmd_g_cm2: float, sex: str) -> float:
         """How many SD an areal BMD lies above the young mean of a sex, ``F`` or ``M``."""
@@ -55,9 +59,12 @@ class TScoreDiagnosis:
 
     def category(self, areal_bmd_g_cm2: float, sex: str | None) -> Category:
         """The category of an areal BMD; undetermined where it is one in women and another in men, and nobody says."""
-        sexes = (sex,) if sex in self.young else tuple(self.young)
-        said = {self._of(self.t_score(areal_bmd_g_cm2, one)) for one in sexes if one is not None}
+        said = {self._of(self.t_score(areal_bmd_g_cm2, one)) for one in self._sexes(sex)}
         return said.pop() if len(said) == 1 else Category.UNDETERMINED
+
+    def _sexes(self, sex: str | None) -> tuple[str, ...]:
+        """The sex that is told, else every one that it may be."""
+        return (sex,) if sex is not None and sex in self.young else tuple(self.young)
 
     @staticmethod
     def _of(t_score: float) -> Category:

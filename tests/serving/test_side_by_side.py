@@ -53,7 +53,7 @@ def test_every_recipe_is_a_row_and_a_refusal_stops_none(trabecula: Program, ct: 
 @pytest.mark.usefixtures("toys_alone")
 def test_a_disagreement_stands_first_everywhere(trabecula: Program, ct: Path, tmp_path: Path) -> None:
     ran = trabecula("screen", ct, "--out", tmp_path / "out", "--recipe", "all")
-    sentence = "The recipes disagree on the category: Osteopenia (blocks, areal), Osteoporosis (classifying)."
+    sentence = "The recipes disagree on the likeliest category: Osteopenia (blocks, areal), Osteoporosis (classifying)."
     assert ran.out.startswith(sentence) and "[recipes-disagree]" in ran.out.splitlines()[0]
     told = json.loads((tmp_path / "out" / "comparison.json").read_text())
     assert told["agree"] is False
@@ -62,7 +62,8 @@ def test_a_disagreement_stands_first_everywhere(trabecula: Program, ct: Path, tm
     assert page.index(sentence) < page.index("<table") < page.index("blocks/report.html")
     assert "no-vertebrae-found" in page and page.count("data:image/png") == 3
     trabecula("screen", ct, "--out", tmp_path / "zh", "--recipe", "blocks, areal", "--language", "zh")
-    assert "给出类别的各方法结论一致：骨量减少（blocks、areal）" in (tmp_path / "zh" / "index.html").read_text("utf-8")
+    chinese = (tmp_path / "zh" / "index.html").read_text("utf-8")
+    assert "给出类别的各方法，其最可能的类别一致：骨量减少（blocks、areal）" in chinese
 
 
 def test_the_results_are_those_of_each_recipe_alone(trabecula: Program, ct: Path, tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ RUNS ?= 3
 RECIPE ?= house
 JOBS ?= 2
 VIEWER := src/trabecula/serving/web/static/vendor/niivue.js
+OHIF := tests/export/vendor/ohif/index.html
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo web test check format train bench clean
+.PHONY: help setup demo web test check docs format train bench clean
 
 help: ## Print this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +32,10 @@ help: ## Print this list
 $(VIEWER): tools/niivue.sh
 	bash tools/niivue.sh
 
+$(OHIF): tools/ohif.sh
+	bash tools/ohif.sh
+	@touch $@
+
 .venv/.dev: pyproject.toml | .venv/.core
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[train,web,dev]'
 	@touch $@
@@ -44,7 +49,7 @@ demo: .venv/.core ## Simulate a patient, screen the CT, say where the report is 
 web: .venv/.web $(VIEWER) ## Serve the web page at http://127.0.0.1:8000; studies are kept in ./trabecula-data
 	$(BIN)/trabecula serve
 
-test: .venv/.dev $(VIEWER) ## Run the tests: make test JOBS=4
+test: .venv/.dev $(VIEWER) $(OHIF) ## Run the tests: make test JOBS=4
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 check: .venv/.dev ## Style, types, the direction of imports, generated pages
@@ -54,12 +59,19 @@ check: .venv/.dev ## Style, types, the direction of imports, generated pages
 	$(BIN)/lint-imports
 	$(BIN)/python tools/reasons.py --check
 	$(BIN)/python tools/recipes.py --check
+	$(BIN)/python tools/languages.py --check
+	$(BIN)/python -m mkdocs build --strict --quiet
+
+docs: .venv/.dev ## Build the documentation site into build/site
+	$(BIN)/python -m mkdocs build --strict --quiet
+	@echo "The site: build/site/index.html"
 
 format: .venv/.dev ## Put the source in the house style, write docs/reasons.md and the list of recipes anew
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/python tools/reasons.py
 	$(BIN)/python tools/recipes.py
+	$(BIN)/python tools/languages.py
 
 train: .venv/.dev ## Train a recipe's networks on virtual patients, export and judge them: make train RECIPE=niu2023
 	bash runs/$(RECIPE)/train.sh

@@ -25,6 +25,7 @@ from anomalies.test_anomalies import outcome, unmeasurable  # noqa: E402
 from trabecula import __version__  # noqa: E402
 from trabecula.errors import Refusal, TrabeculaError  # noqa: E402
 from trabecula.flow.read import read  # noqa: E402
+from trabecula.records import withholds  # noqa: E402
 
 PAGE = ROOT / "docs" / "results" / "bad-inputs.md"
 OTHERS = {"SimpleITK": "simpleitk", "dicom2nifti": "dicom2nifti", "dcm2niix": "dcm2niix", "nibabel": "nibabel"}
@@ -71,6 +72,8 @@ def ours(one: Anomaly, given: Path) -> tuple[str, bool]:
     except TrabeculaError as error:
         return f"refused `{error.code}`", isinstance(error, Refusal) and Right.REFUSE in one.right
     codes = ", ".join(f"`{reason.code}`" for reason in scan.reasons)
+    if withholds(scan.reasons):
+        return f"nothing measured: {codes}", Right.SAY in one.right
     errors = errors_of(scan.volume.hu, scan.volume.affine, unmeasurable(scan))
     if not errors.right:
         return f"{'wrong, with ' + codes if codes else WRONG} ({told(errors)})", False
@@ -145,9 +148,9 @@ def page(rows: list[list[str]], others: Path | None) -> str:
         "|" + " --- |" * len(heading),
         *("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows),
         "",
-        "OK: handled. FIX or LIMIT: a right result with a reason. REFUSE: no result, with a reason code. The rows that"
-        " need a body of their own (24 to 28, 30) are tested in `tests/flow` and `tests/recipes`; those of hostile"
-        " files (32 to 34, 42) also in `tests/formats/test_bombs.py`, with their memory and time; 38 to 41 in"
+        "OK: handled. FIX or LIMIT: a right result with a reason, or no density. REFUSE: no result, with a reason code."
+        " The rows that need a body of their own (14, 24 to 28, 30) are screened in `tests/anomalies/test_bodies.py`;"
+        " those of hostile files (32 to 34, 42) also in `tests/formats/test_bombs.py`, with their memory; 38 to 41 in"
         " `tests/studies` and `tests/serving`.",
     ]
     return "\n".join(lines) + "\n"

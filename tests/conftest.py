@@ -3,7 +3,7 @@
 import fcntl
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 from hypothesis import settings
+from playwright.sync_api import Browser
 
+from toys.browser import chromium
 from trabecula.anatomy import Level
 from trabecula.formats.given import RAS_FROM_LPS
 from trabecula.quantity import AREAL_BMD, Category, Measurement
@@ -44,6 +46,13 @@ def write_nifti(volume: Volume, path: Path) -> Path:
     affine_ras = (RAS_FROM_LPS @ volume.affine)[:, [2, 1, 0, 3]]
     nib.save(nib.Nifti1Image(np.rint(volume.hu).astype(np.int16).transpose(2, 1, 0), affine_ras), path)
     return path
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One for all tests of a process: Playwright starts no second one beside it."""
+    with chromium() as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

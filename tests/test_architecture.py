@@ -26,7 +26,7 @@ def test_help_loads_nothing_heavy() -> None:
 
 
 def test_screening_loads_no_torch() -> None:
-    parts = ("screen", "recipes", "flow.read", "report.folder", "report.page", "report.figures")
+    parts = ("line", "recipes", "flow.read", "report.folder", "report.page", "report.figures")
     loaded = modules_after(f"import {', '.join(f'trabecula.{part}' for part in parts)}")
     assert "numpy" in loaded
     assert "torch" not in loaded

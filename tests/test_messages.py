@@ -10,11 +10,12 @@ import pytest
 
 from trabecula.anatomy import Level
 from trabecula.dicom.planes import LeftOut
-from trabecula.messages import DEFAULT_LANGUAGE, FOLDER, LANGUAGES, Phrase, messages
+from trabecula.messages import DEFAULT_LANGUAGE, FOLDER, LANGUAGES, Phrase, joined, messages, plural_form
+from trabecula.recipes import RECIPES, TO_TRAIN
 from trabecula.records import Effect, Reason, reason, withholds
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
-TEMPLATES = SOURCE / "trabecula" / "report" / "templates"
+TEMPLATES = [SOURCE / "trabecula" / "report" / "templates", SOURCE / "trabecula" / "serving" / "web" / "templates"]
 CALLS = [
     (f"{path.relative_to(SOURCE)}:{node.lineno}", node)
     for path in sorted(SOURCE.rglob("*.py"))
@@ -45,8 +46,15 @@ def test_no_key_stands_in_two_tables(language: str) -> None:
     assert sum(map(len, tables.values())) == len(messages(language))
 
 
-def test_english_and_chinese_are_there() -> None:
-    assert {"en", "zh"} <= set(LANGUAGES)
+def test_english_chinese_german_and_spanish_are_there() -> None:
+    assert {"en", "zh", "de", "es"} <= set(LANGUAGES)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_file_of_messages_is_all_that_a_language_takes(language: str) -> None:
+    told = reason("cut-by-view", level=Level.UNKNOWN_1).told(language)
+    assert messages(language)["level-unnamed"].format(number=1) in told
+    assert messages(language)["language-name"] and messages(language)["html-language"].startswith(language)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -61,8 +69,12 @@ def test_every_language_says_the_same_with_the_same_facts(language: str) -> None
 @pytest.mark.parametrize("language", sorted(set(LANGUAGES) - {DEFAULT_LANGUAGE}))
 def test_nothing_is_left_in_english(language: str) -> None:
     english, other = messages(DEFAULT_LANGUAGE), messages(language)
-    # A word or two may be the same in another language: "Patient".
-    words = {key: len(re.findall(r"[^\W\d]+", re.sub(r"{.*?}", "", text))) for key, text in english.items()}
+    # A word or two may be the same in another language, "Patient", and so may the names of the categories.
+    same = {text for key, text in english.items() if key.startswith("word-") and other[key] == text}
+    words = {
+        key: len([word for word in re.findall(r"[^\W\d]+", re.sub(r"{.*?}", "", text)) if word not in same])
+        for key, text in english.items()
+    }
     assert [key for key in other if other[key] == english[key] and words[key] > 2] == []
 
 
@@ -83,7 +95,8 @@ def test_every_kind_of_file_left_out_has_its_words() -> None:
 
 def test_every_message_is_said_somewhere() -> None:
     whole, heads = words_in_source()
-    said = whole | {key for path in TEMPLATES.glob("*.html") for key in re.findall(r'"([a-z-]+)"', path.read_text())}
+    pages = "".join(path.read_text() for folder in TEMPLATES for path in folder.glob("*.html"))
+    said = whole | set(re.findall(r'"([a-z-]+)"', pages))
     assert [key for key in messages(DEFAULT_LANGUAGE) if key not in said and not key.startswith(heads)] == []
 
 
@@ -118,3 +131,65 @@ def test_lists_nested_phrases_and_unnamed_levels_are_told_too() -> None:
 
 def test_what_a_header_says_is_never_read_as_a_placeholder() -> None:
     assert "kernel {0} {x!r} is" in reason("sharp-kernel", kernel="{0} {x!r}").message
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_word_that_agrees_with_a_number_has_a_form_for_every_number(language: str) -> None:
+    told, form = messages(language), plural_form(language)
+    forms = 1 + max(form(number) for number in range(200))
+    for key, sentence in told.items():
+        for _, name, how, _ in Formatter().parse(sentence):
+            if name is not None and how and "|" in how:
+                assert len(how.split("|")) == forms and not key.startswith("web-js-"), (key, how)
+
+
+MANY = {
+    "en": r"(vertebrae|slices|bodies|studies|images|days|minutes|years|doubts|localizers|pairs|dimensions|bytes"
+    r"|patients|of 1 slices (are|were|hold))",
+    "de": r"(Schichten|Studien|Bilder|Tage|Minuten|Jahre|Rippenpaare|Dimensionen|Bytes|Patienten"
+    r"|von 1 Schichten (fehlen|wurden|haben))",
+    "es": r"(vértebras|cortes|cuerpos|estudios|imágenes|días|minutos|años|dudas|localizadores|pares|dimensiones)",
+}
+NEVER_ONE = {"several-images", "several-studies"}
+
+
+@pytest.mark.parametrize("language", MANY)
+def test_one_of_anything_is_told_as_one(language: str) -> None:
+    told = messages(language)
+    limits = dict.fromkeys(("most", "least", "seconds"), 9)
+    said = [
+        Phrase(key, dict.fromkeys(placeholders(told[key]), 1) | limits).told(language) for key in set(told) - NEVER_ONE
+    ]
+    assert [one for one in said if re.search(rf"(?<!of )(?<!von )(?<!de )\b1 (\w+ )?{MANY[language]}\b", one)] == []
+
+
+def test_words_agree_with_numbers_and_with_lists() -> None:
+    needs = {number: reason("too-few-vertebrae", needed=number, levels=("L1",), measurable=()) for number in (1, 2)}
+    assert "needs 1 measurable vertebra among" in needs[1].message and "2 measurable vertebrae" in needs[2].message
+    assert "requiere 1 vértebra medible entre" in needs[1].told("es") and "1 messbaren" in needs[1].told("de")
+    one, three = (Phrase("change-confirmed", {"levels": joined(levels)}) for levels in (("L1",), ("T12", "L1", "L2")))
+    assert str(one) == "L1 was confirmed as the right name"
+    assert three.told("es") == "se confirmaron los nombres de T12, L1 y L2"
+
+
+def test_a_language_of_three_forms_is_a_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rule = "n==1 ? 0 : n%10>=2 && n%10<=4 && (n%100<10 || n%100>=20) ? 1 : 2"
+    polish = (
+        f"""[web]\nplural-form = "{rule}"\nfound = "{{number}} {{number:kość|kości|kości}}: {{number:ma|mają|ma}}"\n"""
+    )
+    (tmp_path / "pl.toml").write_text(polish, encoding="utf-8")
+    monkeypatch.setattr("trabecula.messages.FOLDER", tmp_path)
+    told = [Phrase("found", {"number": number}).told("pl") for number in (1, 3, 5, 12, 22)]
+    assert told == ["1 kość: ma", "3 kości: mają", "5 kości: ma", "12 kości: ma", "22 kości: mają"]
+
+
+def test_every_recipe_is_described() -> None:
+    described = {key.removeprefix("about-") for key in messages("en") if key.startswith("about-")}
+    assert described == set(RECIPES) | set(TO_TRAIN)
+
+
+def test_what_the_readme_calls_things_on_the_page_they_are_called_there() -> None:
+    section = (SOURCE.parent / "README.md").read_text().partition("## The web page")[2].partition("\n## ")[0]
+    named = re.findall(r"\*([A-Z][^*]+|with a doubt)\*", section.partition("| screen |")[2])
+    told = set(messages("en").values())
+    assert len(named) >= 12 and [name for one in named for name in [one] if name not in told] == []

@@ -7,48 +7,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from toys.phantoms import certificate, phantom_scan, with_station
 from trabecula.errors import Refusal, WrongUsage
 from trabecula.recipes import recipe_named
 from trabecula.screening import calibrate_scanner, with_phantoms
 from trabecula.serving.cli import app
 from trabecula.virtual.study import StudyHeader, write_dicom
 from trabecula.volume import Grid, Volume
-
-RODS = ((-51.83, 1012.25), (-53.40, 1056.95), (58.88, 1103.57), (157.05, 1119.52), (375.83, 923.20))
-HEADER = StudyHeader(sex="O", age_years=0, slice_thickness_mm=4.0)
-
-
-def certificate(folder: Path) -> Path:
-    text = "".join(f"[[rods]]\nk2hpo4_mg_cm3 = {k}\nwater_mg_cm3 = {w}\n" for k, w in RODS)
-    path = folder / "model3.toml"
-    path.write_text(f'name = "Model 3"\nserial = "0"\n{text}', encoding="utf-8")
-    return path
-
-
-def phantom_scan(folder: Path, slope: float = 1.38, with_rods: bool = True, name: str = "scan") -> Path:
-    """A torso of water on a pad with five rods, as DICOM."""
-    grid = Grid.axial((0.0, 0.0, 0.0), (24, 150, 170), (4.0, 2.0, 2.0))
-    _, y, x = np.indices(grid.shape)
-    back, left = (y - 60.0) * 2, (x - 84.5) * 2
-    hu = np.full(grid.shape, -1000, np.float32)
-    hu[(left / 120) ** 2 + (back / 80) ** 2 < 1] = 0
-    hu[(np.abs(back - 100) < 15) & (np.abs(left) < 100)] = 15
-    for n, (mineral, water) in enumerate(RODS if with_rods else ()):
-        rod = np.hypot(back - 100, left - 34 * (n - 2)) < 9
-        hu[rod] = water + (slope + 0.2174) * mineral + 2.0 - 999.6
-    hu += np.random.default_rng(0).normal(0, 6, grid.shape).astype(np.float32)
-    write_dicom(Volume(hu, grid.affine), folder / name, seed=int(slope * 1000), header=HEADER)
-    for path in (folder / name).iterdir():
-        _with_station(path)
-    return folder / name
-
-
-def _with_station(path: Path) -> None:
-    import pydicom
-
-    made = pydicom.dcmread(path)
-    made.StationName = "CT1"
-    made.save_as(path)
 
 
 def test_a_phantom_alone_makes_its_scanners_profile(tmp_path: Path) -> None:
@@ -79,6 +44,39 @@ def test_a_phantom_without_its_certificates_values_is_wrong_usage(tmp_path: Path
     empty.write_text(text, encoding="utf-8")
     told = CliRunner().invoke(app, ["screen", str(tmp_path), "--out", str(tmp_path / "out"), "--phantom", str(empty)])
     assert told.exit_code == 2 and not (tmp_path / "out").exists()
+
+
+def test_a_spine_phantom_is_read_alone_and_lies_under_nobody(tmp_path: Path) -> None:
+    esp = tmp_path / "esp.toml"
+    inserts = "".join(f"[[rods]]\nhydroxyapatite_mg_cm3 = {mg}\n" for mg in (50, 100, 200))
+    esp.write_text(f'name = "ESP"\nstacked = true\n{inserts}', encoding="utf-8")
+    with pytest.raises(WrongUsage) as refused:
+        with_phantoms(recipe_named("house"), esp, None)
+    assert refused.value.code == "phantom-scanned-alone"
+    with pytest.raises(Refusal) as missing:  # rods side by side are no column of vertebrae
+        calibrate_scanner(phantom_scan(tmp_path), esp, tmp_path / "profiles")
+    assert missing.value.code == "phantom-rods-missing" and not (tmp_path / "profiles").exists()
+    grid = Grid.axial((0.0, 0.0, 0.0), (55, 110, 160), (2.0, 2.0, 2.0))
+    z, y, x = np.indices(grid.shape) * 2.0
+    radius = np.hypot(y - 129, x - 159)
+    hu = np.where(((x - 159) / 140) ** 2 + ((y - 109) / 90) ** 2 < 1, 0.0, -1000.0)
+    for n, mg in enumerate((50.0, 100.0, 200.0)):
+        inside = (z >= 35 * n + 2) & (z < 35 * n + 27)
+        hu[inside & (radius < 18)] = 1.35 * mg
+    hu += np.random.default_rng(0).normal(0, 6, grid.shape)
+    header = StudyHeader(sex="O", age_years=0, slice_thickness_mm=2.0)
+    write_dicom(Volume(hu.astype(np.float32), grid.affine), tmp_path / "esp", seed=3, header=header)
+    for path in (tmp_path / "esp").iterdir():
+        with_station(path)
+    (profile,) = calibrate_scanner(tmp_path / "esp", esp, tmp_path / "profiles").profiles
+    assert profile.slope_hu_cm3_mg == pytest.approx(1.35 / 0.8267, rel=0.01)
+
+
+def test_a_table_whose_ages_do_not_rise_is_wrong_usage_before_anything_is_read(tmp_path: Path) -> None:
+    table = tmp_path / "clinic.csv"
+    table.write_text("sex,age_years,mean_mg_cm3,sd_mg_cm3\nF,60,120,26\nF,40,160,30\n", encoding="utf-8")
+    told = CliRunner().invoke(app, ["screen", str(tmp_path), "--out", str(tmp_path / "o"), "--reference", str(table)])
+    assert told.exit_code == 2 and not (tmp_path / "o").exists()
 
 
 def test_a_recipe_takes_a_phantom_and_its_settings_say_so(tmp_path: Path) -> None:

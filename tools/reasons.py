@@ -13,9 +13,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "reasons.md"
-RECORDS, ERRORS = (ROOT / "src" / "trabecula" / name for name in ("records/__init__.py", "errors.py"))
+MAKERS = [ROOT / "src" / "trabecula" / name for name in ("records/__init__.py", "errors.py", "studies/sentences.py")]
 ENGLISH = tomllib.loads((ROOT / "src" / "trabecula" / "messages" / "en.toml").read_text(encoding="utf-8"))
-MESSAGES = {"reason": ENGLISH["reasons"], "refusal": ENGLISH["refusals"]}
+WEB = {key.removeprefix("web-"): text for key, text in ENGLISH["web"].items()}
+MESSAGES = {"reason": ENGLISH["reasons"], "refusal": ENGLISH["refusals"], "wrong": WEB, "cannot": WEB}
+RAISED = {"refusal": "Refusal", "wrong": "WrongUsage", "cannot": "TrabeculaError"}
 OUTCOMES = {
     "Refusal": "Refused: no result, exit code 3",
     "WrongUsage": "Wrong usage: exit code 2",
@@ -66,7 +68,7 @@ def reasons(tree: ast.AST, path: Path) -> Iterator[tuple[str, str, str]]:
     for node in ast.walk(tree):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
             continue
-        if path in (RECORDS, ERRORS):
+        if path in MAKERS:
             continue
         if node.func.id == "Reason":
             sys.exit(f"{path}:{node.lineno}: write reason(key, ...) and the sentence into messages/*.toml")
@@ -79,11 +81,11 @@ def reasons(tree: ast.AST, path: Path) -> Iterator[tuple[str, str, str]]:
         if not (isinstance(code, ast.Constant) and isinstance(code.value, str)):
             sys.exit(f"{path}:{node.lineno}: write the reason code out as a plain string")
         told = MESSAGES.get(node.func.id)
-        outcome = "Refusal" if node.func.id == "refusal" else node.func.id
+        outcome = RAISED.get(node.func.id, node.func.id)
         if told is None:
             yield outcome, code.value, sentence(given.get("message"))
         elif code.value in told:
-            yield outcome, code.value.partition(".")[0], escaped(re.sub(r"{.*?}", "...", told[code.value]))
+            yield outcome, code.value.partition(".")[0], escaped(shown(told[code.value]))
         else:
             sys.exit(f"{path}:{node.lineno}: messages/en.toml has no sentence for {code.value}")
 
@@ -97,6 +99,11 @@ def sentence(message: ast.expr | None) -> str:
     else:
         words = "*(made of parts)*"
     return escaped(words)
+
+
+def shown(sentence: str) -> str:
+    """A sentence without its facts; of words that agree with a number, the last, which most numbers take."""
+    return re.sub(r"{(?:[^}]*\|([^}]*)|.*?)}", lambda found: found.group(1) or "...", sentence)
 
 
 def escaped(words: str) -> str:

@@ -51,6 +51,14 @@ class WrongUsage(TrabeculaError):
     kind = "wrong-usage"
 
 
+def require_language(language: str) -> None:
+    """Raises WrongUsage where there is no file of messages for a language."""
+    if language not in LANGUAGES:
+        raise WrongUsage(
+            "unknown-language", f"There is no language {language!r}. Choose among: {', '.join(LANGUAGES)}."
+        )
+
+
 class Refusal(TrabeculaError):
     """The input is unfit: no number may come from it."""
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 from trabecula.anatomy import Level
+from trabecula.messages import DEFAULT_LANGUAGE, messages
 from trabecula.quantity import VBMD_K2HPO4, Quantity
 from trabecula.records import Calibration, Diagnosis, Readings, Regions, Scan, Spine
 from trabecula.records.codec import plain
@@ -24,7 +25,7 @@ Diagnose = Callable[[Readings], Diagnosis]
 class Recipe:
     """The stages of a screening between reading and reporting: frozen dataclasses that are called.
 
-    ``about`` says in a sentence what the system does. ``segment`` is None where it looks at whole images.
+    ``segment`` is None where it looks at whole images.
     ``notes`` are the publication's own settings and what else a run should record beside those of the stages.
     """
 
@@ -37,7 +38,10 @@ class Recipe:
     exclude: Exclude
     diagnose: Diagnose
     notes: Mapping[str, Any] = field(default_factory=dict)
-    about: str = ""
+
+    def about(self, language: str = DEFAULT_LANGUAGE) -> str:
+        """What the system does, in a sentence of ``messages``; empty where none stands there."""
+        return messages(language).get(f"about-{self.name}", "")
 
     @property
     def stages(self) -> dict[str, Any]:

@@ -13,24 +13,27 @@ from pathlib import Path
 
 import numpy as np
 
-from trabecula.errors import Refusal, WrongUsage, refusal
+from trabecula.dicom.contents import UNCHOSEN, Choice, ListedStudy
+from trabecula.dicom.reader import list_dicom
+from trabecula.errors import Refusal, WrongUsage, refusal, require_language
 from trabecula.export.bundle import REPORT_ALONE, Export, Wanted, prepare
 from trabecula.export.fhir import RELEASES
-from trabecula.flow.calibrate.asynchronous import ControlChart, Profile, Profiles
-from trabecula.flow.calibrate.certificate import read_certificate
+from trabecula.flow.calibrate.asynchronous import ControlChart, Profile, Profiles, require_mode
+from trabecula.flow.calibrate.certificate import Certificate, read_certificate
 from trabecula.flow.calibrate.ladder import LadderCalibration
 from trabecula.flow.calibrate.phantom import read_phantom
 from trabecula.flow.calibrate.size import water_path
+from trabecula.flow.calibrate.stack import read_stack
 from trabecula.flow.read import read_opened
 from trabecula.formats.opened import opened
-from trabecula.messages import LANGUAGES
+from trabecula.line import Shared, screen
 from trabecula.recipe import Recipe
-from trabecula.records import Assessment, Scan
-from trabecula.records.change import change_between, change_reason
+from trabecula.records import Acquisition, Assessment, Scan
+from trabecula.records.change import change_between, change_reason, history_with, in_order
 from trabecula.records.codec import decode
-from trabecula.records.reference import Reference, reference_reason
+from trabecula.records.population import Population
+from trabecula.records.reference import reference_reason
 from trabecula.report.folder import report, require_writable
-from trabecula.screen import Shared, screen
 
 STAGES = ("read", "localise", "segment", "calibrate", "measure", "exclude", "diagnose", "report")
 
@@ -49,8 +52,8 @@ def silent(stage: str, share: float) -> None:
 class Beside:
     """What a result is held against: an earlier one of the same person, people of the same age and sex."""
 
-    prior: Assessment | None = None
-    reference: Reference | None = None
+    priors: tuple[Assessment, ...] = ()
+    reference: Population | None = None
 
 
 def screen_to_folder(
@@ -60,8 +63,10 @@ def screen_to_folder(
     wanted: Wanted = REPORT_ALONE,
     progress: Progress = silent,
     beside: Beside = Beside(),
+    choice: Choice = UNCHOSEN,
 ) -> tuple[Assessment, Path]:
     """Read, screen and report, with the ``wanted`` exports; returns what was found and where its report.html is.
+    ``choice`` says which of several studies or series is read.
 
     What it is held ``beside`` is told among the notes of its diagnosis.
 
@@ -71,11 +76,14 @@ def screen_to_folder(
     """
     require_known(wanted)
     require_writable(out)
-    source = read_input(given, wanted, progress)
+    source = read_input(given, wanted, progress, choice=choice)
     assessment = assess(source, recipe, progress)
     assessment = held_beside(assessment, beside)
+    if wanted.deidentify and assessment.history is not None:
+        assessment = replace(assessment, history=assessment.history.undated)
     tell_stage(progress, "report")
-    written = report(assessment, out, partial(source.export.write, assessment), wanted.language)
+    attach = partial(source.export.write, assessment, progress=partial(tell_stage, progress, "report"))
+    written = report(assessment, out, attach, wanted.language, source.export.head)
     return assessment, written
 
 
@@ -89,11 +97,17 @@ class Source:
     notes: tuple[str, ...] = ()
 
 
-def read_input(given: Path, wanted: Wanted, progress: Progress = silent, as_far_as_possible: bool = False) -> Source:
+def read_input(
+    given: Path,
+    wanted: Wanted,
+    progress: Progress = silent,
+    as_far_as_possible: bool = False,
+    choice: Choice = UNCHOSEN,
+) -> Source:
     """The scan in ``given``, which is opened once, and its exports prepared before anything is computed.
 
-    ``as_far_as_possible`` leaves the DICOM objects out of ``wanted``, and says why in ``notes``, where the input does
-    not allow them.
+    ``as_far_as_possible`` leaves the DICOM objects, or of them SEG and SR, out of ``wanted`` where the input does not
+    allow them, and says why in ``notes``.
 
     Raises:
         WrongUsage: there is no such input.
@@ -103,15 +117,27 @@ def read_input(given: Path, wanted: Wanted, progress: Progress = silent, as_far_
     started = time.perf_counter()
     notes: tuple[str, ...] = ()
     with opened(given) as held:
-        scan = read_opened(held, lambda done, total: tell_stage(progress, "read", done / max(total, 1)))
+        scan = read_opened(held, lambda done, total: tell_stage(progress, "read", done / max(total, 1)), choice)
         try:
             export = prepare(held, scan, wanted)
         except Refusal as refused:
             if not (as_far_as_possible and wanted.dicom):
                 raise
             notes = (refused.message,)
-            export = prepare(held, scan, replace(wanted, dicom=False))
+            mended = refused.code == "dicom-grid-mended"  # a report and a picture need no grid
+            export = prepare(held, scan, replace(wanted, regions=False) if mended else replace(wanted, dicom=False))
     return Source(scan, export, round(time.perf_counter() - started, 3), notes)
+
+
+def studies_in(given: Path) -> tuple[ListedStudy, ...]:
+    """The studies and series of CT that there are in an input, the earliest first; none where it is no DICOM.
+
+    Raises:
+        WrongUsage: there is no such input.
+        Refusal: it cannot be opened.
+    """
+    with opened(given) as held:
+        return list_dicom(held.files, held.budget) if held.kind == "dicom" else ()
 
 
 def assess(source: Source, recipe: Recipe, progress: Progress = silent, shared: Shared | None = None) -> Assessment:
@@ -139,11 +165,8 @@ def require_known(wanted: Wanted) -> None:
     Raises:
         WrongUsage: one of them is unknown.
     """
-    language, release = wanted.language, wanted.fhir_release
-    if language not in LANGUAGES:
-        raise WrongUsage(
-            "unknown-language", f"There is no language {language!r}. Choose among: {', '.join(LANGUAGES)}."
-        )
+    require_language(wanted.language)
+    release = wanted.fhir_release
     if release not in RELEASES:
         raise WrongUsage("unknown-fhir-version", f"There is no FHIR {release!r}. Choose among: {', '.join(RELEASES)}.")
 
@@ -167,37 +190,43 @@ def held_beside(assessment: Assessment, beside: Beside) -> Assessment:
     Raises:
         Refusal: the earlier result is of another person, of a later day, or has no vertebra in common.
     """
-    if beside.prior is not None:
-        assessment = with_change(assessment, beside.prior)
+    if beside.priors:
+        assessment = with_change(assessment, *beside.priors)
     place = None if beside.reference is None else reference_reason(assessment, beside.reference)
     if place is None:
         return assessment
     diagnosis = replace(assessment.diagnosis, reasons=(*assessment.diagnosis.reasons, place))
-    return replace(assessment, diagnosis=diagnosis)
+    return replace(assessment, diagnosis=diagnosis, population=beside.reference)
 
 
-def with_change(assessment: Assessment, prior: Assessment) -> Assessment:
-    """The assessment with what has changed since an earlier one.
+def with_change(assessment: Assessment, *priors: Assessment) -> Assessment:
+    """The assessment with what has changed since the latest of the earlier ones, and with all of them as its history.
 
     Raises:
-        Refusal: the earlier one is of another person, of a later day, or has no vertebra in common.
+        Refusal: one of them is of another person, of a later day, or has no vertebra in common.
     """
-    told = change_reason(change_between(prior, assessment))
+    earlier = in_order(priors)
+    told = change_reason(change_between(earlier[-1], assessment))
     diagnosis = replace(assessment.diagnosis, reasons=(*assessment.diagnosis.reasons, told))
-    return replace(assessment, diagnosis=diagnosis)
+    return replace(assessment, diagnosis=diagnosis, history=history_with(earlier, assessment))
 
 
 def with_phantoms(recipe: Recipe, phantom: Path | None, profiles: Path | None) -> Recipe:
     """The recipe calibrated by a phantom's rods in the scan, or by the kept profiles of scanners, where there are any.
 
     Raises:
-        WrongUsage: the phantom's file lacks its values, or the recipe calibrates in its own way.
+        WrongUsage: the phantom's file lacks its values, it is none that lies under a patient, or the recipe
+            calibrates in its own way.
     """
     if phantom is None and profiles is None:
         return recipe
     if not isinstance(recipe.calibrate, LadderCalibration):
         raise WrongUsage("recipe-without-ladder", f"The recipe {recipe.name} does not calibrate by a phantom.")
     certificate = None if phantom is None else read_certificate(phantom)
+    if certificate is not None and certificate.stacked:
+        raise WrongUsage(
+            "phantom-scanned-alone", "A stacked phantom lies under no patient. Scan it alone and use calibrate."
+        )
     ladder = LadderCalibration(certificate, None if profiles is None else Profiles(profiles))
     return replace(recipe, calibrate=ladder)
 
@@ -209,18 +238,30 @@ def calibrate_scanner(given: Path, phantom: Path, profiles: Path) -> ControlChar
         WrongUsage: there is no such input, the phantom's file lacks its values, the scanner is not recorded.
         Refusal: the scan cannot be read, or not all rods are in it.
     """
-    certificate = read_certificate(phantom)
+    acquisition, profile = phantom_profile(given, read_certificate(phantom))
+    return Profiles(profiles).keep(acquisition, profile)
+
+
+def phantom_profile(given: Path, certificate: Certificate) -> tuple[Acquisition, Profile]:
+    """How a phantom that was scanned alone was scanned, and its line.
+
+    Raises:
+        WrongUsage: there is no such input, or the scanner is not recorded.
+        Refusal: the scan cannot be read, or not all rods are in it.
+    """
     with opened(given) as held:
         scan = read_opened(held, lambda done, total: None)
     acquisition, kvp = scan.acquisition, scan.acquisition.tube_voltage_kvp
-    store = Profiles(profiles)
-    store.require_mode(acquisition)
+    require_mode(acquisition)
     assert kvp is not None, "required just now"
-    reading = read_phantom(scan.volume, None, certificate, kvp)
+    if certificate.stacked:
+        reading = read_stack(scan.volume, certificate, kvp)
+    else:
+        reading = read_phantom(scan.volume, None, certificate, kvp)
     if reading is None:
         raise refusal("phantom-rods-missing", rods=len(certificate.rods), phantom=certificate.name)
     middle = scan.volume.to_lps((np.asarray(scan.volume.shape) - 1) / 2)
-    profile = Profile(
+    return acquisition, Profile(
         measured=date.today().isoformat(),
         phantom=f"{certificate.name} {certificate.serial}".strip(),
         slope_hu_cm3_mg=round(reading.slope_hu_cm3_mg, 4),
@@ -228,4 +269,3 @@ def calibrate_scanner(given: Path, phantom: Path, profiles: Path) -> ControlChar
         misfit_hu=round(reading.misfit_hu, 2),
         path_mm=round(max(water_path(scan.volume, middle).hardening_mm, LEAST_PATH_MM), 1),
     )
-    return store.keep(acquisition, profile)

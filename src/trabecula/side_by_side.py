@@ -11,14 +11,15 @@ from functools import partial
 from pathlib import Path
 
 from trabecula import __version__
+from trabecula.dicom.contents import UNCHOSEN, Choice
 from trabecula.errors import Defect, TrabeculaError, fault_of, refusal
 from trabecula.export.bundle import REPORT_ALONE, Wanted
+from trabecula.line import Shared
 from trabecula.messages import Phrase
 from trabecula.recipe import Recipe
-from trabecula.records.reference import Reference
+from trabecula.records.population import Population
 from trabecula.report.comparison import INDEX, PICTURE, Outcome, comparison_json, comparison_page
 from trabecula.report.folder import COMPARISON, files_in, replaced_whole, report, require_writable
-from trabecula.screen import Shared
 from trabecula.screening import Beside, Progress, Source, assess, held_beside, read_input, require_known, silent
 
 
@@ -28,7 +29,8 @@ def screen_side_by_side(
     recipes: Sequence[Recipe],
     wanted: Wanted = REPORT_ALONE,
     progress: Progress = silent,
-    reference: Reference | None = None,
+    reference: Population | None = None,
+    choice: Choice = UNCHOSEN,
 ) -> tuple[list[Outcome], Path]:
     """Screens ``given`` with every recipe; returns what each made of it and where the page of them all is.
 
@@ -42,7 +44,7 @@ def screen_side_by_side(
     """
     require_known(wanted)
     require_writable(out)
-    source = read_input(given, wanted, progress)
+    source = read_input(given, wanted, progress, choice=choice)
     shared = Shared(recipes)
     with replaced_whole(out) as folder:
         outcomes = []
@@ -59,12 +61,12 @@ def _tell(progress: Progress, recipe: str, number: int, of: int, stage: str, sha
 
 
 def _outcome(
-    source: Source, recipe: Recipe, shared: Shared, folder: Path, progress: Progress, reference: Reference | None
+    source: Source, recipe: Recipe, shared: Shared, folder: Path, progress: Progress, reference: Population | None
 ) -> Outcome:
     """One recipe's result, written to its folder, or why there is none; a failure of ours is a row too."""
     try:
-        found = held_beside(assess(source, recipe, progress, shared), Beside(None, reference))
-        report(found, folder, partial(source.export.write, found), source.export.wanted.language)
+        found = held_beside(assess(source, recipe, progress, shared), Beside((), reference))
+        report(found, folder, partial(source.export.write, found), source.export.wanted.language, source.export.head)
     except TrabeculaError as error:
         return Outcome(recipe, refused=error)
     except Exception as error:

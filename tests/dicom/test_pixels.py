@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import pytest
 from pydicom import Dataset, dcmwrite
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -17,7 +17,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from trabecula.dicom.pixels import codestream_size
+from trabecula.dicom.pixels import codestream_size, damaged_jpeg_2000
 from trabecula.errors import Refusal
 from trabecula.flow.read import read
 
@@ -261,3 +261,16 @@ def test_a_lookup_table_is_refused(ct):
     with pytest.raises(Refusal) as caught:
         read(ct.save(slices))
     assert caught.value.code == "not-hounsfield-units"
+
+
+def test_jpeg_2000_with_bytes_that_no_encoder_writes_is_damaged(ct):
+    slices = ct.make(count=12)
+    for one in slices:
+        one.compress(JPEG2000Lossless, generate_instance_uid=False)
+    (codestream,) = generate_frames(slices[5].PixelData, number_of_frames=1)
+    assert not damaged_jpeg_2000(codestream)
+    half = len(codestream) // 2
+    spoilt = codestream[:half] + b"\xff\xff\xff\xff" + codestream[half + 4 :]
+    assert damaged_jpeg_2000(spoilt)
+    slices[5].PixelData = encapsulate([spoilt])
+    assert "slices-interpolated" in {reason.code for reason in read(ct.save(slices)).reasons}

@@ -9,7 +9,7 @@ import pytest
 from trabecula.errors import Refusal
 from trabecula.flow.read import read
 from trabecula.formats.levels import alternating, levels
-from trabecula.formats.tissues import Tissues, Verdict, judge, measure
+from trabecula.formats.tissues import Peak, Tissues, Verdict, judge, measure
 from trabecula.records import Effect, withholds
 
 SHAPE = (40, 96, 96)
@@ -138,6 +138,17 @@ def test_levels_are_those_by_which_slices_were_shifted():
 def test_low_voltage_lowers_fat():
     tissues = measure(body(fat_hu=-135.0))
     assert judge(tissues, 80.0) is Verdict.SOUND and judge(tissues, 120.0) is not Verdict.SOUND
+
+
+def test_high_voltage_raises_fat() -> None:
+    close_crop = Tissues(None, (Peak(-80.0, 0.5), Peak(60.0, 0.2)))
+    assert judge(close_crop, 140.0) is Verdict.SOUND
+    assert judge(close_crop, 120.0) is Verdict.DOUBTFUL
+
+
+def test_fluid_between_fat_and_muscle_is_no_sign_of_another_scale() -> None:
+    assert judge(Tissues(None, (Peak(-88.0, 0.5), Peak(10.0, 0.05), Peak(60.0, 0.2)))) is Verdict.SOUND
+    assert judge(Tissues(None, (Peak(-88.0, 0.5), Peak(10.0, 0.2)))) is Verdict.DOUBTFUL
 
 
 def test_numbers_without_anything_to_hold_them_against_are_refused():

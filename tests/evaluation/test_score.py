@@ -15,10 +15,10 @@ from trabecula.errors import WrongUsage
 from trabecula.evaluation.rows import read_rows, run_of
 from trabecula.evaluation.run import ROWS, evaluate
 from trabecula.evaluation.score import middles_of, score
+from trabecula.line import screen
 from trabecula.quantity import AREAL_BMD, VBMD_HA, VBMD_K2HPO4
 from trabecula.recipes import RECIPES
 from trabecula.records import Assessment
-from trabecula.screen import screen
 from trabecula.virtual.order import Order, simulate
 
 pytestmark = pytest.mark.slow

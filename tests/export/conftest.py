@@ -115,7 +115,7 @@ def vertebra(level: Level, volume: Volume, labels: np.ndarray[Any, Any]) -> Vert
     return VertebraReading(*about, None, reasons=(metal,))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def assess() -> Callable[..., Assessment]:
     return assessed
 

@@ -10,6 +10,7 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+from pydicom.uid import generate_uid
 
 from trabecula.export.bundle import Wanted
 
@@ -24,9 +25,48 @@ def run(program: str, *arguments: object) -> None:
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
-@pytest.fixture
-def out(study: Study, exported: Exported) -> Path:
-    return exported(study(), Wanted(dicom=True))
+def own_uids(*keywords: str) -> Callable[[pydicom.Dataset], None]:
+    """Gives a slice UIDs of its own, as some anonymisers do (all of LIDC-IDRI has frames of reference so)."""
+
+    def edit(one: pydicom.Dataset) -> None:
+        for keyword in keywords:
+            setattr(one, keyword, generate_uid())
+
+    return edit
+
+
+ANONYMISED = {
+    "plain": own_uids(),
+    "frames": own_uids("FrameOfReferenceUID"),
+    "series": own_uids("SeriesInstanceUID"),
+    "all": own_uids("FrameOfReferenceUID", "SeriesInstanceUID", "StudyInstanceUID"),
+}
+
+
+@pytest.fixture(params=ANONYMISED)
+def out(request: pytest.FixtureRequest, study: Study, exported: Exported) -> Path:
+    return exported(study(ANONYMISED[request.param]), Wanted(dicom=True, fhir=True))
+
+
+def test_images_are_referred_to_by_the_uids_they_bear(out: Path) -> None:
+    seg = pydicom.dcmread(out / "dicom" / "seg.dcm")
+    slices = [pydicom.dcmread(path, stop_before_pixels=True) for path in (out.parent / "ct").iterdir()]
+    own = {one.SOPInstanceUID: (one.StudyInstanceUID, one.SeriesInstanceUID) for one in slices}
+    studies = [(seg.StudyInstanceUID, seg.ReferencedSeriesSequence)]
+    studies += [
+        (other.StudyInstanceUID, other.ReferencedSeriesSequence)
+        for other in seg.get("StudiesContainingOtherReferencedInstancesSequence", [])
+    ]
+    told = {
+        image.ReferencedSOPInstanceUID: (study, series.SeriesInstanceUID)
+        for study, listed in studies
+        for series in listed
+        for image in series.ReferencedInstanceSequence
+    }
+    assert told and told.items() <= own.items()
+    bundle = json.loads((out / "fhir.json").read_text())
+    (imaging,) = (e["resource"] for e in bundle["entry"] if e["resource"]["resourceType"] == "ImagingStudy")
+    assert {uid for _, uid in own.values()} <= {series["uid"] for series in imaging["series"]}
 
 
 def test_the_report_is_read_back(out: Path, tmp_path: Path) -> None:
@@ -36,7 +76,7 @@ def test_the_report_is_read_back(out: Path, tmp_path: Path) -> None:
     assessment = json.loads((out / "assessment.json").read_text())
     groups = {group["TrackingIdentifier"]: group for group in read["Measurements"]}
     for vertebra in assessment["vertebrae"]:
-        group = next(group for name, group in groups.items() if vertebra["level"] in name)
+        group = groups[f"Trabecula {vertebra['level']} trabecular region"]
         items = {
             (item["quantity"]["CodeMeaning"], item.get("derivationModifier", {}).get("CodeMeaning")): item
             for item in group["measurementItems"]
@@ -44,6 +84,8 @@ def test_the_report_is_read_back(out: Path, tmp_path: Path) -> None:
         values = {name: float(item["value"]) for name, item in items.items()}
         assert values["Volume", None] == pytest.approx(vertebra["volume_mm3"] / 1000, abs=1e-3)
         assert values["Attenuation Coefficient", "Mean"] == pytest.approx(vertebra["mean_hu"], abs=0.01)
+        place = groups[f"Cornerstone3DTools@^0.1.0:PlanarFreehandROI:Trabecula {vertebra['level']}"]
+        assert place["TrackingUniqueIdentifier"] == group["TrackingUniqueIdentifier"]
         bmd = [value for (quantity, _), value in values.items() if "mineral density" in quantity.lower()]
         assert bmd == pytest.approx([] if vertebra["bmd_mg_cm3"] is None else [vertebra["bmd_mg_cm3"]], abs=0.1)
 

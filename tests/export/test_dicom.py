@@ -2,8 +2,6 @@
 
 import json
 import re
-import shutil
-import subprocess
 import zlib
 from base64 import b64encode
 from collections.abc import Callable
@@ -24,16 +22,18 @@ from trabecula.anatomy import UNKNOWN_LEVELS, Level
 from trabecula.errors import Refusal
 from trabecula.export import codes
 from trabecula.export.bundle import Wanted, prepare
+from trabecula.export.capture import broken, font_holding, heading_of, side_by_side
 from trabecula.export.pdf import pdf_of
 from trabecula.flow.read import read
 from trabecula.formats.opened import opened
 from trabecula.quantity import Category
-from trabecula.records import Assessment, Basis, Diagnosis
+from trabecula.records import Assessment, Basis, Diagnosis, reason
 
 OBJECTS = ("seg.dcm", "sr.dcm", "report.dcm", "capture.dcm")
 UNDETERMINED = Diagnosis(Category.UNDETERMINED, Basis.BANDS, None, {}, ())
 Study = Callable[..., Path]
 Exported = Callable[..., Path]
+Assess = Callable[..., Assessment]
 Complaints = Callable[[Path], tuple[list[str], list[str]]]
 
 
@@ -102,58 +102,11 @@ def test_slices_in_the_other_direction(study: Study, exported: Exported) -> None
     same_regions(exported(study(turned), Wanted(dicom=True)))
 
 
-def items(dataset: pydicom.Dataset) -> list[pydicom.Dataset]:
-    below = list(dataset.get("ContentSequence") or [])
-    return below + [item for child in below for item in items(child)]
-
-
-def test_the_report_says_what_was_found(study: Study, exported: Exported) -> None:
-    out = exported(study(), Wanted(dicom=True))
-    report = known(out)["sr.dcm"]
-    assert (report.PreliminaryFlag, report.VerificationFlag) == ("PRELIMINARY", "UNVERIFIED")
-    if shutil.which("dsrdump") is None:
-        pytest.skip("dsrdump is not installed; tools/apt.sh installs dcmtk")
-    shown = subprocess.run(
-        ["dsrdump", "+Pl", out / "dicom" / "sr.dcm"], capture_output=True, text=True, check=True
-    ).stdout
-    assert shown.count('"104.76" (mg/cm3,UCUM') == 3  # L1, L2 and their mean
-    for told in (
-        '(312894000,SCT,"Osteopenia")',
-        "(metal-in-or-beside-it,99TRABECULA",
-        "T12 holds metal.",
-        "rule out low",
-    ):
-        assert told in shown
-    groups = [one for one in items(report) if one.ValueType == "CONTAINER" and len(one.ContentSequence) > 5]
-    by_site = {
-        item.ConceptCodeSequence[0].CodeValue: group
-        for group in groups
-        for item in group.ContentSequence
-        if item.ConceptNameCodeSequence[0].CodeMeaning == "Finding Site"
-    }
-    t12, l1 = by_site["23215003"], by_site["66794005"]
-    assert densities(t12) == [] and densities(l1) == [104.76]
-    seg = known(out)["seg.dcm"]
-    segment = next(one for one in l1.ContentSequence if "ReferencedSOPSequence" in one).ReferencedSOPSequence[0]
-    assert segment.ReferencedSOPInstanceUID == seg.SOPInstanceUID
-    assert seg.SegmentSequence[int(segment.ReferencedSegmentNumber) - 1].SegmentLabel == "L1 trabecular bone"
-    tracked = {one.TrackingUID for one in seg.SegmentSequence}
-    assert tracked < {str(one.UID) for one in items(report) if "UID" in one}
-
-
 def inflated(stream: bytes) -> bytes:
     try:
         return zlib.decompress(stream)
     except zlib.error:
         return b""
-
-
-def densities(group: pydicom.Dataset) -> list[float]:
-    return [
-        float(one.MeasuredValueSequence[0].NumericValue)
-        for one in group.ContentSequence
-        if one.ConceptNameCodeSequence[0].get("CodeValue") == codes.VOLUMETRIC_BMD.value
-    ]
 
 
 def test_the_pdf_and_the_picture(study: Study, exported: Exported) -> None:
@@ -165,10 +118,47 @@ def test_the_pdf_and_the_picture(study: Study, exported: Exported) -> None:
     plain = pdf + b"".join(map(inflated, re.findall(rb"stream\r?\n(.*?)\r?\nendstream", pdf, re.DOTALL)))
     assert re.search(rb"/Type ?/Page\b", plain) and b"/FontFile" in plain and plain.count(b"/Subtype /Image") >= 2
     picture = made["capture.dcm"].pixel_array
-    sagittal = np.asarray(Image.open(BytesIO((out / "sagittal.png").read_bytes())).convert("RGB"))
-    height, width, _ = sagittal.shape
-    assert np.array_equal(picture[44 : 44 + height, :width], sagittal)
-    assert picture[:44].max() == 255  # the heading
+    views = [
+        np.asarray(Image.open(BytesIO((out / name).read_bytes())).convert("RGB"))
+        for name in ("sagittal.png", "coronal.png")
+    ]
+    top, (height, width, _) = picture.shape[0] - max(len(view) for view in views), views[0].shape
+    assert np.array_equal(picture[top : top + height, :width], views[0])
+    assert picture[:top].max() == 255  # the heading
+
+
+def test_the_picture_says_what_to_check_first(study: Study, assess: Assess) -> None:
+    made = assess(read(study()))
+    doubt = reason("level-uncertain", probability=0.5)
+    verdict, first, use = heading_of(replace(made, spine=replace(made.spine, reasons=(doubt,))))
+    assert verdict.startswith("Osteopenia: 104.8 mg/cm3 (95% interval 90 to 120)")
+    assert first == f"Check first: {doubt.message} [level-uncertain]"
+    assert "cannot be used to rule out" in use and "verified by nobody" in use
+    chinese = heading_of(made, "zh")
+    if font_holding(["骨质"]) is None:
+        assert chinese == heading_of(made)  # no font here has its letters
+    else:
+        assert all(re.search("[\u4e00-\u9fff]{4}", line) for line in chinese)
+        plain, drawn = (side_by_side([png(300, 40)], said) for said in (heading_of(made), chinese))
+        assert drawn.shape[1] == plain.shape[1] == 300 and not np.array_equal(drawn[:40], plain[:40])
+    assert font_holding(["\U000f0000"]) is None  # for private use: no font has it
+
+
+def png(width: int, height: int) -> bytes:
+    held = BytesIO()
+    Image.new("RGB", (width, height)).save(held, "PNG")
+    return held.getvalue()
+
+
+def test_a_heading_is_broken_between_words_only() -> None:
+    words = "one word after the other and Oberschenkelhalsfraktur at last"
+    lines = broken(words, lambda text: 10.0 * len(text), 180.0)
+    assert " ".join(lines) == words
+    assert all(len(line) <= 18 or " " not in line for line in lines)
+    chinese = broken("先检查：T12 可能命名有误（相差一节），请核对。 仅供研究", lambda text: 10.0 * len(text), 80.0)
+    assert all(len(line) <= 8 and line[0] not in "，。：）" for line in chinese) and any(
+        "T12" in one for one in chinese
+    )
 
 
 def test_printing_fetches_nothing(tmp_path: Path) -> None:
@@ -280,6 +270,19 @@ def test_a_mended_grid_is_refused(study: Study) -> None:
     assert refused.value.code == "dicom-grid-mended"
 
 
+def test_a_mended_grid_still_gives_report_and_picture(study: Study, exported: Exported, tmp_path: Path) -> None:
+    def uneven(dataset: pydicom.Dataset) -> None:
+        if dataset.InstanceNumber > 14:
+            x, y, z = dataset.ImagePositionPatient
+            dataset.ImagePositionPatient = [x, y, z + 1.0]
+
+    out = exported(study(uneven), Wanted(dicom=True, regions=False))
+    made = {path.name: pydicom.dcmread(path) for path in (out / "dicom").iterdir()}
+    given = pydicom.dcmread(next((tmp_path / "ct").iterdir()))
+    assert set(made) == {"report.dcm", "capture.dcm"}
+    assert {one.StudyInstanceUID for one in made.values()} == {given.StudyInstanceUID}
+
+
 def test_the_slices_that_were_screened_are_told_from_another_phase_at_their_place(
     study: Study, exported: Exported, tmp_path: Path
 ) -> None:
@@ -330,71 +333,3 @@ def test_vertebrae_without_names(
     seg = known(out)["seg.dcm"]
     assert [one.SegmentLabel for one in seg.SegmentSequence] == [f"unknown-{n} trabecular bone" for n in (1, 2, 3)]
     assert {one.AnatomicRegionSequence[0].CodeValue for one in seg.SegmentSequence} == {"51282000"}
-
-
-def coded(report: pydicom.Dataset, name: str) -> list[str]:
-    """The meanings that a report codes under a name."""
-    return [
-        item.ConceptCodeSequence[0].CodeMeaning
-        for item in items(report)
-        if "ConceptCodeSequence" in item and item.ConceptNameCodeSequence[0].CodeMeaning == name
-    ]
-
-
-def test_a_category_without_a_density(
-    study: Study,
-    exported: Exported,
-    complaints: Complaints,
-    assess: Callable[..., Assessment],
-    as_classifier: Callable[[Assessment], Assessment],
-) -> None:
-    given = study()
-    out = exported(given, Wanted(dicom=True), as_classifier(assess(read(given))))
-    for name in OBJECTS:
-        assert complaints(out / "dicom" / name) == ([], []), name
-    report = known(out)["sr.dcm"]
-    assert coded(report, codes.BMD_CATEGORY.meaning) == ["Osteoporosis"]
-    assert coded(report, codes.DECIDES_CATEGORY.meaning) == ["No", "Yes", "Yes"]
-    assert coded(report, codes.WITHHELD_BECAUSE.meaning) == ["Metal in or beside it"]
-    assert not [name for name in codes.QUANTITY_CODES.values() if name.meaning in str(report)]
-    shares = {
-        one.ConceptNameCodeSequence[0].CodeValue: float(one.MeasuredValueSequence[0].NumericValue)
-        for one in items(report)
-        if one.ValueType == "NUM" and one.ConceptNameCodeSequence[0].CodeValue.startswith("p-")
-    }
-    assert shares == {"p-osteoporosis": 0.72, "p-osteopenia": 0.25, "p-normal": 0.03}
-    assert "ndetermin" not in str(report)
-
-
-def test_areal_density_is_coded_as_such(
-    study: Study,
-    exported: Exported,
-    complaints: Complaints,
-    assess: Callable[..., Assessment],
-    as_areal: Callable[[Assessment], Assessment],
-) -> None:
-    given = study()
-    out = exported(given, Wanted(dicom=True), as_areal(assess(read(given))))
-    for name in OBJECTS:
-        assert complaints(out / "dicom" / name) == ([], []), name
-    report = known(out)["sr.dcm"]
-    areal = codes.QUANTITY_CODES["abmd"].meaning
-    measured = [
-        one.MeasuredValueSequence[0]
-        for one in items(report)
-        if one.ValueType == "NUM" and one.ConceptNameCodeSequence[0].CodeMeaning == areal
-    ]
-    assert [float(one.NumericValue) for one in measured] == [0.8] * 3  # L1, L2 and their mean
-    assert {one.MeasurementUnitsCodeSequence[0].CodeValue for one in measured} == {"g/cm2"}
-    assert codes.VOLUMETRIC_BMD.meaning not in str(report) and "mg/cm3" not in str(report)
-
-
-def test_where_nothing_is_outlined_there_is_no_segmentation(
-    study: Study, exported: Exported, complaints: Complaints, assess: Callable[..., Assessment]
-) -> None:
-    given = study()
-    out = exported(given, Wanted(dicom=True, fhir=True), replace(assess(read(given)), regions=None))
-    assert {path.name for path in (out / "dicom").iterdir()} == set(OBJECTS) - {"seg.dcm"}
-    for path in (out / "dicom").iterdir():
-        assert complaints(path) == ([], []), path.name
-    assert coded(pydicom.dcmread(out / "dicom" / "sr.dcm"), codes.BMD_CATEGORY.meaning) == ["Osteopenia"]

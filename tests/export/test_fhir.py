@@ -111,21 +111,22 @@ def test_the_same_as_the_structured_report(study: Study, exported: Exported) -> 
     out = exported(study(), Wanted(dicom=True, fhir=True))
     found = resources(out)
     report = pydicom.dcmread(out / "dicom" / "sr.dcm")
-    groups = report.ContentSequence[-1].ContentSequence
-    assert len(groups) == 4
-    sites = by_site(found)
+    groups = report.ContentSequence[-1].ContentSequence  # two where a density has a place on an image, of one identity
+    sites, identities = by_site(found), set()
     for group in groups:
         told = {item.ConceptNameCodeSequence[0].CodeMeaning: item for item in group.ContentSequence}
         one = sites[told["Finding Site"].ConceptCodeSequence[0].CodeValue]
         assert one["identifier"] == [
             {"system": "urn:dicom:uid", "value": f"urn:oid:{told['Tracking Unique Identifier'].UID}"}
         ]
+        identities.add(told["Tracking Unique Identifier"].UID)
         bmd = told.get(codes.VOLUMETRIC_BMD.meaning)
         shown = one.get("valueQuantity") or one["component"][0].get("valueQuantity")
         if one["code"]["coding"][0]["code"] == codes.VOLUMETRIC_BMD.value and bmd is None:
             assert "valueQuantity" not in one
         else:
             assert float(bmd.MeasuredValueSequence[0].NumericValue) == shown["value"]
+    assert len(identities) == 4
     (imaging,) = of_kind(found, "ImagingStudy")
     assert imaging["identifier"][0]["value"] == f"urn:oid:{report.StudyInstanceUID}"
     made = {pydicom.dcmread(path).SeriesInstanceUID for path in (out / "dicom").iterdir()}
@@ -187,7 +188,8 @@ def test_a_category_without_a_density(
     assert spine["valueCodeableConcept"]["text"] == "Osteoporosis"
     shares = {one["code"]["coding"][0]["code"]: one["valueQuantity"]["value"] for one in spine["component"]}
     assert shares == {"p-osteoporosis": 0.72, "p-osteopenia": 0.25, "p-normal": 0.03}
-    assert of_kind(found, "DiagnosticReport")[0]["conclusion"].startswith("Osteoporosis or osteopenia. ")
+    said = of_kind(found, "DiagnosticReport")[0]["conclusion"]
+    assert said.startswith("Osteoporosis or osteopenia: by a classifier of L1 and L2 (osteoporosis 72%")
     assert t12["dataAbsentReason"]["text"] == "T12 holds metal."
     assert l1["valueCodeableConcept"]["text"] == "Osteoporosis" and "dataAbsentReason" not in l1
     assert {one["code"]["coding"][0]["code"] for one in (l1, t12)} == {"bmd-category"}
@@ -210,6 +212,7 @@ def test_areal_density_has_its_own_code_and_unit(
     interval = l1["component"][0]
     assert interval["code"]["coding"][0]["code"] == "abmd-interval"
     assert (interval["valueRange"]["low"]["value"], interval["valueRange"]["high"]["value"]) == (0.7049, 0.9)
-    assert "0.8 g/cm2, mean of L1 and L2" in of_kind(found, "DiagnosticReport")[0]["conclusion"]
+    said = of_kind(found, "DiagnosticReport")[0]["conclusion"]
+    assert "0.800 g/cm2 (95% interval 0.70 to 0.90), mean of L1 and L2" in said
     t12 = by_site(found)[SNOMED_CODES[Level.T12]]
     assert "valueQuantity" not in t12

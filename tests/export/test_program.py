@@ -147,3 +147,47 @@ def test_a_language_without_a_font_is_found_out_beforehand(study: Study, tmp_pat
     assert ran.returncode == 1
     assert ran.stderr.startswith("Defect [pdf-font-missing]: ") and ran.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def texts_of(dataset: pydicom.Dataset) -> list[str]:
+    """Every sentence of a structured report."""
+    below = [text for item in dataset.get("ContentSequence", []) for text in texts_of(item)]
+    return [*([str(dataset.TextValue)] if "TextValue" in dataset else []), *below]
+
+
+def test_sr_and_fhir_speak_the_language_of_the_report(
+    trabecula: Callable[..., Run], study: Study, tmp_path: Path
+) -> None:
+    ran = trabecula(study(), "--out", tmp_path / "out", "--dicom", "--fhir", "--language", "de")
+    assert (ran.code, ran.err) == (0, "")
+    said = texts_of(pydicom.dcmread(tmp_path / "out" / "dicom" / "sr.dcm"))
+    bundle = json.loads((tmp_path / "out" / "fhir.json").read_text(encoding="utf-8"))
+    assert bundle["language"] == "de"
+    reports = [one["resource"] for one in bundle["entry"] if one["resource"]["resourceType"] == "DiagnosticReport"]
+    verdict = "Osteopenie: 104.8 mg/cm3 (95%-Intervall 90 bis 120), Mittel von L1 und L2, K2HPO4-Äquivalent."
+    assert verdict in said and reports[0]["conclusion"].startswith(verdict)
+    assert any(sentence.startswith("Nur für die Forschung.") for sentence in said)
+
+
+def days(dataset: pydicom.Dataset) -> None:
+    dataset.AccessionNumber, dataset.StudyID, dataset.SeriesNumber = "ZQ-17", "ZQ5", 201
+    dataset.StudyDate, dataset.SeriesDate, dataset.AcquisitionDate = "20210304", "20210305", "20210305"
+
+
+def test_the_report_names_its_study_and_a_deidentified_one_does_not(
+    trabecula: Callable[..., Run], study: Study, tmp_path: Path
+) -> None:
+    ran = trabecula(study(days), "--out", tmp_path / "out")
+    page = (tmp_path / "out" / "report.html").read_text()
+    for said in ("ZQ-17", "no. ZQ5, 2021-03-04", "no. 201, 2021-03-05"):
+        assert said in page
+    told = json.loads((tmp_path / "out" / "assessment.json").read_text())
+    assert told["scan"]["scanned_on"] == "2021-03-05"
+    assert "ZQ" not in ran.out + json.dumps(told)
+    trabecula(tmp_path / "ct", "--out", tmp_path / "clean", "--deidentify", "--dicom")
+    for path in (tmp_path / "clean").rglob("*"):
+        if path.suffix in (".html", ".json"):
+            text = re.sub(r"base64,[^\"]*", "", path.read_text())
+            assert "ZQ" not in text and "2021-03" not in text and "202103" not in text, path.name
+    clean = (tmp_path / "clean" / "report.html").read_text()
+    assert "De-identified: name, number, birth date" in clean and "Accession number" not in clean

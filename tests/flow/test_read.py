@@ -174,7 +174,16 @@ def test_other_intensities_are_not_hounsfield_units(tmp_path, values):
 
 
 def test_a_display_window_is_refused(tmp_path):
-    assert refused(nifti(tmp_path, np.clip(body(), -1000, 200))) == "intensities-clipped"
+    noisy = body() + np.random.default_rng(0).normal(0, 6, SHAPE)
+    assert refused(nifti(tmp_path, np.clip(noisy, -1000, 200))) == "intensities-clipped"
+
+
+def test_a_drawn_phantom_of_even_materials_is_not_taken_for_a_display_window(tmp_path):
+    i, j, _ = np.indices(SHAPE)
+    hu = np.where(np.hypot(i - 15, j - 18) < 12, 40, -1000)
+    hu[14:17, 16:20, ::2], hu[14:17, 16:20, 1::2] = 140, 160
+    read(nifti(tmp_path, hu[:, :, ::2].astype(np.int16)))
+    read(nifti(tmp_path, hu.astype(np.int16)))
 
 
 def test_colours_are_refused(tmp_path):

@@ -107,5 +107,10 @@ def test_a_locked_zip(tmp_path):
 
 def test_a_damaged_zip(tmp_path):
     path = zipped(tmp_path / "cut.zip", {"a": b"12345" * 1000})
-    path.write_bytes(path.read_bytes()[:40])
-    assert refused(path) == "archive-damaged"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:40])
+    with pytest.raises(Refusal, match="cut short: its end is missing"), unpacked(path):
+        pass
+    path.write_bytes(whole[:40] + b"\0" * 20 + whole[60:])  # its end is there
+    with pytest.raises(Refusal, match="damaged and cannot be opened"), unpacked(path):
+        pass

@@ -13,7 +13,7 @@ from trabecula.errors import Refusal
 from trabecula.formats.grid import require_finite
 from trabecula.formats.kinds import Kind, kind_of
 from trabecula.formats.nifti import read_nifti
-from trabecula.records import Scan
+from trabecula.records import Effect, Scan
 
 AFFINE = np.asarray([[-2.5, 0, 0, 40], [0, 2, 0, -30], [0, 0, 3, 100], [0, 0, 0, 1.0]])
 VALUES = np.random.default_rng(3).integers(-1000, 1500, (7, 8, 9)).astype(np.int16)
@@ -158,10 +158,17 @@ def test_forms_that_disagree_are_told(tmp_path: Path, sform_code: int, qform_cod
     upside_down = AFFINE @ np.diag([1, -1, -1, 1])
     scan = read_nifti(forms(tmp_path / "ct.nii", upside_down, sform_code, AFFINE, qform_code))
     told = next(reason for reason in scan.reasons if reason.code == "orientation-forms-disagree")
-    assert f"the {used} was followed" in told.message
+    assert f"by the {used}, which was followed" in told.message and told.effect is Effect.WITHHOLD
     expected = AFFINE if used == "qform" else upside_down
     given = scan.orientation.undo_affine(scan.volume.affine, scan.volume.shape)
     np.testing.assert_allclose(np.diag([-1, -1, 1, 1]) @ given, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("other", [np.diag([-1.0, 1, 1, 1]), np.diag([1.0, 1, 1, 1]) + 3 * np.eye(4, k=3)])
+def test_forms_between_which_head_and_back_stay_are_a_doubt(tmp_path: Path, other: NDArray[Any]) -> None:
+    scan = read_nifti(forms(tmp_path / "ct.nii", other @ AFFINE, 1, AFFINE, 1))
+    assert [(one.code, one.effect) for one in scan.reasons] == [("orientation-forms-disagree", Effect.DOUBT)]
+    assert "the sform was followed" in scan.reasons[0].message
 
 
 @pytest.mark.parametrize(("sign", "written"), [(-1.0, -1.0), (1.0, 1.0), (1.0, 0.0)])

@@ -12,7 +12,14 @@ from pathlib import Path
 import pytest
 
 from trabecula.errors import WrongUsage
-from trabecula.formats.scratch import SET_ASIDE, clear_abandoned, locked_folder, scratch_folder, temporary_writes
+from trabecula.formats.scratch import (
+    SET_ASIDE,
+    clear_abandoned,
+    libraries_write_here,
+    locked_folder,
+    scratch_folder,
+    temporary_writes,
+)
 
 RUN = """
 import time
@@ -85,3 +92,16 @@ def test_nowhere_to_write(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     with pytest.raises(WrongUsage) as caught, scratch_folder():
         raise AssertionError
     assert caught.value.code == "temporary-disk-unwritable"
+
+
+def test_what_libraries_write_goes_into_a_folder_that_is_cleared(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TMPDIR", raising=False)
+    with libraries_write_here():
+        (made,) = temporary.iterdir()
+        assert Path(os.environ["TMPDIR"]) == made
+        with tempfile.NamedTemporaryFile() as file:
+            assert Path(file.name).parent == made
+    assert tempfile.gettempdir() == str(temporary) and "TMPDIR" not in os.environ
+    assert list(temporary.iterdir()) == []

@@ -10,10 +10,10 @@ import pytest
 
 from trabecula.anatomy import MEASURED_LEVELS, Level
 from trabecula.flow.read import read
+from trabecula.line import screen
 from trabecula.recipes import DEFAULT, RECIPES
 from trabecula.recipes.house import HOUSE
 from trabecula.records import Acquisition, Assessment, Effect, Regions, Scan, Spine
-from trabecula.screen import screen
 from trabecula.virtual.cohort import VirtualCt, scan_patient
 from trabecula.virtual.scanner import Protocol
 from trabecula.virtual.subject import sample_subject

@@ -8,6 +8,7 @@ import pytest
 
 from trabecula.anatomy import Level
 from trabecula.errors import Defect, WrongUsage
+from trabecula.line import screen
 from trabecula.messages import Phrase
 from trabecula.quantity import Category, Measurement
 from trabecula.recipes import DEFAULT, RECIPES, recipe_named
@@ -24,7 +25,6 @@ from trabecula.records import (
     VertebraReading,
 )
 from trabecula.records.codec import decode, to_json
-from trabecula.screen import screen
 from trabecula.view import Bins
 from trabecula.virtual.cohort import VirtualCt, scan_patient
 from trabecula.virtual.scanner import Protocol

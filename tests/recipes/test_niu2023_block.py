@@ -129,7 +129,7 @@ def test_the_category_is_that_of_the_blocks_density(given: None, scan: Scan, reg
 
 @pytest.mark.slow
 def test_a_scan_is_screened_with_it(given: None, scan: Scan, tmp_path: Path) -> None:
-    from trabecula.screen import screen
+    from trabecula.line import screen
 
     found = screen(scan, recipe_named("niu2023-block"))
     assert found.diagnosis.determined and found.diagnosis.density is not None

@@ -1,5 +1,6 @@
 """A second reading of one person: what is a change, what is error, and what may not be compared."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from trabecula.messages import Phrase
 from trabecula.quantity import VBMD_HA, Measurement
 from trabecula.records import Acquisition, Assessment, Calibration, Effect, Readings, Scan, Spine, VertebraReading
 from trabecula.records.change import change_between, change_reason, precision_cv
-from trabecula.records.codec import to_json
+from trabecula.records.codec import decode, to_json
 from trabecula.screening import read_prior, with_change
 from trabecula.volume import Orientation, Volume
 
@@ -45,7 +46,7 @@ BEFORE = result({"L1": 110.0, "L2": 100.0, "L3": 96.0})
 
 @pytest.mark.parametrize(
     ("now", "code"),
-    [((104.0, 98.0), "no change"), ((90.0, 84.0), "fallen by -18.0"), ((130.0, 118.0), "risen by +19.0")],
+    [((104.0, 98.0), "no change"), ((90.0, 84.0), "fallen by 18.0"), ((130.0, 118.0), "risen by 19.0")],
 )
 def test_a_change_is_one_beyond_the_least_significant(now: tuple[float, float], code: str) -> None:
     after = result({"L1": now[0], "L2": now[1]}, later())
@@ -55,6 +56,28 @@ def test_a_change_is_one_beyond_the_least_significant(now: tuple[float, float], 
     said = change_reason(found)
     assert code in said.message and (said.code, said.effect) == ("second-reading", Effect.NOTE)
     assert with_change(after, BEFORE).diagnosis.reasons[-1] == said
+
+
+def test_results_of_one_person_stand_in_their_order_over_the_levels_that_all_measured() -> None:
+    first = result({"T12": 130.0, "L1": 120.0, "L2": 110.0}, replace(HEADER, scanned_on="2015-01-01"))
+    second = result({"L1": 110.0, "L3": 96.0}, later(scanned_on="2020-01-01"))
+    at = replace(HEADER, series_instance_uid="1.2.3", scanned_on="2025-01-01", patient_age_years=65.0)
+    now = result({"L1": 100.0, "L2": 96.0}, at)
+    made = with_change(now, second, first)  # in whatever order they are given
+    assert made.history is not None and made.history.levels == (Level.L1,)
+    assert [point.density.value for point in made.history.points] == [120.0, 110.0, 100.0]
+    assert [point.scanned_on for point in made.history.points] == ["2015-01-01", "2020-01-01", "2025-01-01"]
+    assert made.history.least_significant == pytest.approx(2.77 * 0.047 * 105.0)
+    assert "L1 differs from the earlier result by -10.0" in made.diagnosis.reasons[-1].message  # from the latest
+    kept = decode(json.loads(to_json(made))).history
+    assert kept is not None and (kept.levels, kept.points) == (made.history.levels, made.history.points)
+
+
+def test_an_earlier_result_of_a_later_day_is_refused() -> None:
+    late = result({"L1": 110.0}, replace(HEADER, scanned_on="2026-01-01"))
+    with pytest.raises(Refusal) as refused:
+        with_change(result({"L1": 100.0}, later(scanned_on="2025-12-31")), late)
+    assert refused.value.code == "prior-is-newer" and "2026-01-01" in refused.value.message
 
 
 def test_what_differs_between_the_scans_adds_its_error() -> None:

@@ -1,5 +1,6 @@
 """Where a density lies among people of the same age and sex, and tables that may not be used."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from trabecula.errors import WrongUsage
 from trabecula.messages import Phrase
 from trabecula.quantity import Category, Measurement
 from trabecula.records import Acquisition, Assessment, Basis, Calibration, Diagnosis, Effect, Readings, Scan, Spine
+from trabecula.records.codec import decode, to_json
 from trabecula.records.reference import CHINA_BIOBANK, read_reference, reference_reason
 from trabecula.screening import Beside, held_beside
 from trabecula.volume import Orientation, Volume
@@ -40,7 +42,7 @@ def test_a_sites_table_is_read_between_its_ages(tmp_path: Path) -> None:
     # At 70 the women's mean is 100 and the SD 25.
     assert "clinic has a mean of 100" in said.message and "-12 from it, -0.5 standard" in said.message
     assert "no T-score" in said.message
-    assert held_beside(result(87.5), Beside(None, reference)).diagnosis.reasons == (said,)
+    assert held_beside(result(87.5), Beside((), reference)).diagnosis.reasons == (said,)
 
 
 def test_published_points_have_no_standard_deviation_and_none_is_invented() -> None:
@@ -78,3 +80,14 @@ def test_a_table_that_is_no_reference_is_wrong_usage(tmp_path: Path, text: str, 
     assert refused.value.code == code
     with pytest.raises(WrongUsage):
         read_reference(str(tmp_path / "nowhere.csv"))
+
+
+def test_the_population_goes_with_the_result_and_comes_back_from_its_json(tmp_path: Path) -> None:
+    table = read_reference(written(tmp_path, TABLE))
+    found = held_beside(result(87.5), Beside(None, table))
+    back = decode(json.loads(to_json(found)))
+    assert back.population == found.population == table
+    assert back.population is not None and back.population.at("F", 70.0) == table.at("F", 70.0)
+    told = json.loads(to_json(found))
+    del told["population"]  # a result of an earlier version
+    assert decode(told).population is None

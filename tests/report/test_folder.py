@@ -13,13 +13,14 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageColor
 
 from trabecula.anatomy import Level
 from trabecula.errors import WrongUsage
 from trabecula.flow.read import read
 from trabecula.formats.given import volume_from_given
 from trabecula.messages import Phrase
+from trabecula.palette import colour_of
 from trabecula.quantity import Category
 from trabecula.records import (
     Assessment,
@@ -32,7 +33,6 @@ from trabecula.records import (
     Spine,
     VertebraReading,
 )
-from trabecula.report.figures import INK
 from trabecula.report.folder import report, require_writable
 from trabecula.volume import Orientation
 
@@ -129,7 +129,8 @@ def test_regions_of_a_real_ct_come_back_on_its_own_grid(
     assert image.affine == pytest.approx(mask.affine, abs=1e-4)
     assert {level.value for level in levels} >= {"L1", "L2"}
     sagittal = np.asarray(Image.open(BytesIO((tmp_path / "out" / "sagittal.png").read_bytes())).convert("RGB"))
-    rows = np.flatnonzero((sagittal == INK["measured"]).all(axis=2).any(axis=1))
+    colours = [ImageColor.getrgb(colour_of(level)) for level in (Level.L1, Level.L2)]
+    rows = np.flatnonzero(np.any([(sagittal == one).all(axis=2).any(axis=1) for one in colours], axis=0))
     assert np.ptp(rows) / 4 == pytest.approx(2 * 27 + 10, abs=15)  # L1 and L2 are about 64 mm tall together
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from playwright.sync_api import Browser
 
 from trabecula.anatomy import Level
-from trabecula.messages import LANGUAGES, messages
+from trabecula.messages import LANGUAGES, joined, messages
 from trabecula.quantity import Category, Measurement
 from trabecula.records import Assessment, Basis, Diagnosis, Effect, Reason, Regions, reason
 from trabecula.records.codec import decode
@@ -70,6 +71,16 @@ def test_every_level_has_a_bar_on_the_bands_of_the_answer(blocks: Blocks, tmp_pa
     assert text.count('class="zone osteopenia') == 3
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_word_is_cut_off_on_a_phone(blocks: Blocks, browser: Browser, tmp_path: Path, language: str) -> None:
+    page = report(blocks(contrast_agent="recorded"), tmp_path / "out", language=language)
+    assert f">{messages(language)['density']}<small>" in page.read_text()
+    opened = browser.new_page(viewport={"width": 390, "height": 900})
+    opened.goto(page.as_uri())
+    assert opened.evaluate("document.documentElement.scrollWidth") <= 390
+    opened.close()
+
+
 def test_a_density_beyond_the_bands_widens_every_scale(blocks: Blocks, tmp_path: Path) -> None:
     made = blocks()
     t12, l1, l2 = made.readings.vertebrae
@@ -97,7 +108,7 @@ def test_vertebrae_without_names_are_counted_from_above(blocks: Blocks, tmp_path
         diagnosis=Diagnosis(Category.UNDETERMINED, Basis.BANDS, None, {}, ()),
     )
     text = report(unnamed, tmp_path / "en").read_text()
-    assert "unknown-3" in text and "vertebrae that cannot be named" in text and "Levels measured: none" in text
+    assert "vertebrae that cannot be named" in text and "Levels measured: unknown-2 and unknown-3" in text
     assert (tmp_path / "en" / "axial-unknown-2.png").exists()
     assert "未定节段 3" in report(unnamed, tmp_path / "zh", language="zh").read_text()
     assert [mark.name for mark in marked(unnamed)] == ["(?1)", "?2", "?3"]
@@ -126,16 +137,17 @@ def words(page: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page.partition("</style>")[2]))
 
 
-@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_a_category_without_a_density_is_no_less_a_result(
     blocks: Blocks, as_classifier: Turned, tmp_path: Path, language: str
 ) -> None:
     page = report(as_classifier(blocks()), tmp_path / "out", language=language).read_text()
-    text, joined = words(page), {"en": "L1 and L2", "zh": "L1 和 L2"}
+    text = words(page)
     said, category = messages(language), messages(language)["category-osteoporosis"]
-    both = said["or"].format(first=category, last=said["category-osteopenia"].lower())  # 72% alone are not enough
+    both = said["or"].format(first=category, last=said["word-osteopenia"])  # 72% alone are not enough
     assert re.findall(r"<h1>(.*?)</h1>", page) == [both]
-    sentence = said["by-classifier"].format(levels=joined[language], category=category)
+    word = said["word-osteoporosis"]
+    sentence = said["by-classifier"].format(levels=joined(("L1", "L2")).told(language), category=word)
     assert sentence in text and "72%" in text
     given = messages(language)["probabilities"].partition("{")[0]
     assert given not in text and messages(language)["probabilities-classifier"].partition("{")[0] in text

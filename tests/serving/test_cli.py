@@ -1,8 +1,13 @@
 """The command line as a person meets it: exit codes, one clear line for each failure, nothing half-written."""
 
 import json
+import os
+import re
+import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +36,10 @@ def test_a_result(trabecula: Program, ct: Path, tmp_path: Path) -> None:
 def test_a_report_in_another_language(trabecula: Program, ct: Path, tmp_path: Path) -> None:
     ran = trabecula("screen", ct, "--out", tmp_path / "out", "--recipe", "blocks", "--language", "zh")
     assert ran.code == 0
-    assert "Osteopenia: 100.0 mg/cm3" in ran.out
+    assert ran.out.startswith("骨量减少：100.0 mg/cm3（95% 区间 94 至 107），L1 和 L2 的平均值")
+    assert "请先核对：NIfTI 文件不记录管电压" in ran.out and "报告：" in ran.out
+    english = set(re.findall(r"\b[a-z]{4,}\b", ran.out.split("报告：")[0]))
+    assert english <= {"said", "header", "unknown", "acquisition"}  # a code, and what a header says
     assert "骨量减少" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     refused = trabecula("screen", ct, "--out", tmp_path / "no", "--recipe", "blocks", "--language", "tlh")
     assert refused.code == 2
@@ -49,10 +57,12 @@ def test_a_refusal_in_another_language(trabecula: Program, tmp_path: Path) -> No
 
 
 def test_a_bundle_of_another_fhir(trabecula: Program, ct: Path, tmp_path: Path) -> None:
-    ran = trabecula("screen", ct, "--out", tmp_path / "out", "--recipe", "blocks", "--fhir-version", "R5")
+    alone = trabecula("screen", ct, "--out", tmp_path / "out", "--recipe", "blocks", "--fhir-version", "R5")
+    assert (alone.code, "[fhir-version-alone]" in alone.err) == (2, True)
+    ran = trabecula("screen", ct, "--out", tmp_path / "out", "--recipe", "blocks", "--fhir", "--fhir-version", "R5")
     assert ran.code == 0
     assert "5.0.0" in (tmp_path / "out" / "fhir.json").read_text()
-    refused = trabecula("screen", ct, "--out", tmp_path / "no", "--recipe", "blocks", "--fhir-version", "R9")
+    refused = trabecula("screen", ct, "--out", tmp_path / "no", "--recipe", "blocks", "--fhir", "--fhir-version", "R9")
     assert (refused.code, refused.err) == (
         2,
         "Wrong usage [unknown-fhir-version]: There is no FHIR 'R9'. Choose among: R4, R5.\n",
@@ -116,6 +126,48 @@ def test_help_and_version(trabecula: Program) -> None:
     assert helped.code == 0 and all(command in helped.out for command in ("screen", "demo", "recipes"))
 
 
+def test_help_loads_nothing_that_takes_long() -> None:
+    program = (
+        "import sys; from trabecula.serving.cli import main; sys.argv = ['trabecula', '--help']\n"
+        "try: main()\nexcept SystemExit: print(*sys.modules, file=sys.stderr)"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    loaded = {name.partition(".")[0] for name in ran.stderr.split()}
+    assert "typer" in loaded
+    assert not loaded & {"numpy", "scipy", "openvino", "pydicom", "highdicom", "jinja2", "PIL", "torch", "fastapi"}
+
+
+def test_ctrl_c_ends_in_a_line_and_without_a_traceback(tmp_path: Path) -> None:
+    """Sent to the whole group, as a terminal does, once the workers are at it."""
+    program = [sys.executable, "-c", "from trabecula.serving.cli import main; main()"]
+    out = tmp_path / "cohort"
+    ran = subprocess.Popen(
+        [*program, "simulate", "-n", "6", "--out", str(out), "--protocol", "abdomen-thick"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not list(out.glob(".*.part")):
+        assert ran.poll() is None
+        time.sleep(0.05)
+    os.killpg(ran.pid, signal.SIGINT)
+    said, errors = ran.communicate()
+    assert ran.returncode == 130
+    assert "Stopped." in errors and "Traceback" not in said + errors
+
+
+def test_a_port_in_use_is_told(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        program = [sys.executable, "-c", "from trabecula.serving.cli import main; main()"]
+        port = str(taken.getsockname()[1])
+        ran = subprocess.run(
+            [*program, "serve", "--data", str(tmp_path / "data"), "--port", port], capture_output=True, text=True
+        )
+    assert ran.returncode == 2
+    assert port in ran.stderr and "in use" in ran.stderr and ran.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("debug", [False, True])
 def test_a_defect_of_ours_names_no_patient(debug: bool, ct: Path, tmp_path: Path) -> None:
     program = """
@@ -133,7 +185,7 @@ cli.main()
     assert ("Traceback" in ran.stderr) == debug
     assert list(tmp_path.iterdir()) == []
     if not debug:
-        assert "LookupError in trabecula.screen, line" in ran.stderr
+        assert "LookupError in trabecula.line, line" in ran.stderr
         assert "Doe" not in ran.stderr and ran.stderr.count("\n") == 1
 
 

@@ -11,9 +11,9 @@ import pytest
 from toys.program import Program
 from toys.recipes import blocks, localise_blocks
 from trabecula.anatomy import Level
+from trabecula.line import Shared, screen
 from trabecula.recipes import ALL, RECIPES, recipes_named
 from trabecula.records import Scan, Spine
-from trabecula.screen import Shared, screen
 from trabecula.screening import screen_to_folder
 
 TOYS = ("blocks", "refusing", "classifying", "areal")

@@ -23,7 +23,8 @@ from trabecula.records import (
     VertebraReading,
     reason,
 )
-from trabecula.serving.terminal import headline, printable, summary
+from trabecula.report.verdict import Verdict
+from trabecula.serving.terminal import printable, summary
 from trabecula.volume import Orientation, Volume
 
 Turned = Callable[[Assessment], Assessment]
@@ -48,6 +49,10 @@ def assessment() -> Assessment:
     )
 
 
+def headline(assessment: Assessment) -> str:
+    return Verdict(assessment).headline()
+
+
 def rows(assessment: Assessment) -> list[list[str]]:
     return [line.split() for line in summary(assessment).splitlines() if line.strip()]
 
@@ -56,7 +61,7 @@ def test_a_density_by_bands(assessment: Assessment) -> None:
     said = "Osteopenia: 104.8 mg/cm3 (95% interval 90 to 119), mean of L1 and L2, K2HPO4-equivalent"
     assert headline(assessment) == said
     found = rows(assessment)
-    assert found[1][:3] == ["level", "BMD", "mg/cm3"]
+    assert found[2][:3] == ["level", "BMD", "mg/cm3"]
     assert ["T12", "-", "-", "-", "40", "12.0", "withheld"] in found
     assert ["L1", "104.8", "90", "to", "119", "149", "40", "12.0"] in found
     assert ["L3", "104.8", "90", "to", "119", "149", "40", "12.0", "not", "used"] in found
@@ -96,14 +101,14 @@ def test_what_was_read_without_regions_has_no_columns_for_them(assessment: Asses
     )
     made = replace(made, readings=replace(made.readings, vertebrae=whole))
     assert ["L2", "0.800", "0.70", "to", "0.90"] in rows(made)
-    assert rows(made)[1] == ["level", "BMD", "g/cm2", "95%", "interval"]
+    assert rows(made)[2] == ["level", "BMD", "g/cm2", "95%", "interval"]
 
 
 def test_nothing_determined(assessment: Assessment) -> None:
     nothing = replace(assessment, diagnosis=Diagnosis(Category.UNDETERMINED, Basis.BANDS, None, {}, (Level.L1,)))
-    assert headline(nothing) == "Undetermined: see the reasons for doubt"
+    assert headline(nothing) == "Undetermined"
     empty = replace(nothing, readings=replace(nothing.readings, vertebrae=()))
-    assert "none could be measured" in summary(empty)
+    assert "No vertebra could be measured." in summary(empty)
 
 
 def test_what_a_header_says_does_not_drive_the_terminal(assessment: Assessment) -> None:

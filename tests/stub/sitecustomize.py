@@ -32,7 +32,7 @@ from trabecula.records import (
 )
 
 HOLD = "TRABECULA_STUB_HOLD"
-"""Names a file in the environment: while it exists, the recipe does not go on."""
+"""Names a file in the environment: while it exists, the recipe does not go on. Beside it stands who waits."""
 
 PLACES = {Level.T12: (40 / 60, 50 / 60), Level.L1: (24 / 60, 34 / 60), Level.L2: (8 / 60, 18 / 60)}
 """Where each vertebra lies along z, in parts of the scan."""
@@ -50,6 +50,8 @@ def part(scan: Scan, level: Level) -> tuple[slice, slice, slice]:
 
 
 def localise(scan: Scan) -> Spine:
+    if HOLD in os.environ and Path(os.environ[HOLD]).exists():
+        Path(os.environ[HOLD] + ".pid").write_text(str(os.getpid()))
     while HOLD in os.environ and Path(os.environ[HOLD]).exists():
         time.sleep(0.02)
     boxes = []
@@ -114,7 +116,7 @@ def by_t_score(readings: Readings) -> Diagnosis:
 
 
 STUB = Recipe("stub", "nobody", localise, segment, calibrate, measure, Exclusions(()), BandDiagnosis())
-CLASSES = replace(STUB, name="stub-classes", measure=classify, diagnose=likeliest, about="Tells the category alone.")
+CLASSES = replace(STUB, name="stub-classes", measure=classify, diagnose=likeliest)
 AREAL = replace(STUB, name="stub-areal", segment=None, measure=measure_images, diagnose=by_t_score)
 for one in (STUB, CLASSES, AREAL):
     RECIPES[one.name] = one

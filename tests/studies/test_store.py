@@ -1,11 +1,7 @@
 """The database, on SQLite and on a real PostgreSQL: the queue, versions, search, and what a lost worker leaves."""
 
 import json
-import os
-import pwd
-import subprocess
-import tempfile
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,61 +11,38 @@ from sqlalchemy import text
 from trabecula.errors import WrongUsage
 from trabecula.messages import Phrase
 from trabecula.quantity import Category, Measurement
-from trabecula.records import Acquisition, Assessment, Basis, Calibration, Diagnosis, Readings, Scan, Spine
+from trabecula.records import (
+    Acquisition,
+    Assessment,
+    Basis,
+    Calibration,
+    Diagnosis,
+    Readings,
+    Reason,
+    Scan,
+    Spine,
+)
 from trabecula.serving.web.login import Users
+from trabecula.studies.listing import ANY, Sought
 from trabecula.studies.orders import Limits, Orders
 from trabecula.studies.result import Result
-from trabecula.studies.store import Store, Upload
+from trabecula.studies.store import SENT, SIGNED, Store, Upload
 from trabecula.studies.supervisor import Supervisor, settle
-from trabecula.studies.tables import Base, open_database
+from trabecula.studies.tables import open_database
 from trabecula.volume import Orientation, Volume
-
-
-def postgresql_folder() -> Path | None:
-    return max(Path("/usr/lib/postgresql").glob("*/bin"), default=None, key=lambda path: int(path.parent.name))
-
-
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[str]:
-    """The URL of a PostgreSQL server of our own, on a socket of its own."""
-    programs = postgresql_folder()
-    if programs is None:
-        pytest.skip("postgresql is not installed; tools/apt.sh installs it")
-    owner = pwd.getpwnam("postgres") if os.geteuid() == 0 else None  # it does not run as root
-    as_owner = {} if owner is None else {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
-    with tempfile.TemporaryDirectory(prefix="trabecula-pg-") as folder:
-        if owner is not None:
-            os.chown(folder, owner.pw_uid, owner.pw_gid)
-        data, port = f"{folder}/data", 5432  # names the socket
-
-        def run(*command: str) -> None:
-            subprocess.run(command, check=True, cwd=folder, stdout=subprocess.DEVNULL, **as_owner)  # type: ignore[call-overload]
-
-        run(str(programs / "initdb"), "-D", data, "-U", "trabecula", "--auth", "trust", "--no-sync")
-        options = f"-c listen_addresses= -c unix_socket_directories={folder} -p {port} -c fsync=off"
-        run(str(programs / "pg_ctl"), "-D", data, "-o", options, "-w", "-l", f"{folder}/log", "start")
-        try:
-            yield f"postgresql+psycopg://trabecula@/postgres?host={folder}&port={port}"
-        finally:
-            run(str(programs / "pg_ctl"), "-D", data, "-m", "immediate", "-w", "stop")
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'studies.sqlite'}"
-    else:
-        url = request.getfixturevalue("postgresql")
-    engine = open_database(url)
-    yield Store(engine)
-    Base.metadata.drop_all(engine)
-    engine.dispose()
 
 
 def queued(store: Store, name: str, label: str = "") -> str:
     study_id = name.ljust(32, "0")
     store.enqueue(Upload(study_id, "ct", label, "ada", False, "en"))
     return study_id
+
+
+def taken(store: Store) -> int:
+    """The next job, begun."""
+    job = store.take_job()
+    assert job is not None
+    return job.id
 
 
 def result(category: str, bmd: float | None, notes: tuple[str, ...] = ()) -> Result:
@@ -94,7 +67,7 @@ def test_jobs_come_in_order_and_corrections_first(store: Store) -> None:
     assert [(study.id, ahead) for study, ahead in store.active()] == [(first, 0), (second, 1), (third, 2)]
     job = store.take_job()
     assert job is not None and job.study_id == first
-    store.keep_first(first, result("normal", 150.0))
+    store.keep_first(job.id, result("normal", 150.0))
     store.keep_correction(first, 1, "ada", ["L1 was left out."], result("osteopenia", 100.0))
     jobs = [store.take_job() for _ in range(4)]
     assert [(job.study_id, job.version) for job in jobs if job is not None] == [(first, 2), (second, 1), (third, 1)]
@@ -103,8 +76,7 @@ def test_jobs_come_in_order_and_corrections_first(store: Store) -> None:
 
 def test_every_version_stays(store: Store) -> None:
     study = queued(store, "a")
-    store.take_job()
-    store.keep_first(study, result("normal", 150.0))
+    store.keep_first(taken(store), result("normal", 150.0))
     numbers = [store.keep_correction(study, 1, who, [who], result("osteopenia", 100.0)) for who in ("ada", "bob")]
     assert numbers == [2, 3]
     store.keep_files(study, 2, result("normal", 140.0, ("a note",)))
@@ -127,31 +99,14 @@ def test_every_version_stays(store: Store) -> None:
     assert (found.sex, found.age_years) == ("F", 61.0)
 
 
-def test_a_database_from_before_each_study_had_a_recipe_is_still_read(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'studies.sqlite'}"
-    engine = open_database(url)
-    study = queued(Store(engine), "a")
-    with engine.begin() as connection:
-        connection.execute(text("ALTER TABLE studies DROP COLUMN recipe"))
-    engine.dispose()
-    store = Store(open_database(url))
-    found = store.study(study)
-    assert found is not None and found.recipe is None
-    store.enqueue(Upload("b" * 32, "ct", "", "ada", False, "en", "niu2023"))
-    chosen = store.study("b" * 32)
-    assert chosen is not None and chosen.recipe == "niu2023"
-
-
 def test_search_and_sorting(store: Store) -> None:
     for name, label in (("a", "Phantom 100%"), ("b", "phantom_b"), ("c", "")):
         queued(store, name, label)
-    store.take_job()
-    store.keep_first("a".ljust(32, "0"), result("normal", 150.0))
-    store.take_job()
-    store.end_without_result("b".ljust(32, "0"), "refused", "not-ct", "No CT.")
+    store.keep_first(taken(store), result("normal", 150.0))
+    store.end_without_result(taken(store), "refused", "not-ct", "No CT.")
 
     def labels(words: str = "", sort: str = "received", descending: bool = True) -> list[str]:
-        return [study.label for study in store.studies(sort, descending, words)[0]]
+        return [study.label for study in store.studies(Sought(words, sort=sort, descending=descending))[0]]
 
     assert labels() == ["Study 3", "phantom_b", "Phantom 100%"]
     assert labels("PHANTOM") == ["phantom_b", "Phantom 100%"]
@@ -159,9 +114,9 @@ def test_search_and_sorting(store: Store) -> None:
     assert labels("phantom refused") == ["phantom_b"] and labels("not-ct") == ["phantom_b"]
     assert labels("'; drop table studies") == []
     assert labels(sort="bmd", descending=False)[0] == labels(sort="bmd")[0] == "Phantom 100%"  # the others have none
-    assert store.studies(first=1, count=1)[0][0].label == "phantom_b" and store.studies(first=1, count=1)[1] == 3
+    assert store.studies(ANY, 1, 1)[0][0].label == "phantom_b" and store.studies(ANY, 1, 1)[1] == 3
     assert store.ended_without_result() == [("not-ct", 1)]
-    assert [study.label for study, _ in store.latest_assessments()] == ["Phantom 100%"]
+    assert [study.label for study in store.with_result("", 9)] == ["Phantom 100%"]
 
 
 def test_what_a_lost_worker_leaves_is_put_back_once_then_given_up(store: Store) -> None:
@@ -177,26 +132,82 @@ def test_what_a_lost_worker_leaves_is_put_back_once_then_given_up(store: Store) 
     assert following is not None and following.study_id == second
 
 
+def test_what_a_cancelled_job_still_says_changes_nothing(store: Store) -> None:
+    study = queued(store, "a")
+    late = taken(store)
+    assert store.cancel(study) == late and store.retry(study, "niu2023")
+    store.tell_progress(late, "segment", 0.9)
+    store.keep_first(late, result("normal", 150.0))
+    store.end_without_result(late, "failed", "defect", "")
+    waiting = store.study(study)
+    assert waiting is not None and (waiting.state, waiting.progress, waiting.latest) == ("queued", 0.0, 0)
+    store.keep_first(taken(store), result("osteopenia", 100.0))
+    assert store.versions(study)[0].assessment == result("osteopenia", 100.0).assessment_json
+
+
+def doubted() -> Result:
+    kept = result("normal", 150.0)
+    said = (Reason("level-uncertain", "The names may be one off."),)
+    return replace(kept, assessment=replace(kept.assessment, scan=replace(kept.assessment.scan, reasons=said)))
+
+
+def test_what_is_doubted_is_signed_by_whoever_has_looked_at_it(store: Store) -> None:
+    study = queued(store, "a")
+    store.keep_first(taken(store), doubted())
+    for what in (SIGNED, SENT):
+        with pytest.raises(WrongUsage) as refused:
+            store.act(study, 1, what, "ada")
+        assert refused.value.code == "doubts-unseen" and store.acts(study) == []
+    store.act(study, 1, SIGNED, "ada", doubts_seen=True)
+    store.act(study, 1, SENT, "bob")
+    told = [(one.what, one.made_by, one.doubts_seen) for one in store.acts(study)]
+    assert told == [("signed", "ada", True), ("sent", "bob", False)]
+    number = store.keep_correction(study, 1, "cyd", ("Said.",), doubted())
+    with pytest.raises(WrongUsage) as refused:
+        store.act(study, number, SENT, "bob")  # that was another version
+    assert refused.value.code == "doubts-unseen"
+
+
+def test_what_waits_to_be_measured_is_neither_signed_nor_sent_and_is_tried_again(store: Store) -> None:
+    study = queued(store, "a")
+    store.keep_first(taken(store), result("normal", 150.0))
+    number = store.keep_correction(study, 1, "ada", ("Outlined.",), result("normal", 150.0), pending="L1")
+    store.files_failed(study, number, "no room")
+    assert not store.write_again(study, 1) and store.write_again(study, number)
+    assert not store.write_again(study, number)  # it waits already
+    for what in (SIGNED, SENT):
+        with pytest.raises(WrongUsage) as refused:
+            store.act(study, number, what, "ada", doubts_seen=True)
+        assert refused.value.code == "region-waits"
+    assert taken(store)
+    store.keep_measured(study, number, result("osteopenia", 100.0))
+    store.act(study, number, SIGNED, "ada")
+    with pytest.raises(WrongUsage) as refused:
+        store.act(study, 1, SIGNED, "ada")
+    assert refused.value.code == "corrected-meanwhile"
+
+
 def test_removal_waits_for_the_worker_and_takes_everything(store: Store) -> None:
     study = queued(store, "a")
-    store.take_job()
+    job = taken(store)
     assert not store.remove(study)
-    store.keep_first(study, result("normal", 150.0))
+    store.keep_first(job, result("normal", 150.0))
     assert store.remove(study)
     assert store.study(study) is None and store.versions(study) == []
 
 
 def test_the_revision_changes_with_the_list(store: Store) -> None:
     seen = [store.revision()]
-    study = queued(store, "a")
+    queued(store, "a")
     seen.append(store.revision())
-    store.take_job()
+    job = taken(store)
     seen.append(store.revision())
-    store.tell_progress(study, "segment", 0.4)
+    store.tell_progress(job, "segment", 0.4)
     assert store.revision() == seen[-1]
-    store.keep_first(study, result("normal", 150.0))
+    store.keep_first(job, result("normal", 150.0))
     seen.append(store.revision())
     assert len(set(seen)) == 4
+    assert store.seen_by("bob").revision() == Store(store.engine, "nobody").revision()  # nothing of what others sent
 
 
 def test_users_and_logins(store: Store) -> None:
@@ -217,14 +228,6 @@ def test_a_database_that_cannot_be_opened_is_told_without_its_address(url: str) 
     with pytest.raises(WrongUsage) as refused:
         open_database(url)
     assert refused.value.code == "database-unreachable" and "secret" not in refused.value.message
-
-
-def test_tables_of_another_version_are_left_alone(store: Store) -> None:
-    with store.engine.begin() as connection:
-        connection.execute(text("ALTER TABLE studies ADD COLUMN later TEXT"))
-    with pytest.raises(WrongUsage) as refused:
-        open_database(store.engine.url.render_as_string(hide_password=False))
-    assert refused.value.code == "database-of-another-version"
 
 
 def test_a_scan_that_takes_too_long_is_stopped_and_says_so(store: Store, tmp_path: Path) -> None:

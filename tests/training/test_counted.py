@@ -106,8 +106,9 @@ def test_middles_lie_in_bodies_and_bodies_answer_alike(shard: Shard) -> None:
     assert seen > 3
 
 
-def test_the_right_stays_the_right_whatever_is_mirrored(shard: Shard) -> None:
+def test_the_right_stays_the_right_whatever_is_mirrored(shard: Shard, monkeypatch: pytest.MonkeyPatch) -> None:
     """T12 alone has a longer rib on one side; the beads are on that side, whichever way the sample was turned."""
+    monkeypatch.setattr(counted, "field_of_view", lambda slices, *_: (0.0, float(slices)))
     told = 0
     for made in varied(shard, 40):
         right, left = made.answers[counted.RIGHT], made.answers[counted.LEFT]
@@ -138,6 +139,17 @@ def test_ribs_slope_otherwise_and_the_spine_stays(shard: Shard) -> None:
     spine = np.s_[:, :, SPINE_X - 12 : SPINE_X + 13]
     assert all(np.allclose(one[spine], hu[spine], atol=0.5) for one in moved)
     assert any(np.abs(one[:, :, :40] - hu[:, :, :40]).max() > 100 for one in moved)
+
+
+def test_organs_move_and_bones_stay() -> None:
+    hu = np.full((80, 6, 6), 20.0, np.float32)
+    hu[:, 2, 2], hu[30:40, 4:] = 900.0, -800.0
+    moved = [counted._shift_soft_tissue(hu, np.random.default_rng(seed)) for seed in range(12)]
+    assert all((one[:, 2, 2] == 900).all() and (one < 140).sum() == (hu < 140).sum() for one in moved)
+    lungs = [np.flatnonzero(one[:, 5, 5] < -500) for one in moved]
+    assert {len(one) for one in lungs} == {10}
+    apart = [abs(one[0] - 30) for one in lungs if one[0] != 30 and one[-1] - one[0] == 9]
+    assert apart and all(10 <= mm <= 30 for mm in apart)
 
 
 class Teacher(nn.Module):

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trabecula.training.loop import Judge, Schedule, best_of, load_weights, record_of, steps_done, train
+from trabecula.training.loop import Judge, Schedule, best_of, load_weights, record_of, steps_done, train, works_in_bf16
 
 Batch = tuple[Tensor, Tensor]
 
@@ -183,3 +183,13 @@ def test_a_short_runs_average_is_not_of_where_it_began(tmp_path: Path) -> None:
     before = loss(network().eval(), next(batches())).item()
     train(network(), batches(), loss, schedule(40), tmp_path)
     assert loss(load_weights(network(), tmp_path), next(batches())).item() < 0.8 * before
+
+
+@pytest.mark.parametrize(
+    ("capability", "device", "bf16"), [("AVX2", "cpu", False), ("AVX512", "cpu", True), ("AVX2", "cuda:0", True)]
+)
+def test_bf16_is_used_only_where_the_device_works_in_it(
+    capability: str, device: str, bf16: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    assert works_in_bf16(device) is bf16

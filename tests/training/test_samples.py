@@ -103,6 +103,14 @@ def test_a_vertebra_is_shown_alone_with_its_own_density(crop: Shard) -> None:
         np.testing.assert_allclose(np.argwhere(shown).mean(axis=0), np.array(view.shape) / 2, atol=4.5)
 
 
+def test_a_mean_teaches_its_own_category_alone() -> None:
+    verses = {Level.L1: 70.0, Level.L2: 100.0}  # osteoporosis and osteopenia; 85 together
+    shard = {"bmd": np.array([(level.verse_id, bmd) for level, bmd in verses.items()])}
+    assert density.seen_categories(shard, tuple(verses)) == {"osteoporosis", "osteopenia"}
+    assert density.seen_categories(shard, tuple(verses), together=True) == {"osteopenia"}
+    assert density.seen_categories(shard, (*verses, Level.L3), together=True) == set()
+
+
 def test_training_sees_a_vertebra_as_use_does(crop: Shard, labelled: Labelled) -> None:
     """With nothing varied, the sample is what the view cuts from the scan itself."""
     view, level = niu2023.VERTEBRA_VIEW, Level.L1

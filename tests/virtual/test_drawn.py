@@ -17,9 +17,10 @@ from trabecula.virtual.drawn import (
     areal_bmd_g_cm2,
     level_truth,
 )
+from trabecula.virtual.families import sample_person
 from trabecula.virtual.findings import NOTHING, Findings
 from trabecula.virtual.numbering import Numbering
-from trabecula.virtual.subject import Subject, sample_subject
+from trabecula.virtual.subject import Subject, Who, sample_subject
 from trabecula.volume import Grid, Volume
 
 
@@ -92,6 +93,19 @@ def test_areal_density_is_plausible_and_follows_the_volumetric() -> None:
     assert high is not None
     assert 0.4 < low < high < 1.4
     assert high > 1.25 * low
+
+
+@pytest.mark.parametrize("family", ["a", "b"])
+def test_a_whole_body_loses_with_age_what_qct_of_populations_says(family: str) -> None:
+    def integral(age_years: float, seed: int) -> float:
+        person = sample_person(seed, None, family=family, who=Who("F", age_years))
+        person = replace(person, phase="none", spine=tuple(replace(v, findings=NOTHING) for v in person.spine))
+        drawn = draw(person, spine_grid(person, Level.L3, Level.L3, 1.5))
+        return drawn.bmd_of(drawn.body == Level.L3.verse_id)
+
+    young, old = (np.mean([integral(age, seed) for seed in range(3)]) for age in (40.0, 75.0))
+    # Samelson 2012, J Bone Miner Res 27: 36% in women's lumbar bodies.
+    assert old / young - 1 == pytest.approx(-0.36, abs=0.08)
 
 
 def test_truth_is_that_of_the_whole_vertebra(drawn: Drawn, truth: dict[Level, LevelTruth]) -> None:

@@ -11,6 +11,7 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+from tblib import pickling_support
 
 from trabecula import __version__
 from trabecula.anatomy import Level
@@ -158,6 +159,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("format_", ["nifti", "dicom"])
 def test_a_full_disk_is_told_leaves_nothing_half_and_is_taken_up_again(small_disk: Path, format_: str) -> None:
+    # Dask does this to a process that imports it: exceptions are sent with their causes and contexts.
+    pickling_support.install()
     order, out = replace(ORDER, format=format_), small_disk / "cohort"
     with pytest.raises(WrongUsage) as caught:
         simulate(order, 1, out, 1, lambda done: None)

@@ -10,10 +10,10 @@ from trabecula.virtual.attenuation import behind
 from trabecula.virtual.cohort import VirtualCt, scan_patient
 from trabecula.virtual.findings import NOTHING
 from trabecula.virtual.phantom import RODS, CalibrationLine, calibrate, rod_paths
-from trabecula.virtual.qct import read_qct
+from trabecula.virtual.qct import as_qct_reads, read_qct
 from trabecula.virtual.scanner import Protocol
 from trabecula.virtual.subject import Subject, sample_subject
-from trabecula.virtual.trunk import back_mm, middle_mm, water_path_mm
+from trabecula.virtual.trunk import back_mm, middle_mm, rod_path_mm, water_path_mm
 
 
 def plain(seed: int) -> Subject:
@@ -45,7 +45,7 @@ def test_a_rod_by_hand() -> None:
 def test_the_rods_lie_side_by_side_in_the_pad_under_the_back(ct: VirtualCt) -> None:
     paths = rod_paths(PERSON)
     assert len({low[0] for low, _ in paths}) == 5
-    line = CalibrationLine(behind(120, water_path_mm(PERSON), 1.05).slope_k2hpo4, 4.0)
+    line = CalibrationLine(behind(120, rod_path_mm(PERSON), 1.05).slope_k2hpo4, 4.0)
     for rod, (low, high) in zip(RODS, paths, strict=True):
         z, y, x = np.rint(ct.volume.to_index((np.array(low) + high) / 2)).astype(int)
         assert ct.volume.hu[z - 2 : z + 3, y - 3 : y + 4, x - 3 : x + 4].mean() == pytest.approx(
@@ -60,12 +60,14 @@ def test_the_rods_lie_side_by_side_in_the_pad_under_the_back(ct: VirtualCt) -> N
 def test_qct_by_the_phantom_undoes_the_scanner(ct: VirtualCt) -> None:
     reading = read_qct(ct)
     assert reading.phantom == "in the scan"
-    beam = behind(120, water_path_mm(PERSON), 1.05)
+    beam = behind(120, rod_path_mm(PERSON), 1.05)
     assert reading.line.slope_hu_cm3_mg == pytest.approx(beam.slope_k2hpo4, rel=0.01)
     assert reading.line.offset_hu == pytest.approx(4.0, abs=1.5)
     for level in (Level.T12, Level.L1, Level.L2):
         # Bone hardens the beam that it is seen in; the rods under the back are seen without it.
-        assert 0.92 < reading.bmd_k2hpo4[level] / ct.truth[level].bmd_qct_region_k2hpo4 < 1.02
+        mineral = ct.truth[level].bmd_qct_region_k2hpo4
+        assert 0.94 < reading.bmd_k2hpo4[level] / mineral < 1.06
+        assert reading.bmd_k2hpo4[level] == pytest.approx(as_qct_reads(PERSON, mineral), rel=0.02)
         assert reading.bmd_hydroxyapatite[level] / reading.bmd_k2hpo4[level] == pytest.approx(
             beam.slope_k2hpo4 / beam.slope_ha_water
         )
@@ -93,3 +95,9 @@ def test_the_water_path_grows_with_the_trunk_and_less_with_fat() -> None:
     lean, fat = replace(PERSON, fat_mm=8.0), replace(PERSON, fat_mm=45.0)
     assert 0.7 < water_path_mm(fat) / water_path_mm(lean) < 1
     assert np.mean([water_path_mm(sample_subject(seed)) for seed in range(100)]) == pytest.approx(185, abs=15)
+
+
+def test_dense_bone_reads_less_than_its_mineral_beside_rods_that_do_not_see_it() -> None:
+    dense, thin = (replace(sample_subject(22, bmd_mg_cm3=bmd), phase="none") for bmd in (200.0, 50.0))
+    lost = [1 - as_qct_reads(person, bmd) / bmd for person, bmd in ((dense, 200.0), (thin, 50.0))]
+    assert lost[0] > lost[1] + 0.01

@@ -31,11 +31,44 @@ def test_twelve_pairs_leave_their_vertebrae_and_fall_to_the_front(seed: int, fam
         body = person.by_name[name]
         head = (rib.path_lps_mm[0] - body.centre_lps_mm) @ body.axes.T
         assert side * head[0] == pytest.approx(body.width_mm[0] / 2, abs=4)
-        assert -0.6 * body.depth_mean_mm < head[1] < 0
+        nearest, furthest = (-0.35, -0.8) if rib.number >= 11 else (0.0, -0.6)
+        assert furthest * body.depth_mean_mm < head[1] < nearest * body.depth_mean_mm
         assert rib.path_lps_mm[-1, 2] < rib.path_lps_mm[0, 2]
         if 3 <= rib.number <= 9:
             assert rib.path_lps_mm[0, 2] - rib.path_lps_mm[-1, 2] > 30
             assert np.abs(rib.path_lps_mm[:, 0]).max() > 70
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_last_ribs_hang_on_both_sides_and_begin_furthest_back(family: str) -> None:
+    person = replace(sample_person(12, family=family), variable_ribs=(("T12", 120.0, 120.0),))
+    behind = {}
+    for rib in ribs(person):
+        body = person.by_name[rib.vertebra]
+        place = (rib.path_lps_mm - body.centre_lps_mm) @ body.axes.T
+        behind[rib.number] = -place[0, 1] / body.depth_mean_mm
+        if rib.number == 12:
+            aside = np.abs(place[:, 0] - place[0, 0])
+            assert place[0, 2] - np.interp(60, aside, place[:, 2]) > 5
+    assert min(behind[11], behind[12]) > max(behind[n] for n in range(2, 11))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("seed", [3, 9])
+def test_costal_processes_are_thin_and_slant_backwards(seed: int, family: str) -> None:
+    person = replace(sample_person(seed, family=family), variable_ribs=())
+    for name in ("L2", "L3"):
+        body = person.by_name[name]
+        drawn = draw(person, Grid.axial(body.centre_lps_mm, (64, 110, 110), (1.0, 1.0, 1.0)))
+        place = drawn.volume.to_lps(np.argwhere(drawn.whole == body.verse_id)) - body.centre_lps_mm
+        left, front, _ = (place @ body.axes.T).T
+        root = body.canal_mm[0] / 2 + body.pedicle_mm[0] + 5
+        for side in (-1, 1):
+            bins = [front[(side * left >= at) & (side * left < at + 1.5)] for at in np.arange(root, root + 9, 1.5)]
+            there = [b for b in bins if len(b)]
+            assert len(there) >= 4
+            assert np.median([np.ptp(b) for b in there]) < 9
+            assert there[-1].mean() < there[0].mean()
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -9,7 +9,7 @@ import pytest
 from trabecula.anatomy import LEVELS, Level
 from trabecula.virtual.findings import LEARNT, POPULATION
 from trabecula.virtual.numbering import CHAIN, Numbering, chain
-from trabecula.virtual.subject import Subject, mean_bmd, sample_subject
+from trabecula.virtual.subject import Subject, cortex_share, mean_bmd, sample_subject
 
 PEOPLE = [sample_subject(seed) for seed in range(300)]
 
@@ -87,6 +87,16 @@ def test_a_density_that_is_asked_for_is_that_of_l1(bmd: float) -> None:
     got = np.array([sample_subject(seed, bmd).vertebra(Level.L1).bmd_k2hpo4 for seed in range(60)])
     assert got.mean() == pytest.approx(bmd, rel=0.02)
     assert got.std() / bmd == pytest.approx(0.04, abs=0.015)
+
+
+def test_the_cortex_is_as_thin_as_the_bone_is_poor() -> None:
+    assert cortex_share(150) == 1
+    assert cortex_share(75) == pytest.approx(2**-0.4)
+    rich, poor = (
+        np.mean([sample_subject(n, bmd).vertebra(Level.L3).cortex_mm for n in range(60)]) for bmd in (150, 60)
+    )
+    assert rich == pytest.approx(0.41, abs=0.03)  # the mean of the lognormal spread about 0.38
+    assert poor / rich == pytest.approx(cortex_share(60), abs=0.02)
 
 
 def test_asking_for_a_density_changes_nothing_that_came_before_it() -> None:

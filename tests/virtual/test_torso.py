@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 
+from trabecula.virtual.cohort import draw
 from trabecula.virtual.counting import counting_truth
+from trabecula.virtual.families import sample_person
 from trabecula.virtual.fields import FIELD_KINDS, sample_field
 from trabecula.virtual.findings import POPULATION, VARIANTS
 from trabecula.virtual.numbering import Castellvi, Numbering
 from trabecula.virtual.subject import sample_subject
 from trabecula.virtual.torso import Torso, draw_torso
+from trabecula.volume import Grid
 
 
 @pytest.fixture(scope="module", params=["a", "b"])
@@ -104,3 +107,23 @@ def test_joined_sides_are_told_right_and_left() -> None:
         truth = counting_truth(person)
         last = person.spine[-2]
         assert [side != "" for side in truth.castellvi_sides] == [mass > 0 for mass in last.ala_mm]
+
+
+@pytest.mark.parametrize("family", ["a", "b"])
+@pytest.mark.parametrize("seed", [5, 6, 7])
+def test_the_sacrum_bends_forwards_below_its_first_segment_and_keeps_traces_of_a_disc(seed: int, family: str) -> None:
+    person = sample_person(seed, rates=POPULATION, family=family)
+    s1 = person.spine[-1]
+    assert s1.name == "S1"
+    drawn = draw(person, Grid.axial(s1.centre_lps_mm + np.array([0, 20, -40]), (120, 80, 75), (1.5, 1.5, 1.5)))
+    bone = np.argwhere(drawn.whole == s1.verse_id)
+    own = (drawn.volume.to_lps(bone) - s1.centre_lps_mm) @ s1.axes.T  # left, anterior, up
+    assert -135 < own[:, 2].min() < -60
+    last = own[own[:, 2] < own[:, 2].min() + 15]
+    assert last[:, 1].mean() > own[(own[:, 2] > -50) & (own[:, 2] < -35), 1].mean() + 5
+    # Along the bone, in its middle, the end plates that once bounded the disc of S1 and S2 stand out from the marrow.
+    hu = drawn.volume.hu[tuple(bone.T)]
+    middle = (np.abs(own[:, 0]) < 6) & (np.abs(own[:, 1]) < 5)
+    rows = [(-26, -12), (-36, -30)]
+    disc, marrow = (hu[middle & (own[:, 2] > low) & (own[:, 2] < high)] for low, high in rows)
+    assert np.ptp(np.percentile(disc, [5, 95])) > 1.2 * np.ptp(np.percentile(marrow, [5, 95]))

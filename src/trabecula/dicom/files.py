@@ -7,21 +7,19 @@ from pathlib import Path
 from pydicom import Dataset, dcmread
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filebase import DicomBytesIO
-from pydicom.filereader import read_file_meta_info
+from pydicom.filereader import read_file_meta_info, read_partial
 from pydicom.filewriter import write_file_meta_info
+from pydicom.tag import Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
+from trabecula.dicom.parts import DEFER_BYTES, READS_PER_CHECK, CountedFile, bounded
 from trabecula.errors import refusal
 from trabecula.formats.budget import Budget
 from trabecula.formats.damage import MALFORMED as FILE_MALFORMED
 from trabecula.formats.scratch import temporary_writes
 
-DEFER_BYTES = 64 * 2**10
-"""Longer values stay in the file until they are asked for, so that a folder of series does not fill the memory."""
-
 CHUNK_BYTES = 2**20
-READS_PER_CHECK = 20_000
-"""An element takes two or three reads, so this is some MB of parsed headers."""
+STUDY = Tag("StudyInstanceUID")
 
 MALFORMED = (*FILE_MALFORMED, InvalidDicomError, BytesLengthException)
 """What pydicom and its codecs raise on damaged or hostile bytes."""
@@ -40,26 +38,29 @@ def open_dataset(path: Path, budget: Budget) -> Dataset | None:
         part10 = head[128:] == b"DICM"
         if not part10 and not _begins_as_bare_dataset(head):
             return None
+        budget.expect_headers(path.stat().st_size)
         if part10 and read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
             path = _inflated(path, budget)
-        with _Metered(path, budget) as metered:
-            return dcmread(metered, defer_size=DEFER_BYTES, force=not part10)
+        return _parsed(path, budget, force=not part10)
     except MALFORMED as error:
+        budget.check()  # pydicom takes whatever is raised inside a sequence for damage
         raise refusal("file-unreadable.dicom") from error
 
 
-class _Metered(io.BufferedReader):
-    """A file that compares the input's budget from time to time: headers of a few MB can hold millions of elements."""
-
-    def __init__(self, path: Path, budget: Budget) -> None:
-        super().__init__(io.FileIO(str(path)))  # pydicom opens it anew by this name, for long values
-        self._budget, self._reads = budget, 0
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        self._reads += 1
-        if self._reads % READS_PER_CHECK == 0:
-            self._budget.check()
-        return super().read(size)
+def _parsed(path: Path, budget: Budget, force: bool) -> Dataset:
+    """The dataset; of an instance that is no CT, once that takes long, what stands up to the study it is of."""
+    with CountedFile(path, budget, most=READS_PER_CHECK) as file:
+        try:
+            return bounded(dcmread(file, defer_size=DEFER_BYTES, force=force), path, budget)
+        except MALFORMED:
+            if not file.ended:
+                raise
+    with CountedFile(path, budget) as file:
+        head = read_partial(file, lambda tag, vr, length: tag > STUDY, defer_size=DEFER_BYTES, force=force)
+        if head.get("Modality") != "CT":
+            return head
+    with CountedFile(path, budget) as file:
+        return bounded(dcmread(file, defer_size=DEFER_BYTES, force=force), path, budget)
 
 
 def _begins_as_bare_dataset(head: bytes) -> bool:

@@ -2,16 +2,24 @@
 
 import re
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from pydicom import Dataset
 from pydicom.uid import HTJ2K, JPEG2000, UID, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 
 from trabecula.dicom.decimals import decimal
+from trabecula.dicom.parts import has_items
 from trabecula.records import Acquisition, Reason, reason
 
 REFERENCE_KVP = 120.0
 THICK_SLICE_MM = 5.0
+DAY_S = 86_400.0
+LIKELY_DELAY_S = (8.0, 1800.0)
+"""Before, nothing has reached the aorta; a start that was written when the injector was armed lies far back."""
+DAYS = ("AcquisitionDate", "SeriesDate", "StudyDate")
+"""When a scan was made, the most exact first."""
+
 LOSSY_SYNTAXES = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
 
 
@@ -60,7 +68,9 @@ def phase_of(dataset: Dataset, facts: Dataset) -> Phase:
         return decimal(dataset, keyword) if found is None else found
 
     agent = text(either("ContrastBolusAgent"))
-    if agent is None and (facts.get("ContrastBolusUsageSequence") or dataset.get("ContrastBolusAgentSequence")):
+    if agent is None and (
+        has_items(facts, "ContrastBolusUsageSequence") or has_items(dataset, "ContrastBolusAgentSequence")
+    ):
         agent = "recorded"
     return Phase(
         acquisition=text(facts.get("FrameAcquisitionNumber") or dataset.get("AcquisitionNumber")) or "",
@@ -98,7 +108,7 @@ def is_sharp(manufacturer: str | None, kernel: tuple[str, ...]) -> bool:
 
 
 def acquisition_of(dataset: Dataset, phase: Phase) -> Acquisition:
-    """The part of the headers that a result may carry: no name, number or date of the patient."""
+    """The part of the headers that a result may carry: no name or number of the patient, and no day but the scan's."""
     sex = text(dataset.get("PatientSex"))
     return Acquisition(
         source="dicom",
@@ -110,12 +120,23 @@ def acquisition_of(dataset: Dataset, phase: Phase) -> Acquisition:
         filter_material=text(dataset.get("FilterMaterial")) or text(dataset.get("FilterType")),
         station=text(dataset.get("StationName")),
         contrast_agent=phase.contrast_agent,
+        contrast_delay_s=_contrast_delay_s(dataset),
         series_description=text(dataset.get("SeriesDescription")),
         study_instance_uid=_uid(dataset.get("StudyInstanceUID")),
         series_instance_uid=_uid(dataset.get("SeriesInstanceUID")),
         patient_sex=sex if sex in ("F", "M", "O") else None,
         patient_age_years=_years(text(dataset.get("PatientAge"))),
+        scanned_on=next(filter(None, (day(dataset.get(name)) for name in DAYS)), None),
     )
+
+
+def day(value: Any) -> str | None:
+    """A DICOM date as YYYY-MM-DD; None for one that is none."""
+    digits = str(value or "")
+    try:
+        return date(int(digits[:4]), int(digits[4:6]), int(digits[6:])).isoformat() if len(digits) == 8 else None
+    except ValueError:
+        return None
 
 
 def acquisition_reasons(acquisition: Acquisition, kernel: tuple[str, ...]) -> list[Reason]:
@@ -158,6 +179,15 @@ def _years(age: str | None) -> float | None:
     if not found:
         return None
     return round(int(found.group(1)) / {"Y": 1.0, "M": 12.0, "W": 52.18, "D": 365.25}[found.group(2)], 2)
+
+
+def _contrast_delay_s(dataset: Dataset) -> float | None:
+    """Seconds from the start of the injection to the image; None where it is not told or cannot be."""
+    start, taken = _seconds(dataset.get("ContrastBolusStartTime")), _seconds(dataset.get("AcquisitionTime"))
+    if start is None or taken is None:
+        return None
+    delay = (taken - start) % DAY_S
+    return delay if LIKELY_DELAY_S[0] <= delay <= LIKELY_DELAY_S[1] else None
 
 
 def _seconds(time: Any) -> float | None:

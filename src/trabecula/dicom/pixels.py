@@ -2,7 +2,7 @@
 
 import struct
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,11 +69,22 @@ def _native(plane: Plane) -> NDArray[Any]:
         with open(dataset.filename, "rb") as file:  # noqa: PTH123 - the name may be a plain string
             file.seek(element.value_tell + plane.frame * size)
             pixels = file.read(size)
+            file.seek(element.value_tell + element.length)
+            _require_element(file.read(4), "big" if dtype.byteorder == ">" else "little")
     else:
         pixels = element.value[plane.frame * size : (plane.frame + 1) * size]
     if len(pixels) != size:
         raise EOFError("pixel data cut short")
     return np.frombuffer(pixels, dtype).reshape(plane.rows, plane.columns)
+
+
+def _require_element(follows: bytes, order: Literal["little", "big"]) -> None:
+    """What follows the pixels is nothing, zeros, or an element of a higher group (signatures, padding, private ones).
+
+    Else bytes came in before or were lost, and the pixels do not lie where they should.
+    """
+    if any(follows) and int.from_bytes(follows[:2], order) not in (*range(0x7FE1, 0x8000), 0xFFFA, 0xFFFC):
+        raise ValueError("no element after the pixels")
 
 
 def _decoded(plane: Plane) -> NDArray[Any]:
@@ -92,6 +103,8 @@ def _decoded(plane: Plane) -> NDArray[Any]:
         return np.frombuffer(codestream[:size], _dtype(dataset)).reshape(plane.rows, plane.columns)
     if codestream_size(codestream) != (plane.rows, plane.columns, 1):
         raise ValueError("codestream of another size")
+    if damaged_jpeg_2000(codestream):
+        raise ValueError("codestream damaged")
     pixels, _ = get_decoder(syntax).as_array(dataset, index=plane.frame, raw=True)
     return pixels.reshape(plane.rows, plane.columns)
 
@@ -114,6 +127,20 @@ def codestream_size(codestream: bytes) -> tuple[int, int, int] | None:
             return rows, columns, components
         at += 1 if marker == 0xFF else 2 + struct.unpack_from(">H", codestream, at + 2)[0]
     return None
+
+
+START_OF_DATA = b"\xff\x93"
+MARKERS_AMONG_DATA = (0x90, 0x91, 0x92, 0x93, 0xD9)  # SOT, SOP, EPH, SOD, EOC
+
+
+def damaged_jpeg_2000(codestream: bytes) -> bool:
+    """Whether among the data of a JPEG 2000 codestream stands what no encoder writes there: 0xFF and then more than
+    0x8F (ISO/IEC 15444-1, B.10.1 and C.2.5). A decoder makes a picture of it all the same."""
+    if not codestream.startswith(b"\xff\x4f\xff\x51"):
+        return False
+    data = np.frombuffer(codestream, np.uint8)[max(codestream.find(START_OF_DATA), 0) :]
+    after = data[1:][data[:-1] == 0xFF]
+    return bool((~np.isin(after[after > 0x8F], MARKERS_AMONG_DATA)).any())
 
 
 def _dtype(dataset: Dataset) -> np.dtype[Any]:

@@ -6,10 +6,12 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from trabecula.dicom.contents import UNCHOSEN, Choice, ListedStudy, chosen_series, listed
 from trabecula.dicom.files import MALFORMED, open_dataset
 from trabecula.dicom.headers import acquisition_of, acquisition_reasons, is_lossy, text, written
 from trabecula.dicom.planes import LeftOut, Plane, other_modality, planes_of, transfer_syntax
 from trabecula.dicom.series import Series, chosen_reason, group, rank
+from trabecula.dicom.sides import beside_mm
 from trabecula.dicom.stack import Interleaved, stack
 from trabecula.dicom.studies import one_study
 from trabecula.errors import Refusal, refusal
@@ -31,27 +33,34 @@ class Found:
     planes: list[Plane] = field(default_factory=list)
     left_out: Counter[LeftOut] = field(default_factory=Counter)
     interleaved: bool = False  # scans were told apart by their pixels alone
+    asked_for: bool = False  # the series was chosen by whoever asks
     modalities: Counter[str] = field(default_factory=Counter)
 
 
 def read_dicom(
-    files: Sequence[Path], progress: FileProgress = lambda done, total: None, budget: Budget | None = None
+    files: Sequence[Path],
+    progress: FileProgress = lambda done, total: None,
+    budget: Budget | None = None,
+    choice: Choice = UNCHOSEN,
 ) -> Scan:
-    """The CT in these files, all of one study; of several series the best that can be read.
+    """The CT in these files, all of one study; of several series that which is chosen, or the best that can be read.
 
     ``budget`` is that of the whole input.
 
     Raises:
-        Refusal: there is no CT, or several studies, or nothing that is in Hounsfield units.
+        Refusal: there is no CT, or several studies and none is chosen, or nothing that is in Hounsfield units.
+        WrongUsage: what is chosen is not there.
     """
     with muted("pydicom"), nullcontext(budget) if budget else Budget(len(files)) as within:
         found = _sort(files, progress, within)
         if not found.planes:
             raise _refusal(found)
-        found.planes, strayed = one_study(found.planes)
+        found.planes, strayed = one_study(found.planes, choice.study)
         found.left_out[LeftOut.OTHER_STUDY] += strayed
         series, refusals = group(found.planes)
-        waiting = rank(series)
+        waiting = rank(chosen_series(series, choice.series) if choice.series else series)
+        found.asked_for = bool(choice.series)
+        tried = len(refusals) if waiting else 0
         while waiting:
             one = waiting.pop(0)
             try:
@@ -62,7 +71,13 @@ def read_dicom(
                 waiting[:0] = two.parts
             except Refusal as refusal:
                 refusals.append(refusal)
-    raise refusals[0] if not series else refusals[-len(series)]  # that of the best
+    raise refusals[tried]  # that of the best
+
+
+def list_dicom(files: Sequence[Path], budget: Budget | None = None) -> tuple[ListedStudy, ...]:
+    """The studies and series of CT in these files; none of another kind."""
+    with muted("pydicom"), nullcontext(budget) if budget else Budget(len(files)) as within:
+        return listed(_sort(files, lambda done, total: None, within).planes)
 
 
 def _sort(files: Sequence[Path], progress: FileProgress, budget: Budget) -> Found:
@@ -92,7 +107,7 @@ def _scan(one: Series, series: list[Series], unusable: list[Refusal], found: Fou
     acquisition = acquisition_of(first.dataset, first.phase)
     reasons = [*stacked.reasons, *acquisition_reasons(acquisition, first.phase.kernel)]
     if len(series) > 1 or unusable:
-        reasons.append(chosen_reason(one, series, unusable))
+        reasons.append(chosen_reason(one, series, unusable, found.asked_for))
     thickness = acquisition.slice_thickness_mm
     if thickness and one.step_mm > MAX_GAP_SHARE * thickness:
         reasons.append(reason("slices-not-contiguous", thickness_mm=thickness, step_mm=one.step_mm))
@@ -104,6 +119,8 @@ def _scan(one: Series, series: list[Series], unusable: list[Refusal], found: Fou
         reasons.append(reason("rescale-missing"))
     if found.interleaved:
         reasons.append(reason("scans-interleaved"))
+    if one.axial and (reach_mm := beside_mm(first)):
+        reasons.append(reason("sides-doubtful", length_mm=reach_mm))
     if any(plane.decimal_comma for plane in one.planes):
         reasons.append(reason("decimal-comma", Effect.NOTE))
     if len({plane.series_uid for plane in one.planes}) > 1:
@@ -112,7 +129,7 @@ def _scan(one: Series, series: list[Series], unusable: list[Refusal], found: Fou
         reasons.append(reason("frames-of-reference-differ", Effect.NOTE))
     if sum(found.left_out.values()):
         kinds = tuple(Phrase(f"left-out-{kind}", {"number": n}) for kind, n in sorted(found.left_out.items()) if n)
-        reasons.append(reason("files-left-out", kinds=kinds))
+        reasons.append(reason("files-left-out", Effect.NOTE, kinds=kinds))
     return Scan(stacked.volume, stacked.orientation, acquisition, tuple(reasons), stacked.gaps)
 
 

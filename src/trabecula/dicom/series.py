@@ -12,7 +12,7 @@ from trabecula.dicom.planes import Plane
 from trabecula.dicom.studies import MIN_SLICES
 from trabecula.errors import Refusal
 from trabecula.messages import Fact, Phrase
-from trabecula.records import Reason, reason
+from trabecula.records import Effect, Reason, reason
 from trabecula.volume import Float64
 
 MAX_STEP_MM = 5.5
@@ -96,7 +96,7 @@ def rank(series: list[Series]) -> list[Series]:
     return sorted(series, key=lambda one: [value for _, value in _merits(one, series)])
 
 
-def chosen_reason(chosen: Series, series: list[Series], unusable: list[Refusal]) -> Reason:
+def chosen_reason(chosen: Series, series: list[Series], unusable: list[Refusal], asked_for: bool = False) -> Reason:
     """Says which of several series was read and by what it was preferred to the next.
 
     ``unusable`` are the refusals of those that would have come first, or could not even be ranked.
@@ -105,14 +105,16 @@ def chosen_reason(chosen: Series, series: list[Series], unusable: list[Refusal])
     place = next(i for i, one in enumerate(ranked) if one is chosen)
     count = len(ranked) - 1 + max(0, len(unusable) - place)
     why = not_read = Phrase("nothing")
-    if place + 1 < len(ranked):
+    if asked_for:
+        why, count = Phrase("series-asked-for"), len(ranked) - 1 + len(unusable)
+    elif place + 1 < len(ranked):
         pairs = zip(_merits(chosen, series), _merits(ranked[place + 1], series), strict=True)
         merit = next((merit for (merit, mine), (_, theirs) in pairs if mine < theirs), "merit-first")
         why = Phrase("series-because", {"merit": Phrase(merit)})
     if unusable:
         refused = tuple(sorted({one.code for one in unusable}))
         not_read = Phrase("series-unusable", {"number": len(unusable), "codes": refused})
-    return reason("series-chosen", series=chosen.describe(), why=why, unusable=not_read, others=count)
+    return reason("series-chosen", Effect.NOTE, series=chosen.describe(), why=why, unusable=not_read, others=count)
 
 
 def _merits(one: Series, series: list[Series]) -> list[tuple[str, Any]]:

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from trabecula.dicom.spacing import runs
 from trabecula.errors import refusal
-from trabecula.formats.levels import SAME_LEVEL_HU, levels
+from trabecula.formats.levels import SAME_LEVEL_HU, beyond_bodies, levels, unlike
+from trabecula.formats.tears import torn
 from trabecula.formats.tissues import Verdict, judge, measure, tissue_reasons
 from trabecula.records import Reason, reason
 from trabecula.volume import Float32, Float64
@@ -41,21 +42,32 @@ def judge_slices(
     Raises:
         Refusal: they hold no Hounsfield units, or too many are off the level of the others.
     """
-    level = levels(sample) if axial else np.zeros(len(sample))
-    off = np.abs(level) >= SAME_LEVEL_HU
-    if off.any() and judge(measure(sample[~off]), tube_voltage_kvp) is not Verdict.SOUND:
-        off = _sounder(sample, level, off, tube_voltage_kvp)
-    reasons = list(tissue_reasons(measure(sample[~off]), tube_voltage_kvp))
-    kept = np.ones(len(sample), bool)
+    kept = ~beyond_bodies(sample)
+    damaged = int(np.count_nonzero(~kept))
+    level = np.zeros(len(sample))
+    if axial:
+        level[kept] = levels(sample[kept])
+    off = kept & (np.abs(level) >= SAME_LEVEL_HU)
+    if off.any() and judge(measure(sample[kept & ~off]), tube_voltage_kvp) is not Verdict.SOUND:
+        off = kept & _sounder(sample, level, off, tube_voltage_kvp)
+    reasons = list(tissue_reasons(measure(sample[kept & ~off]), tube_voltage_kvp))
     stretches: list[tuple[float, float]] = []
-    reference = float(np.median(level[~off]))
+    reference = float(np.median(level[kept & ~off]))
     for run in runs(off):
         length = float(along_mm[run[-1]] - along_mm[run[0]])
         if length <= MAX_LEFT_OUT_MM or np.abs(level[run] - reference).max() >= KEPT_WITHIN_HU:
             kept[run] = False
         else:
             stretches.append((float(along_mm[max(run[0] - 1, 0)]), float(along_mm[min(run[-1] + 1, len(off) - 1)])))
+    there = np.flatnonzero(kept)
+    strange = there[unlike(sample[kept])]
+    if axial:
+        strange = np.union1d(strange, there[torn(sample[kept], along_mm[kept])])
+    kept[strange] = False
+    damaged += len(strange)
     if (~kept).sum() > max(1, MAX_LOST_SHARE * len(sample)):
+        if not off.any():
+            raise refusal("file-unreadable.slices", number=damaged, of=len(off))
         raise refusal(
             "not-hounsfield-units.slices", number=int(off.sum()), of=len(off), off_hu=_most(level[off] - reference)
         )
@@ -63,6 +75,8 @@ def judge_slices(
         reasons.append(
             reason("slices-off-level", number=int(off.sum()), of=len(off), off_hu=_most(level[off] - reference))
         )
+    if damaged:
+        reasons.append(reason("slices-unlike", number=damaged, of=len(off)))
     return JudgedSlices(np.flatnonzero(kept), tuple(stretches), tuple(reasons))
 
 

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 from pydicom import Dataset
 
 from trabecula.dicom.headers import written
-from trabecula.errors import refusal
+from trabecula.errors import WrongUsage, refusal
 
 MIN_SLICES = 3
 """Fewer images of another study make no scan: they strayed into the folder."""
@@ -45,13 +45,29 @@ def study_of(dataset: Dataset) -> Study:
     )
 
 
-def one_study(planes: Sequence[T]) -> tuple[list[T], int]:
-    """The images of the one study here, and how many strayed in from others.
-
-    Some anonymisers give each image another study UID, or another patient: such are taken by what they share.
+def one_study(planes: Sequence[T], wanted: str = "") -> tuple[list[T], int]:
+    """The images of the one study here, or of that which is ``wanted`` by its number (the earliest is 1) or its UID,
+    and how many are of others.
 
     Raises:
-        Refusal: ``several-studies``.
+        Refusal: ``several-studies``, and none is wanted.
+        WrongUsage: there is none such as wanted.
+    """
+    studies, rest = split_studies(planes)
+    if wanted:
+        chosen = _chosen(studies, wanted)
+        return chosen, len(planes) - len(chosen)
+    if len(studies) > 1:
+        people = len({group[0].study.person for group in studies})
+        sizes = tuple(str(len(group)) for group in studies)
+        raise refusal("several-studies", number=len(studies), people=people, sizes=sizes)
+    return (studies[0], len(rest)) if studies else (rest, 0)
+
+
+def split_studies(planes: Sequence[T]) -> tuple[list[list[T]], list[T]]:
+    """Images by study, the earliest first, and those that strayed in from others.
+
+    Some anonymisers give each image another study UID, or another patient: such are taken by what they share.
     """
     studies: list[list[T]] = []
     rest = list(planes)
@@ -65,8 +81,14 @@ def one_study(planes: Sequence[T]) -> tuple[list[T], int]:
             groups[key(plane.study)].append(plane)
         studies += [group for group in groups.values() if len(group) >= MIN_SLICES]
         rest = [plane for group in groups.values() if len(group) < MIN_SLICES for plane in group]
-    if len(studies) > 1:
-        people = len({group[0].study.person for group in studies})
-        sizes = tuple(str(len(group)) for group in sorted(studies, key=len, reverse=True))
-        raise refusal("several-studies", number=len(studies), people=people, sizes=sizes)
-    return (studies[0], len(rest)) if studies else (rest, 0)
+    studies.sort(key=lambda group: (group[0].study.occasion, group[0].study.person, group[0].study.uid))
+    return studies, rest
+
+
+def _chosen(studies: list[list[T]], wanted: str) -> list[T]:
+    if wanted.isdecimal() and 1 <= int(wanted) <= len(studies):
+        return studies[int(wanted) - 1]
+    found = [study for study in studies if study[0].study.uid == wanted]
+    if len(found) != 1:
+        raise WrongUsage("study-not-found", f"There is no study {wanted[:64]!r} here; there are {len(studies)}.")
+    return found[0]

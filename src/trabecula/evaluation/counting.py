@@ -88,7 +88,7 @@ def outcome(row: Json) -> str:
         return "withheld"
     named = [box for box in row["boxes"] if box["named"][0] == "L" or box["named"] in ("T11", "T12", "T13")]
     right = all(box["named"] == box["true"] for box in named)
-    doubted = "level-uncertain" in row["codes"]
+    doubted = bool({"level-uncertain", "level-uncertain.ribs"} & set(row["codes"]))
     return {
         (True, False): "right",
         (True, True): "right, doubted",

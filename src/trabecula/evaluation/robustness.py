@@ -17,10 +17,10 @@ from trabecula.anatomy import Level
 from trabecula.errors import TrabeculaError
 from trabecula.evaluation.tables import markdown
 from trabecula.flow.read import read
+from trabecula.line import screen
 from trabecula.recipe import Recipe
 from trabecula.recipes import DEFAULT, recipe_named
 from trabecula.records import Assessment, Scan
-from trabecula.screen import screen
 from trabecula.volume import PADDING_HU, Float64, Grid, Volume
 
 HU_LIMIT = 5.0

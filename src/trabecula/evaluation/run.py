@@ -3,9 +3,8 @@
 ``DIR/rows.jsonl`` grows by a row a case; an interrupted run goes on where it stopped. The tables come of it.
 """
 
-import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,9 +16,10 @@ from trabecula.evaluation.reference import reference_of, require_reference, true
 from trabecula.evaluation.reporting import facts_of
 from trabecula.evaluation.rows import CaseRow, Run, read_rows, run_of, to_line
 from trabecula.evaluation.score import MASK, groups_of, score
+from trabecula.line import Shared, screen
 from trabecula.recipe import Recipe
 from trabecula.recipes import recipe_named
-from trabecula.screen import Shared, screen
+from trabecula.workers import worker_processes
 
 ROWS = "rows.jsonl"
 
@@ -136,7 +136,7 @@ def _judged(wanted: Sequence[tuple[Case, list[Run]]], workers: int) -> Iterator[
             yield judge_together(case, runs)
         return
     try:
-        with ProcessPoolExecutor(workers, initializer=_one_thread) as pool:
+        with worker_processes(workers) as pool:
             jobs = [pool.submit(judge_together, case, runs) for case, runs in wanted]
             for job in as_completed(jobs):
                 yield job.result()
@@ -146,10 +146,6 @@ def _judged(wanted: Sequence[tuple[Case, list[Run]]], workers: int) -> Iterator[
             f"One of {workers} --workers was stopped from outside, most often for lack of memory; give fewer."
             " The rows that are there are whole; run it again to go on.",
         ) from error
-
-
-def _one_thread() -> None:
-    os.environ["OMP_NUM_THREADS"] = "1"
 
 
 def _mend(path: Path) -> None:

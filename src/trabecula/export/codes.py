@@ -31,7 +31,9 @@ WITHHELD_BECAUSE = Code("withheld-because", SCHEME, "Bone mineral density withhe
 DOUBTED_BECAUSE = Code("doubted-because", SCHEME, "Result doubted because")
 DECIDES_CATEGORY = Code("decides-category", SCHEME, "Vertebra decides the category")
 
-MG_PER_CM3 = Code("mg/cm3", "UCUM", "mg/cm3")
+MG_PER_MM2 = Code("mm2", "UCUM", "mm2")
+CM3 = Code("mg/cm3", "UCUM", "mg/cm3")
+MM2 = Code("mm2", "UCUM", "mm2")
 CM3 = Code("cm3", "UCUM", "cm3")
 RATIO = Code("1", "UCUM", "no units")
 HOUNSFIELD = Code("[hnsf'U]", "UCUM", "Hounsfield unit")

@@ -92,6 +92,7 @@ def deidentified_scan(scan: Scan, pseudonyms: Pseudonyms) -> Scan:
         series_instance_uid=None if series is None else pseudonyms.of(series),
         patient_sex=None,
         patient_age_years=None,
+        scanned_on=None,
     )
     return replace(scan, acquisition=acquisition)
 

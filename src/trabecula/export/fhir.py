@@ -16,10 +16,11 @@ from pydicom.valuerep import PersonName
 from trabecula import __version__
 from trabecula.anatomy import Level
 from trabecula.export import codes as ours
-from trabecula.messages import joined
-from trabecula.quantity import Category, Measurement, Quantity, rounded
-from trabecula.records import Assessment, Basis, VertebraReading
-from trabecula.report.page import NO_RULING_OUT, RESEARCH_ONLY
+from trabecula.messages import DEFAULT_LANGUAGE
+from trabecula.quantity import Category, Measurement, rounded
+from trabecula.records import Assessment, Basis, Reason, VertebraReading
+from trabecula.report.verdict import Verdict
+from trabecula.report.words import RESEARCH_ONLY
 
 Json = dict[str, Any]
 
@@ -48,11 +49,13 @@ def fhir_bundle(
     made: Sequence[Dataset] = (),
     deidentified: bool = False,
     release: str = "R4",
+    language: str = DEFAULT_LANGUAGE,
 ) -> Json:
-    """The Bundle of a ``release`` of FHIR.
+    """The Bundle of a ``release`` of FHIR; its sentences are in ``language``, its codes' names English.
 
     ``instances`` are the headers of the CT (none without DICOM), ``made`` the DICOM objects of ours.
     """
+    words = Verdict(assessment, language)
     links = {name: f"urn:uuid:{uuid.uuid4()}" for name in ("Patient", "ImagingStudy", "Device", "DiagnosticReport")}
     about: Json = {"status": "preliminary", "category": [_concept_of(_category())], "device": _link(links["Device"])}
     resources: list[tuple[str, Json]] = [(links["Device"], _device())]
@@ -63,13 +66,12 @@ def fhir_bundle(
         day = _day(instances[0].get("AcquisitionDate") or instances[0].get("StudyDate"))
         about |= {"effectiveDateTime": day} if day else {}
     vertebrae = [
-        (f"urn:uuid:{uuid.uuid4()}", _vertebra(one, assessment.quantity, about, tracking))
-        for one in assessment.readings.vertebrae
+        (f"urn:uuid:{uuid.uuid4()}", _vertebra(one, words, about, tracking)) for one in assessment.readings.vertebrae
     ]
     category_link = f"urn:uuid:{uuid.uuid4()}"
-    category = _category_observation(assessment, about, tracking, [link for link, _ in vertebrae])
+    category = _category_observation(words, about, tracking, [link for link, _ in vertebrae])
     results = [category_link, *(link for link, _ in vertebrae)]
-    report = _report(assessment, about, results, links["ImagingStudy"] if instances else None)
+    report = _report(words, about, results, links["ImagingStudy"] if instances else None)
     entries = [(links["DiagnosticReport"], report), (category_link, category), *vertebrae, *resources]
     meta: Json = {}
     if deidentified:
@@ -81,6 +83,7 @@ def fhir_bundle(
     return {
         "resourceType": "Bundle",
         **({"meta": meta} if meta else {}),
+        "language": words.say("html-language"),
         "type": "collection",
         "entry": [{"fullUrl": link, "resource": resource} for link, resource in entries],
     }
@@ -98,13 +101,9 @@ def _as_r5(resource: Json) -> Json:
     return made
 
 
-def _report(assessment: Assessment, about: Json, results: list[str], study: str | None) -> Json:
-    diagnosis, density = assessment.diagnosis, assessment.diagnosis.density
-    number = ""
-    if density is not None:
-        number = f" {_value(density):g} {density.quantity.unit}, mean of {joined(diagnosis.levels_used)}."
-    headline = " or ".join(diagnosis.candidates).capitalize()
-    found = "".join(f"{one.message} " for one in assessment.fractures)
+def _report(words: Verdict, about: Json, results: list[str], study: str | None) -> Json:
+    diagnosis = words.assessment.diagnosis
+    said = [words.say("sentence", words=words.headline()), *words.fractures(), words.crossing(), words.check_first()]
     carried: Json = {key: about[key] for key in ("status", "category", "subject", "effectiveDateTime") if key in about}
     return {
         "resourceType": "DiagnosticReport",
@@ -112,21 +111,22 @@ def _report(assessment: Assessment, about: Json, results: list[str], study: str 
         "code": _concept(IMAGING_STUDY_CODE),
         "result": [_link(link) for link in results],
         **({"imagingStudy": [_link(study)]} if study else {}),
-        "conclusion": f"{headline}.{number} {found}{RESEARCH_ONLY} {NO_RULING_OUT}",
+        "conclusion": words.sentences([*said, words.use()]),
         "conclusionCode": [_concept(ours.CATEGORIES[diagnosis.category])],
     }
 
 
 def _category_observation(
-    assessment: Assessment, about: Json, tracking: Mapping[Level | None, str], members: list[str]
+    words: Verdict, about: Json, tracking: Mapping[Level | None, str], members: list[str]
 ) -> Json:
+    assessment, reasons = words.assessment, words.told.reasons
     diagnosis, density = assessment.diagnosis, assessment.diagnosis.density
     components = _interval(density)
     if density is not None:
         mean = {"code": _concept(ours.quantity_code(density.quantity)), "valueQuantity": _density(density)}
         components.insert(0, mean)
     elif not diagnosis.determined:
-        absent = _absent([reason.message for reason in assessment.reasons])
+        absent = _absent([reason.told(words.language) for reason in words.told.reasons])
         if assessment.quantity is not None:
             code = _concept(ours.quantity_code(assessment.quantity))
             components.append({"code": code, "dataAbsentReason": absent})
@@ -140,17 +140,14 @@ def _category_observation(
         "bodySite": _concept(ours.LUMBAR_SPINE),
         "valueCodeableConcept": _concept(ours.CATEGORIES[diagnosis.category]),
         **({"component": components} if components else {}),
-        "note": [{"text": f"{RESEARCH_ONLY} {NO_RULING_OUT}"}]
-        + [{"text": f"{reason.message} [{reason.code}]"} for reason in assessment.reasons],
+        "note": [{"text": words.use()}, *_notes(words, reasons)],
     }
     return made | ({"hasMember": [_link(member) for member in members]} if members else {})
 
 
-def _vertebra(
-    vertebra: VertebraReading, quantity: Quantity | None, about: Json, tracking: Mapping[Level | None, str]
-) -> Json:
-    """One vertebra: its density where the recipe has a ``quantity``, else the category that a classifier finds."""
-    level, density = vertebra.level, vertebra.density
+def _vertebra(vertebra: VertebraReading, words: Verdict, about: Json, tracking: Mapping[Level | None, str]) -> Json:
+    """One vertebra: its density where the recipe has a quantity, else the category that a classifier finds."""
+    level, density, quantity = vertebra.level, vertebra.density, words.assessment.quantity
     made: Json = {
         "resourceType": "Observation",
         **about,
@@ -163,7 +160,7 @@ def _vertebra(
     elif quantity is None and vertebra.likeliest is not None:
         made["valueCodeableConcept"] = _concept(ours.CATEGORIES[vertebra.likeliest])
     else:
-        made["dataAbsentReason"] = _absent([reason.message for reason in vertebra.reasons])
+        made["dataAbsentReason"] = _absent([reason.told(words.language) for reason in vertebra.reasons])
     components = [*_interval(density), *_probabilities(vertebra.probabilities or {})]
     for code, hu in ((MEAN_HU, vertebra.mean_hu), (STANDARD_DEVIATION, vertebra.sd_hu)):
         if math.isfinite(hu):
@@ -172,8 +169,12 @@ def _vertebra(
     if vertebra.volume_mm3 > 0:
         cm3 = _quantity(round(vertebra.volume_mm3 / 1000, 3), ours.CM3)
         components.append({"code": _concept(VOLUME), "valueQuantity": cm3})
-    notes = [{"text": f"{reason.message} [{reason.code}]"} for reason in vertebra.reasons]
+    notes = _notes(words, vertebra.reasons)
     return made | ({"component": components} if components else {}) | ({"note": notes} if notes else {})
+
+
+def _notes(words: Verdict, reasons: Sequence[Reason]) -> list[Json]:
+    return [{"text": words.with_code(reason)} for reason in reasons]
 
 
 def _probabilities(shares: Mapping[Category, float]) -> list[Json]:
@@ -243,9 +244,17 @@ def _study(instances: Sequence[Dataset], made: Sequence[Dataset], patient: str) 
         "identifier": [{"system": DICOM_UID, "value": f"urn:oid:{first.StudyInstanceUID}"}],
         "status": "available",
         "subject": _link(patient),
-        "series": [_series(instances), *(_series([one]) for one in made)],
+        "series": [_series(group) for group in (*_by_series(instances), *([one] for one in made))],
     }
     return study | ({"started": day} if day else {})
+
+
+def _by_series(instances: Sequence[Dataset]) -> list[list[Dataset]]:
+    """One group as a rule; some anonymisers give every slice a series of its own."""
+    groups: dict[str, list[Dataset]] = {}
+    for one in instances:
+        groups.setdefault(str(one.SeriesInstanceUID), []).append(one)
+    return list(groups.values())
 
 
 def _series(instances: Sequence[Dataset]) -> Json:

@@ -2,8 +2,11 @@
 
 import logging
 import re
+import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import datetime
+from html import escape
 
 import highdicom as hd
 from pydicom import Dataset
@@ -12,6 +15,7 @@ from pydicom.uid import EncapsulatedPDFStorage
 
 from trabecula.errors import Defect
 from trabecula.export.series import TRANSFER_SYNTAX, NewSeries, finished
+from trabecula.formats.scratch import libraries_write_here
 from trabecula.messages import messages
 
 SERIES = NewSeries(9003, "report")
@@ -24,8 +28,9 @@ def pdf_of(html: str) -> bytes:
         Defect: the system library that sets text is not installed.
     """
     try:
-        from weasyprint import HTML
-        from weasyprint.urls import URLFetcher
+        with nullcontext() if "weasyprint" in sys.modules else libraries_write_here():
+            from weasyprint import HTML
+            from weasyprint.urls import URLFetcher
     except OSError as error:
         raise Defect(
             "pdf-library-missing",
@@ -46,9 +51,8 @@ def require_fonts(language: str) -> None:
     missing, logger = _Missing(), logging.getLogger("weasyprint")
     logger.addHandler(missing)
     try:
-        pdf_of(
-            f'<html lang="{told["html-language"]}"><body>{"".join(sorted(set("".join(told.values()))))}</body></html>'
-        )
+        letters = escape("".join(sorted(set("".join(told.values())))))
+        pdf_of(f'<html lang="{told["html-language"]}"><body>{letters}</body></html>')
     finally:
         logger.removeHandler(missing)
     if missing.characters:

@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 import highdicom as hd
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import Dataset
+from pydicom import DataElement, Dataset
 from pydicom.sr.codedict import codes
 
 from trabecula import __version__
 from trabecula.anatomy import Level
 from trabecula.export.codes import vertebra_code
-from trabecula.export.regions import segmented_levels, tracking_identifier
+from trabecula.export.regions import segmented_levels, slice_of_each_frame, tracking_identifier
 from trabecula.export.series import MANUFACTURER, TRANSFER_SYNTAX, NewSeries, finished, nameless
 from trabecula.records import Assessment
 
@@ -30,9 +30,12 @@ def segmentation(
     for number, level in enumerate(levels, start=1):
         numbered[given == level.verse_id] = number
     if "PerFrameFunctionalGroupsSequence" in instances[0]:
-        numbered = numbered[_slice_of_each_frame(instances[0])]
+        numbered = numbered[slice_of_each_frame(instances[0])]
     sources = [nameless(instance) for instance in instances]
     for source in sources:
+        # highdicom takes one series only; ``_name_by_series`` puts back what each slice says of itself
+        for name in ("StudyInstanceUID", "SeriesInstanceUID"):
+            source[name] = DataElement(name, "UI", instances[0][name].value)  # elements are shared with ``instances``
         if not source.get("SliceThickness"):  # a frame of regions is as thick as the step to the next
             source.SliceThickness = round(
                 assessment.scan.volume.spacing_mm[assessment.scan.orientation.axes.index(0)], 4
@@ -47,19 +50,38 @@ def segmentation(
         transfer_syntax_uid=TRANSFER_SYNTAX,
         **SERIES.arguments(),
     )
+    if len({(one.StudyInstanceUID, one.SeriesInstanceUID) for one in instances}) > 1:
+        _name_by_series(made, instances)
     finished(made, instances[0])
     return made
 
 
-def _slice_of_each_frame(enhanced: Dataset) -> NDArray[np.intp]:
-    """At which place of the grid as given, which runs along the normal, each frame lies."""
-    cosines = enhanced.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence[0].ImageOrientationPatient
-    normal = np.cross(cosines[:3], cosines[3:])
-    places = [
-        frame.PlanePositionSequence[0].ImagePositionPatient for frame in enhanced.PerFrameFunctionalGroupsSequence
-    ]
-    along = np.asarray(places, float) @ normal
-    return np.argsort(np.argsort(along))
+def _name_by_series(made: hd.seg.Segmentation, instances: Sequence[Dataset]) -> None:
+    """Lists the images under the series, and the studies, that each of them names (PS3.3 C.12.2)."""
+    places = {one.SOPInstanceUID: (one.StudyInstanceUID, one.SeriesInstanceUID) for one in instances}
+    studies: dict[str, dict[str, list[Dataset]]] = {}
+    for listed in made.ReferencedSeriesSequence:
+        for image in listed.ReferencedInstanceSequence:
+            study, series = places[image.ReferencedSOPInstanceUID]
+            studies.setdefault(study, {}).setdefault(series, []).append(image)
+    mine = studies.pop(made.StudyInstanceUID, {})
+    made.ReferencedSeriesSequence = _listed(mine)
+    if studies:
+        others = []
+        for study, series in studies.items():
+            other = Dataset()
+            other.StudyInstanceUID, other.ReferencedSeriesSequence = study, _listed(series)
+            others.append(other)
+        made.StudiesContainingOtherReferencedInstancesSequence = others
+
+
+def _listed(series: Mapping[str, list[Dataset]]) -> list[Dataset]:
+    items = []
+    for uid, images in series.items():
+        item = Dataset()
+        item.SeriesInstanceUID, item.ReferencedInstanceSequence = uid, images
+        items.append(item)
+    return items
 
 
 def _segment(number: int, level: Level, uid: str) -> hd.seg.SegmentDescription:

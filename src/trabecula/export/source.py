@@ -5,6 +5,7 @@ They are one file for each slice, or one enhanced multi-frame file that holds th
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,9 @@ NEEDED = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUI
 FRAME = "FrameOfReferenceUID"
 SAME_PLACE_MM = 0.1
 """Headers round positions; slices whose place is further off are others."""
+
+UIDS_DIFFER = "series-uids-differ"
+"""The reason of reading that says: each slice names a series of its own."""
 
 MENDED = ("slices-missing", "slices-interpolated", "spacing-uneven", "gantry-tilt", "slices-realigned")
 """Reasons of reading that say: the grid that was screened is not that of the images."""
@@ -56,8 +60,20 @@ def source_instances(files: Sequence[Path], scan: Scan) -> tuple[Dataset, ...]:
 def series_headers(files: Sequence[Path], scan: Scan) -> tuple[Dataset, ...]:
     """The headers of every instance of the scan's series that says which it is, in no order."""
     with Budget(len(files)) as budget, muted("pydicom"):
-        found = [headers(dataset) for dataset in _instances(files, scan, budget)]
+        if _has_many_uids(scan):
+            at_place = [one for one in _series(files, scan, budget) if _same_place(one, scan)]
+            found = [headers(plane.dataset) for plane in at_place[0].planes] if at_place else []
+        else:
+            found = [headers(dataset) for dataset in _instances(files, scan, budget)]
     return tuple(one for one in found if all(one.get(name) for name in (*NEEDED, "Modality")))
+
+
+def first_header(files: Sequence[Path], scan: Scan) -> tuple[Dataset, ...]:
+    """The header of one instance of the scan's series; none where it is no DICOM or does not say which series it is."""
+    if scan.acquisition.source != "dicom" or scan.acquisition.series_instance_uid is None:
+        return ()
+    with Budget(len(files)) as budget, muted("pydicom"):
+        return tuple(headers(dataset) for dataset in islice(_instances(files, scan, budget), 1))
 
 
 def headers(dataset: Dataset) -> Dataset:
@@ -125,7 +141,7 @@ def _incomplete(wanting: set[str]) -> Refusal:
 
 
 def _series(files: Sequence[Path], scan: Scan, budget: Budget) -> list[Series]:
-    """What the planes of the scan's series UID make up."""
+    """What the planes of the scan's series UID make up, or all planes where each has its own."""
     planes: list[Plane] = []
     for dataset in _instances(files, scan, budget):
         try:
@@ -146,11 +162,18 @@ def _one_by_one(series: Series) -> bool:
     return whole and all(plane.dataset is first for plane in series.planes)
 
 
+def _has_many_uids(scan: Scan) -> bool:
+    return any(one.code == UIDS_DIFFER for one in scan.reasons)
+
+
 def _instances(files: Sequence[Path], scan: Scan, budget: Budget) -> Iterator[Dataset]:
+    many = _has_many_uids(scan)  # then all are looked at: place and pixels tell which are the scan's
     for path in files:
         try:
             dataset = open_dataset(path, budget)
-            if dataset is not None and dataset.get("SeriesInstanceUID") == scan.acquisition.series_instance_uid:
+            if dataset is None:
+                continue
+            if many or dataset.get("SeriesInstanceUID") == scan.acquisition.series_instance_uid:
                 yield dataset
         except OverBudget:
             raise

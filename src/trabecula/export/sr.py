@@ -1,4 +1,9 @@
-"""The result as a Comprehensive 3D SR after TID 1500: a group of measurements for each vertebra, one for the spine."""
+"""The result as a Comprehensive 3D SR after TID 1500: groups of measurements for each vertebra, one for the spine.
+
+A vertebra has two groups under one tracking UID: where its density is read on an image (TID 1410), which viewers draw,
+list and jump to, and its region in the SEG (TID 1411). OHIF 3.13 stops at a group without coordinates, so that the
+spine's has a mark too.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,18 +18,24 @@ from pydicom.sr.coding import Code
 from trabecula import __version__
 from trabecula.anatomy import Level
 from trabecula.export import codes as ours
-from trabecula.export.regions import segmented_levels, site_identifier, tracking_identifier
+from trabecula.export.marks import Mark
+from trabecula.export.places import middle, places
+from trabecula.export.regions import place_identifier, segmented_levels, tracking_identifier
 from trabecula.export.series import MANUFACTURER, MODEL, SERIAL_NUMBER, TRANSFER_SYNTAX, NewSeries, finished, nameless
-from trabecula.messages import joined
+from trabecula.messages import DEFAULT_LANGUAGE
 from trabecula.quantity import Category, Measurement, rounded
 from trabecula.records import Assessment, Basis, Reason, VertebraReading
-from trabecula.report.page import NO_RULING_OUT, RESEARCH_ONLY
+from trabecula.report.verdict import Verdict
 
 SERIES = NewSeries(9002, "bone density")
 SPINE_IDENTIFIER = "Trabecula category"
 MAX_PARAMETER = 64
 
-Group = sr.MeasurementsAndQualitativeEvaluations | sr.VolumetricROIMeasurementsAndQualitativeEvaluations
+Group = (
+    sr.MeasurementsAndQualitativeEvaluations
+    | sr.PlanarROIMeasurementsAndQualitativeEvaluations
+    | sr.VolumetricROIMeasurementsAndQualitativeEvaluations
+)
 
 
 def structured_report(
@@ -32,15 +43,21 @@ def structured_report(
     instances: Sequence[Dataset],
     regions: hd.seg.Segmentation | None,
     tracking: Mapping[Level | None, str],
+    language: str = DEFAULT_LANGUAGE,
 ) -> sr.Comprehensive3DSR:
-    """The report, preliminary and unverified. ``tracking`` has a UID for each level, and for None that of the spine."""
+    """The report, preliminary and unverified. ``tracking`` has a UID for each level, and for None that of the spine.
+
+    Comments are sentences in ``language``; the names of codes are English.
+    """
+    words = Verdict(assessment, language)
     levels = segmented_levels(assessment)
-    groups: list[Group] = [_spine(assessment, tracking[None])]
+    marks = {level: Mark(place, instances) for level, place in places(assessment).items()}
+    groups: list[Group] = [_spine(words, tracking[None], instances)]
     for vertebra in assessment.readings.vertebrae:
         segment = None
         if regions is not None and vertebra.level in levels:
             segment = _segment(regions, levels.index(vertebra.level) + 1)
-        groups.append(_vertebra(vertebra, assessment, segment, tracking[vertebra.level]))
+        groups += _vertebra(vertebra, words, marks[vertebra.level], segment, tracking[vertebra.level])
     content = sr.MeasurementReport(
         observation_context=_observer(),
         procedure_reported=codes.LN.CTUnspecifiedBodyRegion,
@@ -105,65 +122,118 @@ def _algorithm(assessment: Assessment) -> sr.AlgorithmIdentification:
 
 
 def _vertebra(
-    vertebra: VertebraReading, assessment: Assessment, segment: sr.ReferencedSegment | None, uid: str
-) -> Group:
-    """One vertebra: what was measured, or why its density is withheld; one without a region has no ``segment``."""
-    measurements = []
-    if vertebra.volume_mm3 > 0:
-        cm3 = round(vertebra.volume_mm3 / 1000, 3)
-        measurements.append(sr.Measurement(name=codes.SCT.Volume, value=cm3, unit=ours.CM3))
-    for value, derivation in ((vertebra.mean_hu, codes.SCT.Mean), (vertebra.sd_hu, codes.SCT.StandardDeviation)):
-        if math.isfinite(value):
-            name = codes.DCM.AttenuationCoefficient
-            hu = round(float(value), 2)
-            measurements.append(sr.Measurement(name=name, value=hu, unit=ours.HOUNSFIELD, derivation=derivation))
-    if vertebra.density is not None:
-        measurements.append(_density(vertebra.density))
-    measurements += _probabilities(vertebra.probabilities or {})
-    because = ours.WITHHELD_BECAUSE if vertebra.withheld else ours.DOUBTED_BECAUSE
-    yes_or_no = codes.SCT.Yes if assessment.diagnosis.decided_by(vertebra.level) else codes.SCT.No
+    vertebra: VertebraReading, words: Verdict, mark: Mark, segment: sr.ReferencedSegment | None, uid: str
+) -> list[Group]:
+    """One vertebra: what was measured, or why its density is withheld, where it is read and in its whole region."""
     level = vertebra.level
-    identifier = tracking_identifier(level) if vertebra.volume_mm3 > 0 else site_identifier(level)
+    because = ours.WITHHELD_BECAUSE if vertebra.withheld else ours.DOUBTED_BECAUSE
+    yes_or_no = codes.SCT.Yes if words.assessment.diagnosis.decided_by(level) else codes.SCT.No
     facts: dict[str, Any] = {
-        "tracking_identifier": sr.TrackingIdentifier(uid=uid, identifier=identifier),
         "finding_type": codes.SCT.BoneTissue,
-        "algorithm_id": _algorithm(assessment),
-        "finding_sites": [sr.FindingSite(ours.vertebra_code(vertebra.level))],
-        "measurements": measurements,
-        "qualitative_evaluations": [
-            sr.QualitativeEvaluation(ours.DECIDES_CATEGORY, yes_or_no),
-            *_coded(because, vertebra.reasons),
-        ],
+        "algorithm_id": _algorithm(words.assessment),
+        "finding_sites": [sr.FindingSite(ours.vertebra_code(level))],
     }
-    made: Group
+    evaluated = [sr.QualitativeEvaluation(ours.DECIDES_CATEGORY, yes_or_no), *_coded(because, vertebra.reasons)]
+    told = [reason.told(words.language) for reason in vertebra.reasons]
+    read_hu = vertebra.mean_hu if vertebra.read_hu is None else vertebra.read_hu
+    place = sr.PlanarROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=sr.TrackingIdentifier(uid=uid, identifier=place_identifier(level, mark.place.is_outline)),
+        referenced_region=mark.region(),
+        measurements=[*mark.area(), *_attenuation(read_hu), *_densities(vertebra)],
+        qualitative_evaluations=evaluated if segment is None else None,
+        **facts,
+    )
+    _infer(place, mark)
+    _comment(place[0], [_label(vertebra, words, read_hu), *(told if segment is None else [])])
     if segment is None:
-        made = sr.MeasurementsAndQualitativeEvaluations(**facts)
-    else:
-        made = sr.VolumetricROIMeasurementsAndQualitativeEvaluations(referenced_segment=segment, **facts)
-    _comment(made[0], [reason.message for reason in vertebra.reasons])
-    return made
-
-
-def _spine(assessment: Assessment, uid: str) -> sr.MeasurementsAndQualitativeEvaluations:
-    """The category, what it rests on, and the doubts that concern the whole of it."""
-    diagnosis = assessment.diagnosis
-    made = sr.MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=sr.TrackingIdentifier(uid=uid, identifier=SPINE_IDENTIFIER),
-        finding_type=ours.BMD_CATEGORY,
-        algorithm_id=_algorithm(assessment),
-        finding_sites=[sr.FindingSite(ours.LUMBAR_SPINE)],
+        return [place]
+    whole = sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=sr.TrackingIdentifier(uid=uid, identifier=tracking_identifier(level)),
+        referenced_segment=segment,
         measurements=[
+            sr.Measurement(name=codes.SCT.Volume, value=round(vertebra.volume_mm3 / 1000, 3), unit=ours.CM3),
+            *_attenuation(vertebra.mean_hu, vertebra.sd_hu),
+            *_densities(vertebra),
+        ],
+        qualitative_evaluations=evaluated,
+        **facts,
+    )
+    _comment(whole[0], told)
+    return [place, whole]
+
+
+def _attenuation(mean_hu: float, sd_hu: float = math.nan) -> list[sr.Measurement]:
+    """Mean HU and their standard deviation, where there are such."""
+    return [
+        sr.Measurement(
+            name=codes.DCM.AttenuationCoefficient,
+            value=round(float(value), 2),
+            unit=ours.HOUNSFIELD,
+            derivation=derivation,
+        )
+        for value, derivation in ((mean_hu, codes.SCT.Mean), (sd_hu, codes.SCT.StandardDeviation))
+        if math.isfinite(value)
+    ]
+
+
+def _densities(vertebra: VertebraReading) -> list[sr.Measurement]:
+    """The density and what a classifier says, where there are such."""
+    density = [] if vertebra.density is None else [_density(vertebra.density)]
+    return [*density, *_probabilities(vertebra.probabilities or {})]
+
+
+def _label(vertebra: VertebraReading, words: Verdict, read_hu: float) -> str:
+    """A vertebra in one line, as viewers list it: its density or category, and HU."""
+    said = []
+    if vertebra.withheld:
+        said.append(words.say("withheld"))
+    elif vertebra.density is not None:
+        low, high = vertebra.density.interval_shown
+        interval = words.say("interval-bare", range=words.say("range", low=low, high=high))
+        said.append(f"{vertebra.density.shown} {vertebra.density.quantity.unit} ({interval})")
+    elif vertebra.likeliest is not None:
+        share = words.share((vertebra.probabilities or {})[vertebra.likeliest])
+        said.append(words.say("probability", category=words.say(f"word-{vertebra.likeliest}"), share=share))
+    if math.isfinite(read_hu):
+        said.append(f"{read_hu:.0f} HU")
+    return f"{vertebra.level}: {words.several(said)}"
+
+
+def _spine(words: Verdict, uid: str, instances: Sequence[Dataset]) -> Group:
+    """The category, what it rests on, and the doubts that concern the whole of it."""
+    assessment, diagnosis = words.assessment, words.assessment.diagnosis
+    place = middle(assessment, diagnosis.levels_used)
+    facts: dict[str, Any] = {
+        "tracking_identifier": sr.TrackingIdentifier(uid=uid, identifier=SPINE_IDENTIFIER),
+        "finding_type": ours.BMD_CATEGORY,
+        "algorithm_id": _algorithm(assessment),
+        "finding_sites": [sr.FindingSite(ours.LUMBAR_SPINE)],
+        "measurements": [
             *([] if diagnosis.density is None else [_density(diagnosis.density)]),
             *(_probabilities(diagnosis.probabilities) if diagnosis.basis is Basis.CLASSIFIER else []),
         ],
-        qualitative_evaluations=[
+        "qualitative_evaluations": [
             sr.QualitativeEvaluation(ours.BMD_CATEGORY, ours.CATEGORIES[diagnosis.category]),
-            *_coded(ours.DOUBTED_BECAUSE, assessment.reasons),
+            *_coded(ours.DOUBTED_BECAUSE, [one for one in words.told.reasons if one not in words.told.notes]),
         ],
-    )
-    told = f"{RESEARCH_ONLY} {NO_RULING_OUT} Levels used: {joined(diagnosis.levels_used)}."
-    _comment(made[0], [told, *(reason.message for reason in assessment.reasons)])
+    }
+    made: Group
+    if place is None:
+        made = sr.MeasurementsAndQualitativeEvaluations(**facts)
+    else:
+        made = sr.PlanarROIMeasurementsAndQualitativeEvaluations(
+            referenced_region=Mark(place, instances).region(), **facts
+        )
+    verdict = words.sentences([words.say("sentence", words=words.headline()), *words.fractures(), words.crossing()])
+    told = [reason.told(words.language) for reason in (*words.told.doubts, *words.told.notes)]
+    _comment(made[0], [words.use(), verdict, words.check_first(), *told])
     return made
+
+
+def _infer(group: Group, mark: Mark) -> None:
+    """Says of a group's first number, where there is one, from where it was read: OHIF looks for it there."""
+    for number in [item for item in group[0].ContentSequence if item.ValueType == "NUM"][:1]:
+        number.ContentSequence = [*number.get("ContentSequence", []), mark.source()]
 
 
 def _density(density: Measurement) -> sr.Measurement:

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
+from trabecula.dicom.contents import UNCHOSEN, Choice
 from trabecula.dicom.reader import read_dicom
 from trabecula.dicom.slices import judge_slices
-from trabecula.errors import Refusal, refusal
+from trabecula.errors import Refusal, WrongUsage, refusal
 from trabecula.formats import nifti, nrrd
 from trabecula.formats.archive import nested
 from trabecula.formats.grid import mask_outside
@@ -34,22 +35,23 @@ MAX_SATURATED_SHARE = 0.01
 PAINTED_SHARE = 0.5
 
 
-def read(path: Path, progress: FileProgress = lambda done, total: None) -> Scan:
-    """A CT from a DICOM folder or file, a zip of a folder, a NIfTI or an NRRD. ``progress`` counts files.
+def read(path: Path, progress: FileProgress = lambda done, total: None, choice: Choice = UNCHOSEN) -> Scan:
+    """A CT from a DICOM folder or file, a zip of a folder, a NIfTI or an NRRD. ``progress`` counts files,
+    ``choice`` says which of several studies and series.
 
     Raises:
         WrongUsage: there is no file or folder at ``path``, it may not be read, or the temporary disk is full.
         Refusal: it is no CT, or none that can be read without guessing.
     """
     with opened(path) as given:
-        return read_opened(given, progress)
+        return read_opened(given, progress, choice)
 
 
-def read_opened(given: Opened, progress: FileProgress = lambda done, total: None) -> Scan:
+def read_opened(given: Opened, progress: FileProgress = lambda done, total: None, choice: Choice = UNCHOSEN) -> Scan:
     """As ``read``, from what is open already."""
     try:
         with told_as_missing(given.path):
-            scan = _read(given, progress)
+            scan = _read(given, progress, choice)
     except MemoryError as error:
         raise refusal("too-large.machine") from error
     if scan.acquisition.source != "dicom":  # DICOM was judged slice by slice
@@ -59,12 +61,14 @@ def read_opened(given: Opened, progress: FileProgress = lambda done, total: None
     return replace(scan, reasons=(*scan.reasons, *_reasons(scan)))
 
 
-def _read(given: Opened, progress: FileProgress) -> Scan:
+def _read(given: Opened, progress: FileProgress, choice: Choice) -> Scan:
     if given.kind == "dicom":
         try:
-            return read_dicom(given.files, progress, given.budget)
+            return read_dicom(given.files, progress, given.budget, choice)
         except Refusal as error:
             raise (refusal("archive-nested") if error.code == "no-dicom" and nested(given.files) else error) from None
+    if choice != UNCHOSEN:
+        raise WrongUsage("nothing-to-choose", "A NIfTI or NRRD holds one image: leave --study and --series out.")
     image = given.files[0]
     read_image = nifti.read_nifti if given.kind == "nifti" else nrrd.read_nrrd
     scan = read_image(image, given.budget)
@@ -72,7 +76,7 @@ def _read(given: Opened, progress: FileProgress) -> Scan:
     if not given.left_out:
         return scan
     others = Phrase("left-out-other", {"number": given.left_out})
-    return replace(scan, reasons=(*scan.reasons, reason("files-left-out", kinds=(others,))))
+    return replace(scan, reasons=(*scan.reasons, reason("files-left-out", Effect.NOTE, kinds=(others,))))
 
 
 def _judged(scan: Scan) -> Scan:
@@ -118,9 +122,10 @@ def require_unclipped(volume: Volume) -> None:
     hu = volume.hu[::step, ::step, ::step]
     low, high = float(hu.min()), float(hu.max())
     at_top = np.count_nonzero(hu == high)
-    cut_above = high < SATURATED_BELOW_HU and at_top > max(20, MAX_CUT_SHARE * np.count_nonzero(hu > BONE_HU))
-    if cut_above and _without_noise(hu):  # a drawn body has a highest value too, many times over
-        cut_above = at_top > PAINTED_SHARE * np.count_nonzero(hu >= BONE_HU)
+    # each material of a drawn body has one value, the densest too: it is no sign of a window
+    cut_above = high < SATURATED_BELOW_HU and not _without_noise(hu)
+    if cut_above:
+        cut_above = bool(at_top > max(20, MAX_CUT_SHARE * np.count_nonzero(hu > BONE_HU)))
     if cut_above or (low > -900 and float((hu == low).mean()) > MAX_SATURATED_SHARE):
         raise refusal("intensities-clipped", low=low, high=high)
 

@@ -17,7 +17,10 @@ CHUNK_BYTES = 2**20
 MAX_INDEX_BYTES = 32 * 2**20
 """An archive's index is read at once; that of so many files with long names is no larger."""
 
-ZIP_MAGIC = b"PK\x03\x04"
+ZIP_MAGIC, END_MAGIC = b"PK\x03\x04", b"PK\x05\x06"
+
+END_BYTES = 22 + 65_535
+"""The end of a zip with the longest comment (APPNOTE 4.3.16)."""
 
 
 @contextmanager
@@ -33,6 +36,7 @@ def unpacked(archive: Path, budget: Budget | None = None, max_files: int = MAX_F
     """
     budget = budget or Budget()
     budget.packed(archive.stat().st_size)
+    budget.inside_archive(archive.stat().st_size)
     with scratch_folder() as folder:
         try:
             with _Archive(archive) as file, zipfile.ZipFile(file) as opened:
@@ -40,6 +44,8 @@ def unpacked(archive: Path, budget: Budget | None = None, max_files: int = MAX_F
         except OSError as error:
             raise refusal("archive-damaged.unread") from error
         except (zipfile.BadZipFile, lzma.LZMAError, *MALFORMED) as error:
+            if _cut_short(archive):
+                raise refusal("archive-damaged.cut") from error
             raise refusal("archive-damaged.unopened") from error
         budget.expect_files(len(files))
         yield files
@@ -52,6 +58,13 @@ def nested(files: Iterable[Path]) -> bool:
             if file.read(4) == ZIP_MAGIC:
                 return True
     return False
+
+
+def _cut_short(archive: Path) -> bool:
+    """Whether the end is missing, where a zip has its index: a download or a copy that broke off."""
+    with archive.open("rb") as file:
+        file.seek(max(0, archive.stat().st_size - END_BYTES))
+        return END_MAGIC not in file.read()
 
 
 class _Archive(io.BufferedReader):

@@ -12,8 +12,12 @@ MEMORY_BYTES = 512 * 2**20
 HEADER_BYTES = 128 * 2**10
 """Parsed headers of an ordinary slice stay below this; a folder of many honest files may hold so much for each."""
 
+FREE_PARTS, PARTS_PER_FILE, BYTES_PER_PART = 100_000, 2_000, 256
+"""Reads that parsing headers may take: two or three an element, 200 to 400 an ordinary slice. Of the many frames of an
+enhanced CT each takes as many, but brings its pixels with it: one read for so many bytes of the files."""
+
 CPU_SECONDS, CPU_SECONDS_PER_FILE = 20.0, 0.02
-"""What parsing headers may take: an ordinary slice takes 2 ms."""
+"""What parsing headers may take at last, whatever it is that takes so long: an ordinary slice takes 2 ms."""
 
 DISK_BYTES = 4 * 2**30
 RATIO_FREE_BYTES, MAX_RATIO = 256 * 2**20, 50
@@ -47,6 +51,8 @@ class Budget:
         self._scratch: Path | None = None
         self._files_made = 0
         self._packed = self._unpacked = self._on_disk = 0
+        self._parts = self._opened_bytes = 0
+        self._archive_bytes: int | None = None
 
     def __enter__(self) -> "Budget":
         return self
@@ -73,6 +79,25 @@ class Budget:
         """The volume itself is not counted."""
         self._volume_bytes += number_bytes
 
+    def expect_headers(self, number_bytes: int) -> None:
+        """A file of so many bytes is opened, whose headers will be read."""
+        self._opened_bytes += number_bytes
+
+    def inside_archive(self, number_bytes: int) -> None:
+        """All files come out of an archive of so many bytes: headers that pack well count no more than that."""
+        self._archive_bytes = number_bytes
+
+    def parts(self, number: int) -> None:
+        """So many reads were taken by headers.
+
+        Raises:
+            OverBudget: more than the headers of any CT take.
+        """
+        self._parts += number
+        size = self._opened_bytes if self._archive_bytes is None else min(self._opened_bytes, self._archive_bytes)
+        if self._parts > FREE_PARTS + PARTS_PER_FILE * self._files + size / BYTES_PER_PART:
+            raise _over(refusal("too-large.parts"))
+
     def packed(self, number_bytes: int) -> None:
         """So many bytes of a compressed stream were taken in."""
         self._packed += number_bytes
@@ -98,11 +123,12 @@ class Budget:
             raise _over(refusal("archive-too-large.bytes", limit_gib=self._disk_bytes / 2**30))
 
     def check(self) -> None:
-        """Compare memory held and time spent with what is allowed.
+        """Compare what was counted, memory held and time spent with what is allowed.
 
         Raises:
             OverBudget: one of them is used up.
         """
+        self.parts(0)
         allowed = max(self._memory_bytes, HEADER_BYTES * self._files)
         if resident_bytes() - self._resident_bytes > allowed + self._volume_bytes:
             raise _over(refusal("too-large.memory", limit_mib=allowed / 2**20))

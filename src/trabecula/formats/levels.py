@@ -32,6 +32,16 @@ that are interleaved."""
 
 LEAST_ALTERNATING = 6
 
+UNLIKE_ABOVE, UNLIKE_HU = 1.3, 15.0
+"""How far a slice is from both its neighbours, as a share of how far these are from one another: 0.5 to 0.8 in a scan,
+1 in noise. Above it the slice shows something else: pixels that were damaged on the way, or another scan's slice."""
+
+PLAIN_HU = (-1000.0, 1000.0)
+
+DENSEST_HU, MAX_DENSEST_SHARE = 3100.0, 0.1
+"""Beyond bone, and beyond metal where scanners end their scale at 3071; where they do not, metal fills no such share of
+a picture. Numbers that begin in the midst of their bytes do."""
+
 
 def levels(sample: Float32) -> Float64:
     """How far each slice of a thinned scan (slice, row, column) stands from the level of most, in HU."""
@@ -72,6 +82,25 @@ def _step(pair: Float32, even: NDArray[np.bool_], painted: NDArray[np.bool_]) ->
         return 0.0  # a body's end: air in place of tissue
     alike = sum(abs(step) >= JUMP_OF_TWO_HU and step * largest > 0 for step in moved + by_air)
     return largest if abs(largest) >= JUMP_HU or alike > 1 else 0.0
+
+
+def beyond_bodies(sample: Float32) -> NDArray[np.bool_]:
+    """Which slices of a thinned scan hold values that no body has; none where most do, which is another scale."""
+    found = np.asarray((_coarse(sample) > DENSEST_HU).mean(axis=(1, 2)) > MAX_DENSEST_SHARE)
+    return found if found.mean() < 0.5 else np.zeros(len(sample), bool)
+
+
+def unlike(sample: Float32) -> NDArray[np.bool_]:
+    """Which slices of a thinned scan are unlike both their neighbours, while these are like one another."""
+    found = np.zeros(len(sample), bool)
+    if len(sample) < 3:
+        return found
+    plain = np.clip(_coarse(sample), *PLAIN_HU)
+    next_one = np.abs(np.diff(plain, axis=0)).mean(axis=(1, 2))
+    next_but_one = np.abs(plain[2:] - plain[:-2]).mean(axis=(1, 2))
+    nearer = np.minimum(next_one[1:], next_one[:-1])
+    found[1:-1] = (nearer > UNLIKE_ABOVE * next_but_one) & (nearer > UNLIKE_HU)
+    return found
 
 
 def alternating(sample: Float32) -> NDArray[np.bool_]:

@@ -19,7 +19,7 @@ from trabecula.formats.damage import MALFORMED
 from trabecula.formats.given import RAS_FROM_LPS, room_for
 from trabecula.formats.grid import require_finite, require_sound_affine, spatial_shape
 from trabecula.formats.nifti_place import place_of
-from trabecula.formats.stream import Stream, fill, opened
+from trabecula.formats.stream import Stream, fill, opened, too_long
 from trabecula.records import Acquisition, Scan
 
 SUFFIXES = (".nii", ".nii.gz")
@@ -62,15 +62,15 @@ def read_nifti(path: Path, budget: Budget | None = None) -> Scan:
             volume, orientation, given = room_for(shape, np.asarray(RAS_FROM_LPS @ place.affine_ras))
             budget.expect_volume(volume.hu.nbytes)
             if form.one_file:
-                _fill(given, stream, form)
+                trailing = _fill(given, stream, form)
             else:
                 stream.finish()
                 with opened(_image_of(path), budget) as image:
-                    _fill(given, image, form)
+                    trailing = _fill(given, image, form)
     except (*MALFORMED, HeaderDataError) as error:
         raise _damaged() from error
     require_finite(volume.hu)
-    return Scan(volume, orientation, Acquisition(source="nifti"), place.reasons)
+    return Scan(volume, orientation, Acquisition(source="nifti"), (*place.reasons, *too_long(trailing)))
 
 
 def begins_as_nifti(head: bytes) -> bool:
@@ -119,10 +119,11 @@ def _offset(header: Any, magic: bytes) -> int:
     return max(int(declared), least)
 
 
-def _fill(given: Any, stream: Stream, form: Form) -> None:
+def _fill(given: Any, stream: Stream, form: Form) -> int:
+    """Fills ``given`` with the numbers; returns by how many bytes the file is too long."""
     stream.skip(form.offset_bytes - stream.position)
     fill(given, stream, form.dtype, form.slope, form.intercept)
-    stream.finish()
+    return stream.finish()
 
 
 def _image_of(path: Path) -> Path:

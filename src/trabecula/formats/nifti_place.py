@@ -9,7 +9,7 @@ from nibabel.quaternions import fillpositive, quat2mat
 
 from trabecula.errors import refusal
 from trabecula.formats.units import mm_per_unit
-from trabecula.records import Reason, reason
+from trabecula.records import Effect, Reason, reason
 from trabecula.volume import Float64
 
 SCANNER_CODES, TEMPLATE_CODES = (1, 2), (3, 4, 5)
@@ -19,6 +19,8 @@ those of another head, to which the patient's may have been stretched."""
 MM_PER_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}  # NIFTI_UNITS_METER, _MM, _MICRON
 SAME_PLACE_MM = 1.0
 SAME_LENGTH_SHARE = 0.01
+MIN_COSINE_OF_TURN = 0.7
+"""Forms that differ in where the head or the back is by more than 45 degrees tell of two different patients' poses."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,12 @@ def _disagreement(header: Any, forms: dict[str, Float64], used: str, scale: floa
         if not apart_mm <= SAME_PLACE_MM:
             other = "qform" if used == "sform" else "sform"
             shown = apart_mm if math.isfinite(apart_mm) else 0.0
+            if _turned(forms["sform"], forms["qform"]):
+                return [
+                    reason(
+                        "orientation-forms-disagree.turned", Effect.WITHHOLD, used=used, other=other, length_mm=shown
+                    )
+                ]
             return [reason("orientation-forms-disagree", used=used, other=other, length_mm=shown)]
     sizes, lengths = np.abs(np.asarray(header["pixdim"][1:4], float)), np.linalg.norm(forms[used][:3, :3], axis=0)
     unset = np.isin(sizes, (0.0, 1.0)).all()
@@ -89,3 +97,10 @@ def _disagreement(header: Any, forms: dict[str, Float64], used: str, scale: floa
         told = " x ".join(f"{n:.3g}" for n in sizes * scale), " x ".join(f"{n:.3g}" for n in lengths * scale)
         reasons.append(reason("voxel-sizes-disagree", sizes=told[0], used=used, lengths=told[1]))
     return reasons
+
+
+def _turned(one: Float64, other: Float64) -> bool:
+    """Whether head and feet, or front and back, lie elsewhere by one form than by the other: no name would be sure."""
+    axes = [form[:3, :3] / np.linalg.norm(form[:3, :3], axis=0) for form in (one, other)]
+    turn = axes[0] @ np.linalg.pinv(axes[1])
+    return not bool(turn[1, 1] >= MIN_COSINE_OF_TURN and turn[2, 2] >= MIN_COSINE_OF_TURN)

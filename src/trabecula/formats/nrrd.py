@@ -15,7 +15,7 @@ from trabecula.formats.damage import MALFORMED
 from trabecula.formats.given import room_for
 from trabecula.formats.grid import require_finite, require_sound_affine, spatial_shape
 from trabecula.formats.nrrd_header import TYPES, Header, header_of
-from trabecula.formats.stream import Stream, fill
+from trabecula.formats.stream import Stream, fill, too_long
 from trabecula.formats.units import mm_per_unit
 from trabecula.records import Acquisition, Reason, Scan
 from trabecula.volume import Float64
@@ -60,11 +60,11 @@ def read_nrrd(path: Path, budget: Budget | None = None) -> Scan:
         budget.expect_volume(volume.hu.nbytes)
         with _data(path, header, data_at, budget) as (stream, dtype):
             fill(given, stream, dtype)
-            stream.finish()
+            trailing = stream.finish()
     except MALFORMED as error:
         raise _damaged() from error
     require_finite(volume.hu)
-    return Scan(volume, orientation, Acquisition(source="nrrd"), reasons)
+    return Scan(volume, orientation, Acquisition(source="nrrd"), (*reasons, *too_long(trailing)))
 
 
 def _place(header: Header) -> tuple[Float64, tuple[int, ...], tuple[Reason, ...]]:

@@ -64,6 +64,25 @@ def temporary_writes() -> Iterator[None]:
         raise _unwritable(error) from error
 
 
+@contextmanager
+def libraries_write_here() -> Iterator[None]:
+    """What libraries write to the folder of temporary files goes into one of ours: if the run is killed it is cleared.
+
+    Python, for one, runs a compiler there to find a system's library (``ctypes.util.find_library``).
+    """
+    with scratch_folder() as folder:
+        before, named = tempfile.tempdir, os.environ.get("TMPDIR")
+        tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before
+            if named is None:
+                del os.environ["TMPDIR"]
+            else:
+                os.environ["TMPDIR"] = named
+
+
 def clear_temporary() -> None:
     """Remove the temporary files of killed runs."""
     with suppress(OSError):

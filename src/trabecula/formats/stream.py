@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from trabecula.errors import refusal
 from trabecula.formats.budget import Budget
+from trabecula.records import Reason, reason
 from trabecula.volume import Float32
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -18,6 +19,7 @@ CHUNK_BYTES = 2**20
 BLOCK_BYTES = 2**24
 """Numbers are converted in blocks of this size, so that no second volume is held beside the one that is filled."""
 
+BLOCK_OF_TAPE_BYTES = 512
 MAX_TRAILING_BYTES = 2**20
 """What may follow the declared numbers: some programs fill up their last block."""
 
@@ -62,17 +64,21 @@ class Stream:
         while number > 0:
             number -= len(self.exactly(min(number, CHUNK_BYTES)))
 
-    def finish(self) -> None:
-        """Read to the end, so that the last checksum is verified too.
+    def finish(self) -> int:
+        """Read to the end, so that the last checksum is verified too; returns how many bytes are too many.
+
+        Zeros that fill the last block of 512 bytes are not: some programs and all tapes write them.
 
         Raises:
             Refusal: much more follows than the header declares.
         """
-        trailing = 0
+        trailing, empty = 0, True
         while part := self.read(CHUNK_BYTES):
             trailing += len(part)
+            empty = empty and not any(part)
             if trailing > MAX_TRAILING_BYTES:
                 raise refusal("too-large.unpacked")
+        return 0 if empty and self.position % BLOCK_OF_TAPE_BYTES == 0 else trailing
 
     def _some(self, most: int) -> bytes:
         if not self._compressed:
@@ -104,6 +110,11 @@ def opened(path: Path, budget: Budget) -> Iterator[Stream]:
         compressed = file.read(2) == GZIP_MAGIC
         file.seek(0)
         yield Stream(file, budget, compressed)
+
+
+def too_long(trailing_bytes: int) -> tuple[Reason, ...]:
+    """The doubt about a file that goes on after its last number: bytes may have come in before, and moved the rest."""
+    return (reason("file-longer", number=trailing_bytes),) if trailing_bytes else ()
 
 
 def fill(given: Float32, stream: Stream, dtype: np.dtype[Any], slope: float = 1.0, intercept: float = 0.0) -> None:

@@ -23,8 +23,9 @@ FAT_HU, FAT_SD_HU = -102.0, 8.0
 SOFT_TISSUE_HU = (0.0, 130.0)
 """Ascites at the lower end, an enhanced liver at the upper."""
 
-FAT_FALLS_HU_PER_KV = 0.45
-"""Below 120 kVp fat measures lower: by about 18 HU at 80 kVp (NIST's coefficients of adipose tissue and water)."""
+FAT_RISES_HU_PER_KV = 0.45, 0.3
+"""Up to 120 kVp and beyond: by about 18 HU from 80 to 120 kVp, by 6 to 140 (NIST's coefficients of adipose tissue and
+water)."""
 
 SOUND_BELOW, OTHER_ABOVE = 12.0, 26.0
 """Sums of squared deviations of air and fat: shifted by 30 HU, they reach 12; by 50 HU, 26."""
@@ -37,7 +38,7 @@ LEAN_SHARE = 0.1
 
 LEAN_RISES_HU = 32.0
 CONTRAST_HU = (105.0, 215.0)
-"""Between fat and the thinnest tissue that is denser, where there is no air to hold the numbers against."""
+"""Between fat and the commonest tissue that is denser, where there is no air to hold the numbers against."""
 
 MAX_DENSE_SHARE = 0.25
 """Of all tissue, so much is over 400 HU in no part of a body; a vertebra cropped alone has 4%."""
@@ -92,8 +93,8 @@ def judge(tissues: Tissues, tube_voltage_kvp: float | None = None) -> Verdict:
     if not tissues.peaks or tissues.dense_share > MAX_DENSE_SHARE:
         return Verdict.OTHER
     thinnest = tissues.peaks[0]
-    fall = FAT_FALLS_HU_PER_KV * max(0.0, 120.0 - (tube_voltage_kvp or 120.0))
-    fat_off = thinnest.hu - (FAT_HU - fall)
+    above_kv = (tube_voltage_kvp or 120.0) - 120.0
+    fat_off = thinnest.hu - (FAT_HU + FAT_RISES_HU_PER_KV[above_kv > 0] * above_kv)
     if fat_off > 0 and thinnest.share < LEAN_SHARE:
         fat_off = max(0.0, fat_off - (LEAN_RISES_HU if tissues.air_hu is not None else LEAN_RISES_HU / 2))
     denser = tissues.peaks[1:] if len(tissues.peaks) > 1 else tissues.peaks
@@ -108,7 +109,8 @@ def judge(tissues: Tissues, tube_voltage_kvp: float | None = None) -> Verdict:
     if no_fat:
         return Verdict.OTHER  # nothing to hold the numbers against
     verdict = _graded(abs(fat_off), ALONE_SOUND_HU, ALONE_OTHER_HU)
-    if CONTRAST_HU[0] <= tissues.peaks[1].hu - thinnest.hu <= CONTRAST_HU[1]:
+    commonest = max(tissues.peaks[1:], key=lambda peak: peak.share)  # the thinnest may be fluid
+    if CONTRAST_HU[0] <= commonest.hu - thinnest.hu <= CONTRAST_HU[1]:
         return verdict
     return max(verdict, Verdict.DOUBTFUL)
 

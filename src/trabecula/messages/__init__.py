@@ -2,12 +2,16 @@
 
 A ``Phrase`` is a key and the facts its sentence is made of, so that it can be told in any language long after it was
 found. A key with a dot is one of several sentences for what stands before the dot: ``thick-slices.voxels``.
+
+``{number:slice|slices}`` writes the word that agrees with a number, or with how many words a list has: the forms stand
+in the order of ``plural-form``, a rule of the language in the words of gettext (``n != 1``).
 """
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from gettext import c2py
 from pathlib import Path
 from typing import TypeAlias
 
@@ -30,7 +34,7 @@ class Phrase:
 
     def told(self, language: str = DEFAULT_LANGUAGE) -> str:
         """The phrase in a language; numbers are written as its file says."""
-        return messages(language)[self.key].format_map({name: _shown(f, language) for name, f in self.facts.items()})
+        return messages(language)[self.key].format_map({name: _Told(f, language) for name, f in self.facts.items()})
 
     def __str__(self) -> str:
         return self.told()
@@ -48,6 +52,37 @@ def joined(words: Sequence[Fact]) -> Phrase:
     if len(words) < 2:
         return Phrase("list", {"words": tuple(words)})
     return Phrase("and", {"first": Phrase("list", {"words": tuple(words[:-1])}), "last": words[-1]})
+
+
+@cache
+def plural_form(language: str) -> Callable[[int], int]:
+    """Which of its forms a word takes with a number, from 0."""
+    return c2py(messages(language)["plural-form"])
+
+
+class _Told:
+    """A fact where a sentence names it: itself, or one of several words by how many it is."""
+
+    def __init__(self, fact: Fact, language: str) -> None:
+        self.fact, self.language = fact, language
+
+    def __str__(self) -> str:
+        return format(self)
+
+    def __format__(self, how: str) -> str:
+        if "|" in how:
+            return how.split("|")[plural_form(self.language)(_count(self.fact))]
+        return format(_shown(self.fact, self.language), how)
+
+
+def _count(fact: Fact) -> int:
+    """How many a number or a list of words is; one of anything else."""
+    if isinstance(fact, Phrase):
+        words = {"list": ("words",), "and": ("first", "last")}.get(fact.key, ())
+        return sum(_count(fact.facts[name]) for name in words) if words else 1
+    if isinstance(fact, str):
+        return 1
+    return len(fact) if isinstance(fact, Sequence) else abs(round(fact))
 
 
 def _shown(fact: Fact, language: str) -> str | float:

@@ -33,5 +33,4 @@ FANG2021 = Recipe(
     exclude=EXCLUSIONS,
     diagnose=BandDiagnosis(levels=LEVELS, substitutes=()),
     notes={"paper": PAPER},
-    about="A U-Net on sagittal planes and DenseNet-121 from the outlined vertebra to its BMD; the mean of L1 to L4.",
 )

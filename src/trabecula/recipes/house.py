@@ -25,5 +25,4 @@ HOUSE = Recipe(
     measure=RegionDensity(NetworkDensity("niu2023-densitometer")),
     exclude=EXCLUSIONS,
     diagnose=NamesShifted(BandDiagnosis()),
-    about="Finds T8 to L5, measures T11 to L5 where QCT reads, and diagnoses from L1 and L2.",
 )

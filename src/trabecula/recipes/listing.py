@@ -31,7 +31,7 @@ def _listed(recipe: Recipe, figures: Json) -> Json:
     return {
         "recipe": recipe.name,
         "default": recipe.name == DEFAULT,
-        "about": recipe.about,
+        "about": recipe.about(),
         "source": recipe.source,
         "stages": {name: described(stage) for name, stage in recipe.stages.items()},
         "measures": [{"quantity": one.key, "unit": one.unit, "material": one.material} for one in recipe.quantities],

@@ -52,7 +52,6 @@ NIU2023 = Recipe(
     exclude=EXCLUSIONS,
     diagnose=BandDiagnosis(substitutes=(Level.T12,)),
     notes={"paper": PAPER},
-    about="Faster R-CNN on a coronal projection, AnatomyNet in a crop, DenseNet-121 in 3-D for the BMD of T12 to L2.",
 )
 
 NIU2023_FIXED_CROP = replace(NIU2023, name="niu2023-fixed-crop", segment=replace(SEGMENT, crop="paper"))
@@ -63,6 +62,5 @@ NIU2023_BLOCK = replace(
     name="niu2023-block",
     measure=BlockDensity("niu2023-block-densitometer", BLOCK),
     diagnose=BlockDiagnosis(BLOCK, judged_by=(Level.L1, Level.L2)),
-    about="The same with T12 to L2 shown to DenseNet-121 as one block, for one BMD, as the paper has it.",
 )
 """The paper's own input; nothing can stand in for a vertebra that is withheld."""

@@ -40,7 +40,6 @@ PAN2024 = Recipe(
     exclude=EXCLUSIONS,
     diagnose=ClassifierDiagnosis(BOTH, alone=FIRST),
     notes={"paper": PAPER},
-    about="A 3-D U-Net outlines L1 and L2, one network sees both and tells the category; with L1 alone, another.",
 )
 
 PAN2024_L1 = replace(
@@ -49,5 +48,4 @@ PAN2024_L1 = replace(
     segment=CropSegmenter("pan2024-segmenter", FIRST),
     measure=CategoryReading(FIRST, each=Classifier("pan2024-classifier-l1", FIRST)),
     diagnose=ClassifierDiagnosis(FIRST, judged_by=BOTH),
-    about="Model 2 of Pan 2024: the category by L1 alone.",
 )

@@ -38,5 +38,4 @@ PENG2023 = Recipe(
     exclude=EXCLUSIONS,
     diagnose=ClassifierDiagnosis(LEVELS),
     notes={"paper": PAPER},
-    about="VB-Net outlines the trabecular bone of L1 and L2; one DenseNet tells the category, another the BMD.",
 )

@@ -14,7 +14,7 @@ from trabecula.recipes.house import HOUSE
 
 LEVELS = (Level.L1, Level.L2, Level.L3, Level.L4)
 
-YOUNG = {"F": (0.794, 0.113), "M": (0.824, 0.111)}
+YOUNG = {"F": (0.805, 0.123), "M": (0.834, 0.126)}
 """Mean and SD in g/cm2 of the areal BMD of L1 to L4 of virtual women and men of 20 to 29 years, by a virtual DXA
 (docs/results/young-reference.md): simulated, and no reference for a patient's own DXA."""
 
@@ -35,5 +35,4 @@ YASAKA2020 = Recipe(
     exclude=WHOLE_IMAGES,
     diagnose=TScoreDiagnosis(LEVELS, YOUNG),
     notes={"paper": PAPER},
-    about="A network on whole axial images through L1 to L4 gives the areal BMD that DXA would, and a T-score.",
 )

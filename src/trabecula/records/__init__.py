@@ -13,6 +13,8 @@ from scipy import ndimage
 from trabecula.anatomy import Level
 from trabecula.messages import Fact, Phrase
 from trabecula.quantity import AREAL_BMD, CATEGORIES, VBMD_K2HPO4, Category, Interval, Measurement, Quantity
+from trabecula.records.history import History
+from trabecula.records.population import Population
 from trabecula.volume import Float64, Orientation, Volume
 
 SURE_SHARE = 0.8
@@ -80,6 +82,8 @@ class Acquisition:
     patient_age_years: float | None = None
     filter_material: str | None = None  # of what is put into the beam
     station: str | None = None  # which of a department's scanners
+    contrast_delay_s: float | None = None  # from the start of the injection to the scan
+    scanned_on: str | None = None  # YYYY-MM-DD
 
 
 @dataclass(frozen=True)
@@ -366,6 +370,8 @@ class Assessment:
     readings: Readings
     diagnosis: Diagnosis
     run: Mapping[str, Any] = field(default_factory=dict)
+    population: Population | None = None  # whom the density was held against
+    history: History | None = None  # with earlier results of the same person
 
     @property
     def stages(self) -> dict[str, Scan | Spine | Regions | Calibration | Readings | Diagnosis]:

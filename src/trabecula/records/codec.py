@@ -32,6 +32,9 @@ from trabecula.records import (
     VertebraReading,
     VertebraRegion,
 )
+from trabecula.records.doubts import check_first, reach
+from trabecula.records.history import History
+from trabecula.records.population import Population
 from trabecula.volume import Orientation, Volume
 
 SCHEMA = "trabecula.assessment/1"
@@ -52,11 +55,14 @@ def encode(assessment: Assessment, run: Mapping[str, Any] | None = None) -> Json
         "method": plain(assessment.readings.method),
         "joint": plain(assessment.readings.joint),
         "sex": assessment.readings.sex,
+        "history": plain(assessment.history),
+        "check_first": plain(check_first(assessment)),
         "diagnosis": _diagnosis(assessment.diagnosis),
         "calibration": _without_reasons(plain(assessment.calibration)),
         "reasons": [
             {**plain(one), "stage": name} for name, stage in assessment.stages.items() for one in stage.reasons
         ],
+        "population": plain(assessment.population),
         "run": plain(dict(assessment.run if run is None else run)),
     }
 
@@ -95,6 +101,8 @@ def decode(told: Json, scan: Scan | None = None, labels: NDArray[np.uint8] | Non
         stage(Readings, "readings", {name: told[name] for name in ("vertebrae", "method")} | _since(told)),
         stage(Diagnosis, "diagnosis", told["diagnosis"]),
         _required(told["run"], dict),
+        _decoded(Population | None, told.get("population")),
+        _decoded(History | None, told.get("history")),
     )
 
 
@@ -159,7 +167,7 @@ def _vertebra(one: VertebraReading) -> Json:
 
 
 def _diagnosis(diagnosis: Diagnosis) -> Json:
-    beside = {"candidates": plain(diagnosis.candidates)}
+    beside = {"candidates": plain(diagnosis.candidates), "reach": plain(reach(diagnosis))}
     return {**_without_reasons(plain(diagnosis)), **beside, **_bmd(diagnosis.density)}
 
 
@@ -240,11 +248,12 @@ def _hints(kind: type) -> dict[str, Any]:
 
 def _phrase(value: Json) -> Phrase:
     facts = _required(_required(value, Mapping)["facts"], Mapping)
-    return Phrase(_required(value["key"], str), {name: _fact(fact) for name, fact in facts.items()})
+    return Phrase(_required(value["key"], str), {name: fact_from(fact) for name, fact in facts.items()})
 
 
-def _fact(value: Any) -> Fact:
+def fact_from(value: Any) -> Fact:
+    """A fact as ``plain`` wrote it: a phrase, words, a number, or a list of these."""
     if isinstance(value, dict):
         return _phrase(value)
-    fact: Fact = tuple(_fact(one) for one in value) if isinstance(value, list) else value
+    fact: Fact = tuple(fact_from(one) for one in value) if isinstance(value, list) else value
     return fact

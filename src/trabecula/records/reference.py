@@ -5,48 +5,18 @@ This is no WHO T-score and no Z-score of DXA: those are not defined for volumetr
 
 import csv
 import math
-from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from trabecula.errors import WrongUsage
 from trabecula.quantity import VBMD_K2HPO4
 from trabecula.records import Assessment, Effect, Reason, reason
+from trabecula.records.population import Point, Population
 
 HEADS = ("sex", "age_years", "mean_mg_cm3", "sd_mg_cm3")
 LIKELY_MG_CM3 = (5.0, 400.0)
 
 
-@dataclass(frozen=True)
-class Point:
-    """The mean and standard deviation at an age; the latter is None where none was published."""
-
-    age_years: float
-    mean_mg_cm3: float
-    sd_mg_cm3: float | None
-
-
-@dataclass(frozen=True)
-class Reference:
-    """A named population: its points by sex (F, M), by rising age."""
-
-    name: str
-    points: dict[str, tuple[Point, ...]]
-
-    def at(self, sex: str, age_years: float) -> Point | None:
-        """The population at an age, in a straight line between its points; None beyond them."""
-        points = self.points.get(sex, ())
-        if not points or not points[0].age_years <= age_years <= points[-1].age_years:
-            return None
-        ages = [one.age_years for one in points]
-        mean = float(np.interp(age_years, ages, [one.mean_mg_cm3 for one in points]))
-        spreads = [one.sd_mg_cm3 for one in points if one.sd_mg_cm3 is not None]
-        sd = float(np.interp(age_years, ages, spreads)) if len(spreads) == len(points) else None
-        return Point(age_years, mean, sd)
-
-
-CHINA_BIOBANK = Reference(
+CHINA_BIOBANK = Population(
     "China Biobank (n = 69,095, PMC7988599)",
     {
         "F": (Point(32.0, 185.4, None), Point(80.0, 62.4, None)),
@@ -56,7 +26,7 @@ CHINA_BIOBANK = Reference(
 """Its published peak at 30 to 34 years and its mean at 80, of L1 and L2; no standard deviations were found."""
 
 
-def read_reference(given: str) -> Reference:
+def read_reference(given: str) -> Population:
     """``china-biobank``, or a site's own table: CSV with a row for each sex (F or M) and age, ages rising.
 
     Raises:
@@ -83,7 +53,7 @@ def read_reference(given: str) -> Reference:
         points.setdefault(sex, []).append(Point(age, mean, sd))
     if not points:
         raise WrongUsage("reference-empty", f"The reference table needs the columns {', '.join(HEADS)} and rows.")
-    return Reference(path.stem, {sex: tuple(of) for sex, of in points.items()})
+    return Population(path.stem, {sex: tuple(of) for sex, of in points.items()})
 
 
 def _number(row: dict[str, str], head: str, line: int) -> float:
@@ -96,15 +66,15 @@ def _number(row: dict[str, str], head: str, line: int) -> float:
     return found
 
 
-def reference_reason(assessment: Assessment, reference: Reference) -> Reason | None:
+def reference_reason(assessment: Assessment, population: Population) -> Reason | None:
     """Where the mean lies among people of the same age and sex; None where one of the three is not known."""
     density, said = assessment.diagnosis.density, assessment.scan.acquisition
     if density is None or density.quantity != VBMD_K2HPO4 or None in (said.patient_sex, said.patient_age_years):
         return None
-    expected = reference.at(said.patient_sex or "", said.patient_age_years or math.nan)
+    expected = population.at(said.patient_sex or "", said.patient_age_years or math.nan)
     if expected is None:
         return None
-    apart, mean, name = density.value - expected.mean_mg_cm3, expected.mean_mg_cm3, reference.name
+    apart, mean, name = density.value - expected.mean_mg_cm3, expected.mean_mg_cm3, population.name
     if expected.sd_mg_cm3 is None:
         return reason("reference.mean", Effect.NOTE, population=name, mean=mean, apart=apart)
     return reason("reference.sd", Effect.NOTE, population=name, mean=mean, apart=apart, sds=apart / expected.sd_mg_cm3)

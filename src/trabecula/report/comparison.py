@@ -5,16 +5,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from trabecula.errors import TrabeculaError
 from trabecula.messages import DEFAULT_LANGUAGE, Fact, Phrase
 from trabecula.quantity import Quantity, rounded
 from trabecula.recipe import Recipe
 from trabecula.records import Assessment, Reason, Scan, reason
 from trabecula.records.codec import plain
+from trabecula.records.doubts import check_first, weighed
 from trabecula.report.folder import PAGE
-from trabecula.report.page import TEMPLATES, answer, unit_shown
+from trabecula.report.page import answer
+from trabecula.report.words import templates, unit_shown
 
 INDEX = "index.html"
 SCHEMA = "trabecula.comparison/1"
@@ -32,10 +32,18 @@ class Outcome:
 
     @property
     def own_reasons(self) -> tuple[Reason, ...]:
-        """What is to be said of this result but not of the scan, which the others read too."""
+        """What is to be said of this result but not of the scan, which the others read too; weightiest first."""
         if self.assessment is None:
             return ()
-        return tuple(one for one in self.assessment.reasons if one not in self.assessment.scan.reasons)
+        return tuple(one for one in weighed(self.assessment).reasons if one not in self.assessment.scan.reasons)
+
+    @property
+    def own_doubts(self) -> tuple[Reason, ...]:
+        """Those of them that are more than notes."""
+        if self.assessment is None:
+            return ()
+        notes = weighed(self.assessment).notes
+        return tuple(one for one in self.own_reasons if one not in notes)
 
     @property
     def seconds(self) -> float | None:
@@ -91,7 +99,7 @@ def _row_json(one: Outcome) -> Json:
     row: Json = {
         "recipe": recipe.name,
         "source": recipe.source,
-        "about": recipe.about,
+        "about": recipe.about(),
         "measures": [{"quantity": of.key, "unit": of.unit} for of in recipe.quantities],
         "classifies": recipe.classifies,
     }
@@ -113,6 +121,7 @@ def _row_json(one: Outcome) -> Json:
         },
         "probabilities": {category.value: round(p, 4) for category, p in diagnosis.probabilities.items()},
         "levels_used": [level.value for level in diagnosis.levels_used],
+        "check_first": None if (first := check_first(found)) is None else _told(first),
         "reasons": [_told(said) for said in found.reasons],
         "seconds": one.seconds,
         "folder": recipe.name,
@@ -131,21 +140,22 @@ def comparison_page(
     language: str = DEFAULT_LANGUAGE,
 ) -> str:
     """The HTML text; ``pictures`` are PNGs by the recipe's name, and part of the page."""
-    templates = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
 
     def say(key: str, **facts: Fact) -> str:
         return Phrase(key, facts).told(language)
 
     said = verdict(outcomes)
-    return templates.get_template("comparison.html").render(
-        say=say,
-        verdict=None if said is None else {"code": said.code, "sentence": said.told(language)},
-        rows=[_row(one, pictures.get(one.recipe.name), language) for one in outcomes],
-        scan_reasons=[(one.code, one.told(language)) for one in scan.reasons],
-        version=run["version"],
-        written=run["written_utc"],
+    return (
+        templates()
+        .get_template("comparison.html")
+        .render(
+            say=say,
+            verdict=None if said is None else {"code": said.code, "sentence": said.told(language)},
+            rows=[_row(one, pictures.get(one.recipe.name), language) for one in outcomes],
+            scan_reasons=[(one.code, one.told(language)) for one in scan.reasons],
+            version=run["version"],
+            written=run["written_utc"],
+        )
     )
 
 
@@ -154,7 +164,7 @@ def _row(one: Outcome, picture: bytes | None, language: str) -> Json:
     row: Json = {
         "name": one.recipe.name,
         "source": one.recipe.source,
-        "about": one.recipe.about,
+        "about": one.recipe.about(language),
         "measures": measures(one.recipe).told(language),
         "answer": None,
         "refused": None,
@@ -166,6 +176,9 @@ def _row(one: Outcome, picture: bytes | None, language: str) -> Json:
     if one.assessment is None:
         assert one.refused is not None, "an outcome is a result or a refusal"
         return row | {"refused": (one.refused.code, one.refused.told(language))}
-    withheld = [said for vertebra in one.assessment.readings.vertebrae for said in vertebra.reasons]
-    row["reasons"] += [(said.code, said.told(language)) for said in withheld]
-    return row | {"answer": answer(one.assessment, language)}
+    made, told = answer(one.assessment, language), weighed(one.assessment)
+    below = [said for vertebra in one.assessment.readings.vertebrae for said in vertebra.reasons]
+    row["reasons"] = [
+        (said.code, said.told(language)) for said in dict.fromkeys((*one.own_reasons, *below)) if said != told.first
+    ]
+    return row | {"answer": made}

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
+from PIL import Image, ImageChops, ImageColor, ImageDraw, ImageFilter, ImageFont
 
 from trabecula.anatomy import Level
+from trabecula.palette import colour_of
 from trabecula.records import Assessment
 from trabecula.volume import Float32, Float64
 
@@ -24,11 +25,15 @@ SLAB_MM = 1.5
 """Averaged to either side of the curved plane, against noise."""
 
 MARGIN_MM = {"above": 14.0, "anterior": 58.0, "posterior": 62.0, "beside": 60.0, "axial": 46.0}
-INK = {"used": (255, 200, 40), "measured": (110, 205, 255), "withheld": (255, 255, 255), "seen": (200, 206, 212)}
-LINE_PX = {"used": 4, "measured": 2, "withheld": 3}
+WHITE, GREY = (255, 255, 255), (200, 206, 212)
+"""Names are white, as some of the levels' colours are dark; grey is what is only told in passing: what was seen and not
+measured, sides, the scale."""
+
+LINE_PX = {"used": 5, "measured": 2, "withheld": 3}
 LABEL_MM = 12.0
 """What a label needs at least between its vertebra and the picture's edge."""
 
+TEXT_PX, LARGER = 26, 34 / 26
 DASHES = 18
 """Of an outline that is dashed, all the way round."""
 
@@ -48,6 +53,11 @@ class Mark:
         """What is written beside it, the same in every language: brackets for withheld, "?2" for the second unknown."""
         level = self.level.value.replace("unknown-", "?")
         return f"({level})" if self.standing == "withheld" else level
+
+    @property
+    def ink(self) -> tuple[int, ...]:
+        """The level's colour, as it is in the viewer; what became of the vertebra is told by its line."""
+        return ImageColor.getrgb(colour_of(self.level))
 
 
 @dataclass(frozen=True)
@@ -162,9 +172,8 @@ def _axial(assessment: Assessment, mark: Mark) -> Image.Image:
     labels = assessment.labels[slice_z][part]
     plane = Plane(volume.hu[slice_z][part], labels, (step_y, step_x), ("R", "L"), text_scale=1.6)
     picture = _drawn(plane, [mark])
-    _write(
-        picture, (plane.pixels(2), picture.height - plane.pixels(2)), mark.name, mark.standing, "ls", plane.text_scale
-    )
+    corner = (plane.pixels(2), picture.height - plane.pixels(2))
+    _write(picture, corner, mark.name, "ls", WHITE, LARGER * plane.text_scale)
     return picture
 
 
@@ -231,10 +240,10 @@ def _drawn(plane: Plane, marks: list[Mark]) -> Image.Image:
         box = (around[0] - 2, around[1] - 2, around[2] + 2, around[3] + 2)  # filters are slow: not the whole picture
         outline = _outline(mask.crop(box), LINE_PX[mark.standing], dashed=mark.standing == "withheld")
         picture.paste((0, 0, 0), box, outline.filter(ImageFilter.MaxFilter(3)).point(lambda value: value // 2))
-        picture.paste(INK[mark.standing], box, outline)
+        picture.paste(mark.ink, box, outline)
     corner = plane.pixels(1.5)
-    _write(picture, (corner, corner), plane.sides[0], "seen", "lt", plane.text_scale)
-    _write(picture, (picture.width - corner, corner), plane.sides[1], "seen", "rt", plane.text_scale)
+    _write(picture, (corner, corner), plane.sides[0], "lt", scale=plane.text_scale)
+    _write(picture, (picture.width - corner, corner), plane.sides[1], "rt", scale=plane.text_scale)
     _scale(picture, plane)
     return picture
 
@@ -269,7 +278,7 @@ def _edge(plane: Plane, mark: Mark, at: Pair, first: bool) -> float:
 
 def _name(picture: Image.Image, mark: Mark, at: Pair, side: str) -> None:
     """The level beside its vertebra, ``side`` ("l" or "r") of the text at ``at``."""
-    _write(picture, at, mark.name, mark.standing, f"{side}m")
+    _write(picture, at, mark.name, f"{side}m", *((GREY, 1.0) if mark.standing == "seen" else (WHITE, LARGER)))
 
 
 def _scale(picture: Image.Image, plane: Plane) -> None:
@@ -277,15 +286,17 @@ def _scale(picture: Image.Image, plane: Plane) -> None:
     right, bottom = picture.width - plane.pixels(3), picture.height - plane.pixels(3)
     left = right - plane.pixels(20)
     draw = ImageDraw.Draw(picture)
-    for width, ink in ((6, (0, 0, 0)), (3, INK["seen"])):
+    for width, ink in ((6, (0, 0, 0)), (3, GREY)):
         draw.line([(left, bottom - 10), (left, bottom), (right, bottom), (right, bottom - 10)], ink, width)
-    _write(picture, ((left + right) / 2, bottom - 6), "2 cm", "seen", "mb", plane.text_scale)
+    _write(picture, ((left + right) / 2, bottom - 6), "2 cm", "mb", scale=plane.text_scale)
 
 
-def _write(picture: Image.Image, at: Pair, text: str, standing: str, anchor: str, scale: float = 1.0) -> None:
-    """Text with a dark rim, readable on bone and on air; small for what is only told in passing."""
-    font = ImageFont.load_default(scale * (26 if standing == "seen" else 34))
-    ImageDraw.Draw(picture).text(at, text, INK[standing], font, anchor, stroke_width=3, stroke_fill=(0, 0, 0))
+def _write(
+    picture: Image.Image, at: Pair, text: str, anchor: str, ink: tuple[int, ...] = GREY, scale: float = 1.0
+) -> None:
+    """Text with a dark rim, readable on bone and on air."""
+    font = ImageFont.load_default(scale * TEXT_PX)
+    ImageDraw.Draw(picture).text(at, text, ink, font, anchor, stroke_width=3, stroke_fill=(0, 0, 0))
 
 
 def _png(picture: Image.Image) -> bytes:

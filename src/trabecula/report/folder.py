@@ -13,6 +13,7 @@ from trabecula.errors import WrongUsage
 from trabecula.formats.scratch import SET_ASIDE, locked_folder
 from trabecula.messages import DEFAULT_LANGUAGE
 from trabecula.records import Assessment, Scan
+from trabecula.report.masthead import UNNAMED, Masthead
 
 ASSESSMENT, REGIONS, PAGE = "assessment.json", "regions.nii.gz", "report.html"
 COMPARISON = "comparison.json"
@@ -31,18 +32,20 @@ def report(
     out: Path,
     attach: Callable[[Path], None] = lambda folder: None,
     language: str = DEFAULT_LANGUAGE,
+    head: Masthead = UNNAMED,
 ) -> Path:
     """Write the result folder ``out``, in the place of an earlier result if there is one; returns its report.html.
 
     It holds assessment.json, regions.nii.gz on the grid of the CT as given (VerSe ids, RAS mm), overlay PNGs and a
     report.html that needs nothing beside itself. ``attach`` is given the folder when all but assessment.json is in it,
-    and may write more files there. ``language`` is that of report.html; assessment.json is English always.
+    and may write more files there. ``language`` and ``head`` are those of report.html; assessment.json is always
+    English.
 
     Raises:
         WrongUsage: the folder holds something else, or cannot be written.
     """
     with replaced_whole(out) as made, _told_as_unwritable(out):
-        _write_all(assessment, made, attach, language)
+        _write_all(assessment, made, attach, language, head)
     return out.resolve() / PAGE
 
 
@@ -158,7 +161,9 @@ def _swap_in(made: Path, out: Path, old: Path) -> None:
         raise
 
 
-def _write_all(assessment: Assessment, folder: Path, attach: Callable[[Path], None], language: str) -> None:
+def _write_all(
+    assessment: Assessment, folder: Path, attach: Callable[[Path], None], language: str, head: Masthead
+) -> None:
     # Loaded here: together they take longer to import than a refusal takes to be found.
     from trabecula.records.codec import to_json
     from trabecula.report.figures import overlays
@@ -171,7 +176,7 @@ def _write_all(assessment: Assessment, folder: Path, attach: Callable[[Path], No
     _write_regions(assessment, folder / REGIONS)
     written = datetime.now(UTC).isoformat(timespec="seconds")
     run: dict[str, Any] = {"written_utc": written, **assessment.run}  # a caller may have its reasons to hide the day
-    (folder / PAGE).write_text(page(assessment, run, pictures, language), encoding="utf-8")
+    (folder / PAGE).write_text(page(assessment, run, pictures, language, head), encoding="utf-8")
     attach(folder)
     run["files"] = sorted([ASSESSMENT, *files_in(folder)])
     run["seconds"] = {**run.get("seconds", {}), "report": round(time.perf_counter() - started, 3)}

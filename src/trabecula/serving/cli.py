@@ -10,49 +10,28 @@ from typing import Annotated
 
 import typer
 
-from trabecula.errors import Defect, TrabeculaError, WrongUsage, fault_of
-from trabecula.messages import DEFAULT_LANGUAGE, LANGUAGES
-from trabecula.serving import train_cli
+from trabecula.errors import Defect, TrabeculaError, WrongUsage, fault_of, require_language
+from trabecula.messages import DEFAULT_LANGUAGE
+from trabecula.serving import accept, batch, check, node, operations, screen_cli, train_cli
+from trabecula.serving.screen_cli import Language, RecipesAsked, path_given
+from trabecula.serving.train_cli import Debug
+
+INTERRUPTED = 130
+"""The exit code after Ctrl+C."""
 
 app = typer.Typer(
     name="trabecula",
     help="Reads the bone density that is already in any CT. Research use only.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
+screen_cli.register(app)
 train_cli.register(app)
-
-
-def _path(text: str) -> Path:
-    """A path as given; an empty one would silently be the current folder."""
-    if not text.strip():
-        raise WrongUsage("path-empty", "A path is empty. Name the file or folder.")
-    return Path(text)
-
-
-Out = Annotated[
-    Path,
-    typer.Option(
-        "--out", parser=_path, metavar="PATH", help="Folder for the result; new, empty or of an earlier result."
-    ),
-]
-Phantom = Annotated[
-    Path | None, typer.Option("--phantom", help="TOML file with the certificate's values of a phantom in the scan.")
-]
-KeptProfiles = Annotated[
-    Path | None,
-    typer.Option("--profiles", envvar="TRABECULA_PROFILES", help="Folder of scanners' profiles; see 'calibrate'."),
-]
-Prior = Annotated[
-    Path | None, typer.Option("--prior", help="An earlier result of the same person, to tell what has changed since.")
-]
-AgeReference = Annotated[
-    str | None,
-    typer.Option("--reference", help="A site's table of age, sex, mean and SD (CSV), or china-biobank."),
-]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress and print only where the report is.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the whole traceback if the program itself fails.")]
+node.register(app)
+batch.register(app)
+check.register(app)
+operations.register(app)
+accept.register(app)
 
 
 def main() -> None:
@@ -63,6 +42,10 @@ def main() -> None:
     except TrabeculaError as error:
         print(error.line(), file=sys.stderr)
         sys.exit(error.exit_code)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            print("Stopped. What was finished is there.", file=sys.stderr)
+        raise
 
 
 def tell_defect(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -80,76 +63,47 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
+    config: Annotated[
+        Path | None, typer.Option(envvar="TRABECULA_CONFIG", help="TOML file of settings: a table for each command.")
+    ] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    pass
+    if config is not None:
+        from trabecula.serving.settings_file import defaults_from
+
+        commands = getattr(context.command, "commands", {})
+        context.default_map = defaults_from(config, commands)
 
 
-@app.command()
-def screen(
+@app.command("list")
+def list_contents(
     given: Annotated[
-        Path,
-        typer.Argument(metavar="INPUT", parser=_path, help="A DICOM folder, file or zip, or a NIfTI or NRRD file."),
+        Path, typer.Argument(metavar="INPUT", parser=path_given, help="A DICOM folder, file or zip, as for 'screen'.")
     ],
-    out: Out,
-    recipe: Annotated[
-        str | None,
-        typer.Option(help="Which recipe to follow, several with commas, or all; see 'trabecula recipes'."),
-    ] = None,
-    dicom: Annotated[bool, typer.Option("--dicom", help="Also write DICOM SEG, SR, PDF and a picture.")] = False,
-    fhir: Annotated[bool, typer.Option("--fhir", help="Also write fhir.json, a FHIR Bundle.")] = False,
-    fhir_version: Annotated[str, typer.Option(help="Which FHIR: R4 or R5.")] = "R4",
-    deidentify: Annotated[
-        bool, typer.Option("--deidentify", help="Leave every patient identifier out of all that is written.")
-    ] = False,
-    language: Annotated[
-        str, typer.Option(help=f"Of the report, or of a refusal: {' or '.join(LANGUAGES)}.")
-    ] = DEFAULT_LANGUAGE,
-    phantom: Phantom = None,
-    profiles: KeptProfiles = None,
-    prior: Prior = None,
-    reference: AgeReference = None,
-    weights: train_cli.Instead = None,
-    quiet: Quiet = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     debug: Debug = False,
 ) -> None:
-    """Screen one CT: density and category, pictures, and every reason for doubt."""
+    """List the studies and series of CT in an input, to choose among with 'screen --study N --series N'."""
     _debug(debug)
-    from trabecula.export.bundle import Wanted
-    from trabecula.recipes import ALL, recipes_named
-    from trabecula.records.reference import read_reference
-    from trabecula.screening import Beside, read_prior, screen_to_folder, with_phantoms
-    from trabecula.serving.terminal import progress_shown, summary, summary_of_several
-    from trabecula.side_by_side import screen_side_by_side
+    from trabecula.screening import studies_in
+    from trabecula.serving.contents import contents_json, contents_text
 
-    wanted = Wanted(dicom, fhir or fhir_version != "R4", deidentify, fhir_version, language)
     try:
-        with progress_shown(not quiet) as progress:
-            if weights is not None:
-                _use(weights, recipe)
-            calibrated = [with_phantoms(one, phantom, profiles) for one in recipes_named(recipe)]
-            population = None if reference is None else read_reference(reference)
-            if len(calibrated) > 1 or recipe == ALL:
-                if prior is not None:
-                    raise WrongUsage("prior-of-several", "An earlier result is compared with one recipe's. Name one.")
-                outcomes, written = screen_side_by_side(given, out, calibrated, wanted, progress, population)
-                told = summary_of_several(outcomes)
-            else:
-                beside = Beside(None if prior is None else read_prior(prior), population)
-                assessment, written = screen_to_folder(given, out, calibrated[0], wanted, progress, beside)
-                told = summary(assessment)
+        studies = studies_in(given)
     except TrabeculaError as error:
-        print(error.line(language), file=sys.stderr)
+        print(error.line(DEFAULT_LANGUAGE), file=sys.stderr)
         raise typer.Exit(error.exit_code) from error
-    print(written if quiet else f"{told}\nReport: {written}")
+    print(contents_json(studies) if as_json else contents_text(studies))
 
 
 @app.command()
 def calibrate(
     given: Annotated[
-        Path, typer.Argument(metavar="SCAN", parser=_path, help="A CT of a calibration phantom alone, as for 'screen'.")
+        Path,
+        typer.Argument(metavar="SCAN", parser=path_given, help="A CT of a calibration phantom alone, as for 'screen'."),
     ],
     phantom: Annotated[Path, typer.Option("--phantom", help="TOML file with the values of the phantom's certificate.")],
     profiles: Annotated[
@@ -173,11 +127,13 @@ def calibrate(
 @app.command()
 def recipes(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    language: Language = DEFAULT_LANGUAGE,
 ) -> None:
     """List the recipes: what each does and measures, in which unit, and how right it was."""
     from trabecula.serving.listing import recipes_json, recipes_text
 
-    print(recipes_json() if as_json else recipes_text())
+    require_language(language)
+    print(recipes_json() if as_json else recipes_text(language))
 
 
 @app.command()
@@ -200,6 +156,13 @@ def serve(
         str, typer.Option(help="Address of that proxy, or several with commas; only it may say who asks.")
     ] = "127.0.0.1",
     add_user: Annotated[str | None, typer.Option("--add-user", help="Let somebody log in, and end.")] = None,
+    role: Annotated[
+        str | None,
+        typer.Option(help="Of that user: own (sees what they sent), all (sees everything), admin (removes it too)."),
+    ] = None,
+    remove_user: Annotated[
+        str | None, typer.Option("--remove-user", help="Let somebody in no longer, and end.")
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Serve the web page: drop CTs, look at results, correct them."""
@@ -208,12 +171,14 @@ def serve(
 
     if any(find_spec(needed) is None for needed in ("fastapi", "uvicorn", "sqlalchemy", "python_multipart")):
         raise Defect("web-missing", "What the web page needs is not installed. Run: make web")
-    from trabecula.serving.web import server
+    from trabecula.serving.web import people, server
     from trabecula.serving.web.settings import Settings
 
     settings = Settings(data.resolve(), database, host, port, recipe, behind_proxy, proxy, certificate, key)
     if add_user is not None:
-        server.add_user(settings, add_user)
+        people.add_user(settings, add_user, role)
+    elif remove_user is not None:
+        people.remove_user(settings, remove_user)
     else:
         server.serve(settings)
 
@@ -222,7 +187,9 @@ def serve(
 def simulate(
     out: Annotated[
         Path,
-        typer.Option("--out", parser=_path, metavar="PATH", help="Folder for the cohort; with --gallery, the PNG."),
+        typer.Option(
+            "--out", parser=path_given, metavar="PATH", help="Folder for the cohort; with --gallery, the PNG."
+        ),
     ],
     number: Annotated[int | None, typer.Option("-n", "--number", help="How many virtual patients; else 10.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the first (else 0); the next ones count up.")] = None,
@@ -272,13 +239,11 @@ def simulate(
 @app.command()
 def demo(
     out: Annotated[
-        Path, typer.Option("--out", parser=_path, metavar="PATH", help="Folder for the simulated CT and its result.")
+        Path,
+        typer.Option("--out", parser=path_given, metavar="PATH", help="Folder for the simulated CT and its result."),
     ],
     seed: Annotated[int, typer.Option(min=0, help="Which virtual patient.")] = 0,
-    recipe: Annotated[
-        str | None,
-        typer.Option(help="Which recipe to follow, several with commas, or all; see 'trabecula recipes'."),
-    ] = None,
+    recipe: RecipesAsked = None,
     debug: Debug = False,
 ) -> None:
     """Simulate a patient, screen the CT, compare with the truth."""
@@ -291,13 +256,3 @@ def demo(
 def _debug(wanted: bool) -> None:
     if wanted:
         sys.excepthook = sys.__excepthook__
-
-
-def _use(weights: Path, recipe: str | None) -> None:
-    """Screens with a folder of weights instead of those shipped."""
-    from trabecula.recipes import ALL, recipe_named
-    from trabecula.training.fit import use_fitting
-
-    if recipe is not None and (recipe == ALL or "," in recipe):
-        raise WrongUsage("weights-of-several", "Weights of one's own are those of one recipe. Name one.")
-    use_fitting(recipe_named(recipe, trained=False), weights)

@@ -51,12 +51,21 @@ def require_alone(name: str, others: Mapping[str, object]) -> None:
 
 
 def _with_bar(what: str, number: int, make: Callable[[Callable[[int], None]], int]) -> int:
+    """A bar with how many are made and how long it takes; it moves to and fro until the first is there."""
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
 
-    with Progress(console=Console(stderr=True)) as bar:
-        task = bar.add_task(what, total=number)
-        return make(lambda n: bar.update(task, completed=n))
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Bar(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(what, total=None)
+        return make(lambda n: bar.update(task, completed=n, total=number if n else None))
 
 
 def draw_gallery(out: Path, number: int, seed: int, family: str) -> None:
@@ -65,12 +74,11 @@ def draw_gallery(out: Path, number: int, seed: int, family: str) -> None:
     Raises:
         WrongUsage: as ``virtual.gallery.gallery``.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
     from trabecula.virtual.gallery import gallery
 
-    with Progress(console=Console(stderr=True)) as bar:
-        task = bar.add_task("drawing", total=number)
-        gallery(out, number, seed, family, lambda n: bar.update(task, completed=n))
+    def draw(progress: Callable[[int], None]) -> int:
+        gallery(out, number, seed, family, progress)
+        return number
+
+    _with_bar("drawing", number, draw)
     print(f"{number} virtual patients on {out}.")

@@ -9,8 +9,10 @@ from trabecula.errors import WrongUsage
 from trabecula.quantity import QCT_BANDS, VBMD_K2HPO4
 from trabecula.recipes import ALL, recipes_named
 from trabecula.records import Assessment
+from trabecula.report.verdict import Verdict
 from trabecula.screening import screen_to_folder
-from trabecula.serving.terminal import headline, progress_shown, summary_of_several
+from trabecula.serving.terminal import progress_shown, summary_of_several
+from trabecula.serving.wrapping import wrapped
 from trabecula.side_by_side import screen_side_by_side
 from trabecula.virtual.cohort import VirtualCt, scan_patient
 from trabecula.virtual.scanner import Protocol
@@ -42,19 +44,19 @@ def demonstrate(out: Path, seed: int, names: str | None = None) -> None:
         else:
             outcomes, written = screen_side_by_side(out / "ct", out / "result", recipes, progress=progress)
             told = summary_of_several(outcomes)
-    print(told)
+    print(wrapped(told))
     print(f"True: {_true(ct)}, simulated\nThe CT: {out / 'ct'}\nThe report: {written}")
 
 
 def _beside_truth(assessment: Assessment, ct: VirtualCt) -> str:
     """The vertebrae's densities beside the true ones; of another quantity none is known vertebra by vertebra."""
     if assessment.quantity != VBMD_K2HPO4:
-        return headline(assessment)
+        return Verdict(assessment).headline()
     lines = [f"{'':6}{'measured':>10}{'true':>8}   mg/cm3, simulated"]
     for vertebra in assessment.readings.vertebrae:
         measured = "withheld" if vertebra.density is None else f"{vertebra.density.value:.0f}"
         lines.append(f"{vertebra.level:6}{measured:>10}{_number(ct.bmd.get(vertebra.level)):>8}")
-    return "\n".join([*lines, headline(assessment)])
+    return "\n".join([*lines, Verdict(assessment).headline()])
 
 
 def _number(value: float | None) -> str:

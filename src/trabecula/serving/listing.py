@@ -4,7 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from rich.cells import cell_len, set_cell_size
+
 import trabecula
+from trabecula.messages import DEFAULT_LANGUAGE, Phrase, joined, messages
 
 LISTING = Path(trabecula.__file__).parent / "recipes" / "listing.json"
 Json = dict[str, Any]
@@ -15,31 +18,44 @@ def recipes_json() -> str:
     return LISTING.read_text(encoding="utf-8").rstrip("\n")
 
 
-def recipes_text() -> str:
+def recipe_names() -> list[str]:
+    """The names alone."""
+    return [str(one["recipe"]) for one in json.loads(LISTING.read_bytes())]
+
+
+def recipes_text(language: str = DEFAULT_LANGUAGE) -> str:
     """The list for people: a name at the left edge, what there is to know of it below."""
-    return "\n\n".join(_told(one) for one in json.loads(LISTING.read_bytes()))
+    return "\n\n".join(_told(one, language) for one in json.loads(LISTING.read_bytes()))
 
 
-def _told(one: Json) -> str:
-    lines = [f"{one['recipe']}{' (default)' if one['default'] else ''}", f"  {one['about']}"]
+def _told(one: Json, language: str) -> str:
+    text = messages(language)
+    name = text["recipe-default"].format(name=one["recipe"]) if one["default"] else one["recipe"]
+    deciding = {"levels": " ".join(one["levels"]), "deciding": " ".join(one["levels_that_decide"])}
+    figures = {kind: [_figure(of) for of in one[kind]] or [text["recipe-no-figures"]] for kind in ("simulated", "real")}
     facts = {
         "follows": [one["source"]],
-        "measures": [_measures(one)],
-        "levels": [f"{' '.join(one['levels'])}; the category rests on {' '.join(one['levels_that_decide'])}"],
-        "stages": [f"{name} {kind}" for name, kind in one["stages"].items()],
-        "networks": [f"{name}: {said or 'no figures of its own'}" for name, said in one["networks"].items()],
-        "simulated": [_figure(figure) for figure in one["simulated"]] or ["no figures yet"],
-        "real CTs": [_figure(figure) for figure in one["real"]] or ["no figures yet"],
+        "measures": [_measures(one, language)],
+        "levels": [text["recipe-rests-on"].format_map(deciding)],
+        "stages": [f"{stage} {kind}" for stage, kind in one["stages"].items()],
+        "networks": [f"{of}: {said or text['recipe-no-own-figures']}" for of, said in one["networks"].items()],
+        **figures,
     }
-    for name, told in facts.items():
-        lines += [f"  {name if number == 0 else '':<10}{text}" for number, text in enumerate(told)]
+    width = max(cell_len(text[f"recipe-{kind}"]) for kind in facts) + 2
+    about = text.get(f"about-{one['recipe']}", "")
+    lines = [name, f"  {about}"]
+    for kind, told in facts.items():
+        heads = [set_cell_size(text[f"recipe-{kind}"], width), *[" " * width] * (len(told) - 1)]
+        lines += [f"  {head}{said}" for head, said in zip(heads, told, strict=True)]
     return "\n".join(lines)
 
 
-def _measures(one: Json) -> str:
-    units = [" ".join(part for part in (of["unit"], of["material"]) if part) for of in one["measures"]]
-    said = [f"BMD in {unit}" for unit in units] + (["a category by a classifier"] if one["classifies"] else [])
-    return " and ".join(said)
+def _measures(one: Json, language: str) -> str:
+    units = [
+        (of["quantity"], " ".join(part for part in (of["unit"], of["material"]) if part)) for of in one["measures"]
+    ]
+    said = [Phrase(f"measures-{quantity}", {"unit": unit}) for quantity, unit in units]
+    return joined([*said, *([Phrase("measures-category")] if one["classifies"] else [])]).told(language)
 
 
 def _figure(figure: Json) -> str:

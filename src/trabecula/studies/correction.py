@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from trabecula.anatomy import LEVELS, MEASURED_LEVELS, Level
-from trabecula.errors import WrongUsage
 from trabecula.flow.exclude import without_number
 from trabecula.messages import Phrase
 from trabecula.recipe import Recipe
 from trabecula.records import Assessment, Effect, VertebraBox, VertebraReading, VertebraRegion, reason
 from trabecula.studies.result import Result
+from trabecula.studies.sentences import wrong
 
 CAUSES = {
     "fracture": Phrase("cause-fracture"),
@@ -40,8 +40,8 @@ class Correction:
     names_confirmed: bool = False
 
 
-def corrected(kept: Result, asked: Correction, recipe: Recipe) -> tuple[Result, tuple[str, ...]]:
-    """The result as the reader wants it, diagnosed again, and what changed in sentences.
+def corrected(kept: Result, asked: Correction, recipe: Recipe) -> tuple[Result, tuple[Phrase, ...]]:
+    """The result as the reader wants it, diagnosed again, and what changed in sentences of any language.
 
     Raises:
         WrongUsage: nothing is asked for, or the names would not run from head to foot.
@@ -50,10 +50,7 @@ def corrected(kept: Result, asked: Correction, recipe: Recipe) -> tuple[Result, 
     names = _names(found, asked)
     changes = _changes(found, asked, names)
     if not changes:
-        raise WrongUsage(
-            "nothing-corrected",
-            "Nothing was changed. Choose another name, leave a vertebra out, or confirm the names first.",
-        )
+        raise wrong("nothing-corrected")
     vertebrae = tuple(
         _reading(one, names[one.level], asked.excluded.get(one.level))
         for one in found.readings.vertebrae
@@ -74,7 +71,12 @@ def corrected(kept: Result, asked: Correction, recipe: Recipe) -> tuple[Result, 
         regions = replace(regions, vertebrae=_renamed(regions.vertebrae, names))
     made = replace(found, spine=spine, regions=regions, readings=readings, diagnosis=recipe.diagnose(readings))
     now = {first: names[name] for first, name in kept.names.items() if name in names}
-    return Result(made, now), tuple(f"{change.told()}." for change in changes)
+    return Result(made, now), tuple(sentence(change) for change in changes)
+
+
+def sentence(words: Phrase) -> Phrase:
+    """The words with their full stop."""
+    return Phrase("sentence", {"words": words})
 
 
 def _names(found: Assessment, asked: Correction) -> dict[Level, Level]:
@@ -84,15 +86,11 @@ def _names(found: Assessment, asked: Correction) -> dict[Level, Level]:
     changed = {old: new for old, new in asked.names.items() if old != new and old in present}
     for new in changed.values():
         if new not in MEASURED_LEVELS:
-            raise WrongUsage("level-unmeasured", f"{new} is no level that a result may hold.")
+            raise wrong("level-unmeasured", level=new)
     names = {level: changed.get(level, level) for level in present}
     if asked.shift_others and changed:
         if len(changed) > 1:
-            raise WrongUsage(
-                "names-ambiguous",
-                "The others can be shifted along with one new name only. Rename one vertebra, or do not shift the"
-                " others.",
-            )
+            raise wrong("names-ambiguous")
         ((old, new),) = changed.items()
         names = _shifted(present, old, new)
     measured = {one.level for one in found.readings.vertebrae}
@@ -126,11 +124,7 @@ def _renamed(ones: Sequence[Levelled], names: Mapping[Level, Level]) -> tuple[Le
 def _require_order(levels: Sequence[Level]) -> None:
     places = [LEVELS.index(level) for level in levels if level.is_named]
     if places != sorted(set(places)):
-        raise WrongUsage(
-            "levels-out-of-order",
-            f"From head to foot the vertebrae would be named {', '.join(levels)}: each name may stand once, in order."
-            " Shift the others along, or choose other names.",
-        )
+        raise wrong("levels-out-of-order", levels=tuple(levels))
 
 
 def _changes(found: Assessment, asked: Correction, names: Mapping[Level, Level]) -> tuple[Phrase, ...]:
@@ -157,7 +151,5 @@ def _confirmed(found: Assessment, names: Mapping[Level, Level]) -> tuple[Level, 
     """
     levels = tuple(names[one.level] for one in found.readings.vertebrae if one.level in names)
     if not levels or not all(level.is_named for level in levels):
-        raise WrongUsage(
-            "levels-unnamed", "Not every vertebra has a name that could be confirmed. Give the names first."
-        )
+        raise wrong("levels-unnamed")
     return levels

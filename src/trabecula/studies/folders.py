@@ -1,9 +1,17 @@
 """Where studies lie on disk."""
 
+import os
 import shutil
+import uuid
 from pathlib import Path
 
 from trabecula.errors import WrongUsage
+
+SLICES = "ct"
+"""The folder of an upload of many files."""
+
+DICOM_ZIP = "dicom.zip"
+"""The DICOM objects of a version, in its folder."""
 
 
 class Folders:
@@ -42,3 +50,22 @@ class Folders:
 
     def version(self, study_id: str, number: int) -> Path:
         return self.study(study_id) / f"version-{number}"
+
+    def twin(self, study_id: str, given: str) -> str:
+        """A study more of the same upload, its files linked so that they are kept once; returns its name."""
+        made = uuid.uuid4().hex
+        folder = self.study(made)
+        folder.mkdir(mode=0o700)
+        source = self.study(study_id) / given
+        if source.is_dir():
+            shutil.copytree(source, folder / given, copy_function=_linked)
+        else:
+            _linked(str(source), str(folder / given))
+        return made
+
+
+def _linked(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a disk without links
+        shutil.copy2(source, target)

@@ -14,7 +14,16 @@ from trabecula.records.codec import decode, to_json
 OLDEST_TOLD_YEARS = 90.0
 """Ages above 89 can lead to a person (45 CFR 164.514(b)(2)(i)(C)), so that they are told as 90."""
 
-TOLD = ("source", "manufacturer", "model", "tube_voltage_kvp", "kernel", "slice_thickness_mm", "filter_material")
+TOLD = (
+    "source",
+    "manufacturer",
+    "model",
+    "tube_voltage_kvp",
+    "kernel",
+    "slice_thickness_mm",
+    "filter_material",
+    "contrast_delay_s",
+)
 """Of the headers, what may be told of anybody's scan: no free text, no UID, no name of a place or device."""
 
 

@@ -2,30 +2,36 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Engine, delete, func, or_, select, update
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from trabecula.dicom.contents import UNCHOSEN, Choice
+from trabecula.errors import WrongUsage
+from trabecula.messages import Fact, Phrase
+from trabecula.quantity import CATEGORIES, Category
+from trabecula.records import Assessment, Effect
+from trabecula.records.codec import plain
+from trabecula.records.doubts import reach, weighed
+from trabecula.studies import listing
+from trabecula.studies.audit import What, note
+from trabecula.studies.clock import now_utc, seconds_since
+from trabecula.studies.listing import ACTIVE, ANY, SORTS, Sought
+from trabecula.studies.queue import Queue, number_of
 from trabecula.studies.result import Result
-from trabecula.studies.tables import Job, Study, Version
+from trabecula.studies.sentences import wrong
+from trabecula.studies.tables import Act, Job, Study, Version
 
-SORTS = {
-    "received": Study.number,
-    "label": Study.label,
-    "state": Study.state,
-    "category": Study.category,
-    "bmd": Study.density,
-    "age": Study.age_years,
-}
-ACTIVE = ("queued", "running")
+__all__ = ["ACTIVE", "SORTS", "Store", "Upload", "now_utc", "seconds_since"]
+SIGNED, SENT = "signed", "sent"
+"""What is done with a version; the standing that it gives its study."""
 
 
-def now_utc() -> str:
-    """Now, as it is kept."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+OF_NODE = "node:"
+"""Before the title of whoever sent a study by DICOM: no user's name begins so, so that it is nobody's own."""
 
 
 @dataclass(frozen=True)
@@ -39,16 +45,22 @@ class Upload:
     deidentify: bool
     language: str
     recipe: str | None = None
+    choice: Choice = UNCHOSEN
 
 
-class Store:
+class Store(Queue):
     """The database as everybody else sees it. Rows are handed out detached: changing one changes nothing."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+    def seen_by(self, user: str) -> "Store":
+        """The same for somebody who sees nothing but what they sent."""
+        return Store(self.engine, user, self.who)
 
-    def _session(self) -> Session:
-        return Session(self.engine, expire_on_commit=False)
+    def used_by(self, who: str) -> "Store":
+        """The same for somebody whose name stands in the audit trail beside what they change."""
+        return Store(self.engine, self.only, who)
+
+    def _mine(self, sought: Sought) -> Sought:
+        return replace(sought, by=self.only)
 
     # Studies
 
@@ -64,76 +76,82 @@ class Store:
                 deidentify=upload.deidentify,
                 language=upload.language,
                 recipe=upload.recipe,
+                study_chosen=upload.choice.study or None,
+                series_chosen=upload.choice.series or None,
                 state="queued",
             )
             session.add(study)
             session.flush()
-            study.label = study.label or f"Study {study.number}"
+            study.label = study.label or unlabelled(study)
             session.add(Job(study_id=study.id, version=1))
+            note(session, self.who or upload.by, What.UPLOADED, study.number)
         return study
 
     def study(self, study_id: str) -> Study | None:
         with self._session() as session:
-            return session.scalar(select(Study).where(Study.id == study_id))
+            return session.scalar(select(Study).where(Study.id == study_id, *listing.sent_by(self.only)))
 
-    def studies(
-        self, sort: str = "received", descending: bool = True, words: str = "", first: int = 0, count: int = 50
-    ) -> tuple[Sequence[Study], int]:
-        """One page of the list, and how many there are; ``words`` must stand in label, state, code or category."""
-        chosen = select(Study)
-        for word in words.lower().split():
-            pattern = "%" + word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-            chosen = chosen.where(
-                or_(
-                    *(
-                        func.lower(column).like(pattern, escape="\\")
-                        for column in (Study.label, Study.state, Study.code, Study.category)
-                    )
-                )
-            )
-        column = SORTS.get(sort, Study.number)
-        order = (column.is_(None), column.desc() if descending else column.asc(), Study.number.desc())
+    def studies(self, sought: Sought = ANY, first: int = 0, count: int = 50) -> tuple[Sequence[Study], int]:
+        """One page of the list, and how many there are."""
         with self._session() as session:
-            total = session.scalar(select(func.count()).select_from(chosen.subquery())) or 0
-            return session.scalars(chosen.order_by(*order).offset(first).limit(count)).all(), total
+            return listing.page_of(session, self._mine(sought), first, count)
 
-    def latest_assessments(self) -> list[tuple[Study, dict[str, Any]]]:
-        """Every study that has a result, with what its newest version's assessment.json says."""
-        query = (
-            select(Study, Version.assessment)
-            .join(Version, (Version.study_id == Study.id) & (Version.number == Study.latest))
-            .order_by(Study.number)
-        )
+    def beside(self, sought: Sought, study_id: str) -> tuple[str | None, str | None]:
+        """What comes before and after a study in the list."""
         with self._session() as session:
-            return [(study, json.loads(assessment)) for study, assessment in session.execute(query)]
+            return listing.beside(session, self._mine(sought), study_id)
+
+    def choices(self) -> dict[str, list[tuple[str, int]]]:
+        """Scanners and reason codes that occur, with how often."""
+        with self._session() as session:
+            return listing.choices(session, self.only)
+
+    def with_result(self, but: str, most: int) -> Sequence[Study]:
+        """The newest studies that have a result, but for one."""
+        query = select(Study).where(Study.latest > 0, Study.id != but, *listing.sent_by(self.only))
+        with self._session() as session:
+            return session.scalars(query.order_by(Study.number.desc()).limit(most)).all()
 
     def ended_without_result(self) -> list[tuple[str, int]]:
         """How many studies were refused or failed, by reason code, the most frequent first."""
-        query = select(Study.code, func.count()).where(Study.code != "").group_by(Study.code)
+        query = (
+            select(Study.code, func.count()).where(Study.code != "", *listing.sent_by(self.only)).group_by(Study.code)
+        )
         with self._session() as session:
             return [(code, count) for code, count in session.execute(query.order_by(func.count().desc(), Study.code))]
 
-    def active(self) -> list[tuple[Study, int]]:
-        """Every study that waits or runs, in the order of the queue, and how many jobs come before it."""
-        first = (Job.version == 1).asc()
-        query = select(Study, Job).join(Job, Job.study_id == Study.id).order_by(Job.started_utc == "", first, Job.id)
+    def all_versions(self) -> list[tuple[Study, list[Version]]]:
+        """Every study that has a result with all its versions, in order."""
+        query = select(Study, Version).join(Version, Version.study_id == Study.id).where(*listing.sent_by(self.only))
+        found: dict[int, tuple[Study, list[Version]]] = {}
         with self._session() as session:
-            jobs = session.execute(query).all()
-        return [(study, place) for place, (study, job) in enumerate(jobs) if job.version == 1]
+            for study, version in session.execute(query.order_by(Study.number, Version.number)):
+                found.setdefault(study.number, (study, []))[1].append(version)
+        return list(found.values())
 
-    def ahead_of(self, study_id: str) -> int:
-        """How many jobs the worker will do before this study's."""
-        return next((place for study, place in self.active() if study.id == study_id), 0)
+    def typical_seconds(self) -> float | None:
+        """How long a study takes here, by the last ones; None where there is none."""
+        query = select(Study.seconds).where(Study.seconds.is_not(None)).order_by(Study.number.desc()).limit(9)
+        with self._session() as session:
+            known = sorted(seconds for seconds in session.scalars(query) if seconds is not None)
+        return known[len(known) // 2] if known else None
 
     def revision(self) -> str:
         """Another text whenever a study comes, begins, ends or goes."""
-        query = select(Study.state, func.count(), func.max(Study.number), func.sum(Study.latest))
+        query = select(Study.state, Study.standing, func.count(), func.max(Study.number), func.sum(Study.latest))
+        query = query.where(*listing.sent_by(self.only)).group_by(Study.state, Study.standing)
         with self._session() as session:
-            return str(sorted(map(tuple, session.execute(query.group_by(Study.state)).all())))
+            return str(sorted(map(tuple, session.execute(query).all())))
 
     def rename(self, study_id: str, label: str) -> None:
         with self._session() as session, session.begin():
             session.execute(update(Study).where(Study.id == study_id).values(label=label))
+            note(session, self.who, What.RENAMED, number_of(session, study_id))
+
+    def give(self, study_id: str, given: str) -> None:
+        """The upload lies under another name in the study's folder."""
+        with self._session() as session, session.begin():
+            session.execute(update(Study).where(Study.id == study_id).values(given=given))
 
     def remove(self, study_id: str) -> bool:
         """Forget a study and all its versions, unless the worker is at it just now."""
@@ -141,49 +159,149 @@ class Store:
             busy = session.scalar(select(Job.id).where(Job.study_id == study_id, Job.started_utc != ""))
             if busy is not None:
                 return False
-            for table in (Job, Version):
+            note(session, self.who, What.REMOVED, number_of(session, study_id))
+            for table in (Job, Act, Version):
                 session.execute(delete(table).where(table.study_id == study_id))
             session.execute(delete(Study).where(Study.id == study_id))
         return True
 
+    def remove_ct(self, study_id: str) -> bool:
+        """The study goes on without its CT, unless it is in the queue; nothing of it is corrected any more."""
+        with self._session() as session, session.begin():
+            if session.scalar(select(Job.id).where(Job.study_id == study_id)) is not None:
+                return False
+            session.execute(update(Study).where(Study.id == study_id).values(ct_removed_utc=now_utc()))
+            note(session, self.who, What.REMOVED_CT, number_of(session, study_id))
+        return True
+
     # Versions
 
-    def versions(self, study_id: str) -> Sequence[Version]:
+    def acts(self, study_id: str) -> Sequence[Act]:
+        """Who signed or sent which version, in order."""
         with self._session() as session:
-            return session.scalars(select(Version).where(Version.study_id == study_id).order_by(Version.number)).all()
+            return session.scalars(select(Act).where(Act.study_id == study_id).order_by(Act.id)).all()
+
+    def act(self, study_id: str, version: int, what: str, by: str, doubts_seen: bool = False) -> None:
+        """Somebody signed or sent a version; one that is doubted only by whoever has ``doubts_seen``, which is kept.
+
+        Raises:
+            WrongUsage: there is a newer version meanwhile, a region of it is not measured yet, or it is doubted.
+        """
+        with self._session() as session, session.begin():
+            study = session.scalar(select(Study).where(Study.id == study_id).with_for_update())
+            kept = session.get(Version, (study_id, version))
+            if study is None or kept is None or study.latest != version:
+                raise meanwhile(session, study_id)
+            if kept.pending:
+                raise wrong("region-waits")
+            doubted = bool(study.doubts) and not (what == SENT and study.standing in (SIGNED, SENT))
+            if doubted and not doubts_seen:
+                raise wrong("doubts-unseen", label=study.label, codes=tuple(study.doubts.split()))
+            study.standing = what
+            about = {"study_id": study_id, "version": version, "what": what, "doubts_seen": doubted}
+            session.add(Act(**about, made_by=by, made_utc=now_utc()))
+            note(session, by, What(what), study.number, version, **({"doubts_seen": True} if doubted else {}))
+
+    def versions(self, study_id: str) -> Sequence[Version]:
+        query = select(Version).join(Study, Study.id == Version.study_id).where(*listing.sent_by(self.only))
+        with self._session() as session:
+            return session.scalars(query.where(Version.study_id == study_id).order_by(Version.number)).all()
 
     def version(self, study_id: str, number: int) -> Version | None:
+        query = select(Version).join(Study, Study.id == Version.study_id).where(*listing.sent_by(self.only))
         with self._session() as session:
-            return session.get(Version, (study_id, number))
+            return session.scalar(query.where(Version.study_id == study_id, Version.number == number))
 
-    def keep_first(self, study_id: str, result: Result) -> None:
-        """The program's own result is there: the study is done."""
+    def keep_first(self, job_id: int, result: Result) -> None:
+        """The program's own result is there: the study is done, unless it was cancelled meanwhile."""
         said = result.assessment.scan.acquisition
-        patient = {"sex": said.patient_sex, "age_years": said.patient_age_years}
+        scanner = " ".join(word for word in (said.manufacturer, said.model) if word)
+        patient = {"sex": said.patient_sex, "age_years": said.patient_age_years, "scanner": scanner}
         with self._session() as session, session.begin():
+            job = session.get(Job, job_id)
+            if job is None:
+                return
+            study_id, patient["seconds"] = job.study_id, seconds_since(job.started_utc)
+            session.delete(job)
             session.execute(delete(Version).where(Version.study_id == study_id, Version.number == 1))
             session.add(_version(study_id, 1, "Trabecula", 0, (), result, "ready"))
             session.execute(
                 update(Study)
                 .where(Study.id == study_id)
-                .values(state="done", stage="done", progress=1.0, **patient, **_shown(result, 1))
+                .values(state="done", stage="done", progress=1.0, standing="to-check", **patient, **_shown(result, 1))
             )
-            session.execute(delete(Job).where(Job.study_id == study_id, Job.version == 1))
 
-    def keep_correction(self, study_id: str, based_on: int, by: str, changes: Sequence[str], result: Result) -> int:
-        """A new version on top; its files are written by the worker. Returns its number."""
-        with self._session() as session, session.begin():
-            newest = session.scalar(select(func.max(Version.number)).where(Version.study_id == study_id)) or 0
-            number = newest + 1
-            session.add(_version(study_id, number, by, based_on, changes, result, "pending"))
-            session.execute(update(Study).where(Study.id == study_id).values(**_shown(result, number)))
-            session.add(Job(study_id=study_id, version=number))
+    def keep_correction(
+        self,
+        study_id: str,
+        based_on: int,
+        by: str,
+        changes: Sequence[Fact],
+        result: Result,
+        seen: int | None = None,
+        drawn: int = 0,
+        pending: str = "",
+        confirmed: bool = False,
+    ) -> int:
+        """A new version on top; its files are written by the worker. Returns its number.
+
+        ``seen`` is the newest version that the reader knew of. ``pending`` is a level whose region is new and which the
+        worker will measure anew; ``drawn`` is the version whose regions this one has.
+
+        Raises:
+            WrongUsage: another reader has kept a version meanwhile.
+        """
+        try:
+            with self._session() as session, session.begin():
+                newest = session.scalar(select(func.max(Version.number)).where(Version.study_id == study_id)) or 0
+                if seen is not None and newest > seen:
+                    raise meanwhile(session, study_id)
+                number = newest + 1
+                made = _version(study_id, number, by, based_on, changes, result, "pending")
+                made.drawn, made.pending, made.confirmed = number if pending else drawn, pending, confirmed
+                session.add(made)
+                values = {**_shown(result, number), "standing": "checked"}
+                session.execute(update(Study).where(Study.id == study_id).values(**values))
+                session.add(Job(study_id=study_id, version=number))
+                did = What.OUTLINED if pending else What.CONFIRMED if confirmed else What.CORRECTED
+                note(session, by, did, number_of(session, study_id), number)
+        except IntegrityError as error:  # at the same moment
+            with self._session() as session:
+                raise meanwhile(session, study_id) from error
         return number
+
+    def require_newest(self, study_id: str, seen: int | None) -> None:
+        """Raises WrongUsage where a version is newer than the one that a reader knew of."""
+        with self._session() as session:
+            newest = session.scalar(select(func.max(Version.number)).where(Version.study_id == study_id)) or 0
+            if seen is not None and newest > seen:
+                raise meanwhile(session, study_id)
+
+    def keep_measured(self, study_id: str, number: int, result: Result) -> None:
+        """A version whose new region has been measured; its files are there too."""
+        with self._session() as session, session.begin():
+            latest = select(Study.latest).where(Study.id == study_id)
+            if session.scalar(latest) == number:
+                session.execute(update(Study).where(Study.id == study_id).values(**_shown(result, number)))
+            session.execute(
+                update(Version).where(Version.study_id == study_id, Version.number == number).values(pending="")
+            )
+        self.keep_files(study_id, number, result)
 
     def keep_files(self, study_id: str, number: int, result: Result) -> None:
         """The files of a correction are there."""
         notes = json.dumps(list(result.notes))
         self._end_files(study_id, number, files="ready", assessment=result.assessment_json, notes=notes)
+
+    def write_again(self, study_id: str, number: int) -> bool:
+        """Files that could not be written are tried once more; whether they could not."""
+        with self._session() as session, session.begin():
+            version = session.get(Version, (study_id, number))
+            if version is None or version.files != "failed":
+                return False
+            version.files, version.notes = "pending", "[]"
+            session.add(Job(study_id=study_id, version=number))
+        return True
 
     def files_failed(self, study_id: str, number: int, why: str) -> None:
         """The files of a correction could not be written; what was corrected stays."""
@@ -196,51 +314,25 @@ class Store:
             )
             session.execute(delete(Job).where(Job.study_id == study_id, Job.version == number))
 
-    # The queue
 
-    def take_job(self) -> Job | None:
-        """The next job, marked as begun. There is one worker, so that nobody else takes it."""
-        with self._session() as session, session.begin():
-            waiting = select(Job).where(Job.started_utc == "").order_by((Job.version == 1), Job.id)
-            job = session.scalar(waiting.limit(1))
-            if job is None:
-                return None
-            job.started_utc, job.attempts = now_utc(), job.attempts + 1
-            if job.version == 1:
-                session.execute(update(Study).where(Study.id == job.study_id).values(state="running", stage="read"))
-        return job
+def unlabelled(study: Study) -> str:
+    """What a study is called that was given no label, in the language of its report."""
+    return Phrase("web-js-study-of", {"number": study.number}).told(study.language)
 
-    def tell_progress(self, study_id: str, stage: str, progress: float) -> None:
-        with self._session() as session, session.begin():
-            session.execute(update(Study).where(Study.id == study_id).values(stage=stage, progress=progress))
 
-    def end_without_result(self, study_id: str, state: str, code: str, message: str) -> None:
-        """A scan was ``refused``, or screening it ``failed``."""
-        with self._session() as session, session.begin():
-            session.execute(
-                update(Study).where(Study.id == study_id).values(state=state, stage="", code=code, message=message)
-            )
-            session.execute(delete(Job).where(Job.study_id == study_id, Job.version == 1))
+def choice_of(study: Study) -> Choice:
+    """Which of several studies and series in it is to be read."""
+    return Choice(study.study_chosen or "", study.series_chosen or "")
 
-    def running_jobs(self) -> Sequence[Job]:
-        with self._session() as session:
-            return session.scalars(select(Job).where(Job.started_utc != "")).all()
 
-    def put_back(self, job_id: int) -> None:
-        """A job whose worker is gone waits again, at its old place."""
-        with self._session() as session, session.begin():
-            job = session.get(Job, job_id)
-            if job is None:
-                return
-            job.started_utc = ""
-            if job.version == 1:
-                session.execute(
-                    update(Study).where(Study.id == job.study_id).values(state="queued", stage="", progress=0.0)
-                )
+def offered_by(study: Study) -> list[dict[str, Any]]:
+    """The studies to choose among, as ``ListedStudy.to_dict`` tells them; none where there is nothing to choose."""
+    found: list[dict[str, Any]] = json.loads(study.offered or "[]")
+    return found
 
 
 def _version(
-    study_id: str, number: int, by: str, based_on: int, changes: Sequence[str], result: Result, files: str
+    study_id: str, number: int, by: str, based_on: int, changes: Sequence[Fact], result: Result, files: str
 ) -> Version:
     return Version(
         study_id=study_id,
@@ -248,7 +340,7 @@ def _version(
         made_utc=now_utc(),
         made_by=by,
         based_on=based_on,
-        changes=json.dumps(list(changes)),
+        changes=json.dumps(plain(list(changes))),
         assessment=result.assessment_json,
         names=result.names_json,
         files=files,
@@ -256,11 +348,36 @@ def _version(
     )
 
 
+def meanwhile(session: Session, study_id: str) -> WrongUsage:
+    """Somebody else was quicker: who, and which version."""
+    newest = session.scalar(select(Version).where(Version.study_id == study_id).order_by(Version.number.desc()))
+    assert newest is not None
+    return wrong("corrected-meanwhile", by=newest.made_by, number=newest.number)
+
+
+def doubts_of(assessment: Assessment) -> list[str]:
+    """The codes of what makes the result doubtful, the weightiest first; notes are none."""
+    found = weighed(assessment)
+    said = [*([] if found.first is None else [found.first]), *found.doubts]
+    said += [one for vertebra in assessment.readings.vertebrae for one in vertebra.reasons]
+    return list(dict.fromkeys(one.code for one in said if one.effect is not Effect.NOTE))
+
+
+def reach_of(assessment: Assessment) -> list[str]:
+    """The categories that the headline names or the interval touches, densest last."""
+    diagnosis = assessment.diagnosis
+    touched = {*diagnosis.candidates, *reach(diagnosis)}
+    return [str(one) for one in (*reversed(CATEGORIES), Category.UNDETERMINED) if one in touched]
+
+
 def _shown(result: Result, number: int) -> dict[str, Any]:
     """What the list of studies shows of a result."""
     diagnosis, density = result.assessment.diagnosis, result.assessment.diagnosis.density
+    codes = doubts_of(result.assessment)
     return {
+        "doubts": f" {' '.join(codes)} " if codes else "",
         "category": diagnosis.category.value,
+        "reach": " ".join(reach_of(result.assessment)),
         "density": None if density is None else density.value,
         "quantity": None if density is None else density.quantity.key,
         "latest": number,

@@ -28,6 +28,7 @@ class Supervisor:
     def __init__(self, orders: Orders, store: Store) -> None:
         self.orders, self.store = orders, store
         self.ending = threading.Event()
+        self.cancelled = threading.Event()
         self.process: subprocess.Popen[str] | None = None
         self.thread = threading.Thread(target=self._watch, name="supervisor", daemon=True)
 
@@ -40,13 +41,21 @@ class Supervisor:
         self._end_worker()
         self.thread.join(timeout=10)
 
+    def interrupt(self) -> None:
+        """What the worker is at is not wanted any more: it ends, and another one starts."""
+        self.cancelled.set()
+        self._end_worker()
+
     def _watch(self) -> None:
         while not self.ending.is_set():
             self.process = self._launch()
             while self.process.poll() is None and not self.ending.wait(LOOK_EVERY_SECONDS):
                 self._stop_what_takes_too_long()
             self._end_worker()
-            if not self.ending.is_set():
+            if not self.ending.is_set() and self.cancelled.is_set():
+                self.cancelled.clear()
+                settle(self.store, self.orders.limits.attempts, innocent=True)
+            elif not self.ending.is_set():
                 LOG.warning("the worker ended with code %s and is started again", self.process.returncode)
                 settle(self.store, self.orders.limits.attempts)
                 self.ending.wait(RESTART_AFTER_SECONDS)
@@ -77,13 +86,16 @@ class Supervisor:
                 self._end_worker()
 
 
-def settle(store: Store, attempts: int) -> None:
-    """Jobs that were under way when their worker went: they wait again, or are given up after ``attempts``."""
+def settle(store: Store, attempts: int, innocent: bool = False) -> None:
+    """Jobs that were under way when their worker went: they wait again, or are given up after ``attempts``.
+
+    ``innocent`` where the worker was ended for the sake of another study: that is no attempt.
+    """
     for job in store.running_jobs():
-        if job.attempts >= attempts:
+        if job.attempts >= attempts and not innocent:
             end(store, job, LOST)
         else:
-            store.put_back(job.id)
+            store.put_back(job.id, innocent)
 
 
 def took_too_long(seconds: float) -> Defect:
@@ -96,7 +108,9 @@ def took_too_long(seconds: float) -> Defect:
 
 def end(store: Store, job: Job, why: TrabeculaError) -> None:
     """Give up a job; its study says why."""
-    if job.version == 1:
-        store.end_without_result(job.study_id, "failed", why.code, why.message)
+    if job.version == 0:
+        store.unfolded(job.study_id)
+    elif job.version == 1:
+        store.end_without_result(job.id, "failed", why.code, why.message)
     else:
         store.files_failed(job.study_id, job.version, f"{why.message} [{why.code}]")

@@ -11,15 +11,20 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import replace
 
+from trabecula.dicom.contents import ListedStudy, without_words
 from trabecula.errors import Refusal, TrabeculaError, fault_of, place_of
 from trabecula.recipes import recipe_named
-from trabecula.studies.folders import Folders
-from trabecula.studies.jobs import Task, screen_study, write_correction
+from trabecula.report.masthead import Masthead, Review
+from trabecula.screening import studies_in
+from trabecula.studies.folders import SLICES, Folders
+from trabecula.studies.jobs import Task, screen_study, unfold, write_correction
 from trabecula.studies.logs import log_nothing_but_ours
 from trabecula.studies.orders import orders_from
+from trabecula.studies.packing import drop, packed_upload
 from trabecula.studies.result import result_from
-from trabecula.studies.store import Store
+from trabecula.studies.store import Store, choice_of
 from trabecula.studies.tables import Job, Study, open_database
 
 IDLE_SECONDS = 0.2
@@ -69,37 +74,70 @@ def _do(job: Job, store: Store, folders: Folders, recipe: str | None) -> str:
     except Exception as error:
         LOG.error("job %d: %s in %s", job.id, type(error).__name__, place_of(error.__traceback__))
         state, code, message = "failed", "defect", fault_of(error)
-    if job.version == 1:
-        store.end_without_result(job.study_id, state, code, message)
+    if job.version == 0:
+        store.unfolded(job.study_id)
+    elif job.version == 1:
+        offered = _offered(study, folders) if code == "several-studies" else ()
+        store.end_without_result(job.id, state, code, message, offered)
     else:
         store.files_failed(job.study_id, job.version, f"{message} [{code}]")
     return f"{state} [{code}]"
 
 
+def _offered(study: Study, folders: Folders) -> tuple[ListedStudy, ...]:
+    """The studies in an upload that holds several, to choose among; none where they cannot be listed."""
+    try:
+        found = studies_in(folders.study(study.id) / study.given)
+    except (TrabeculaError, OSError, MemoryError):
+        return ()
+    return tuple(without_words(one) for one in found)  # the database holds no identifier
+
+
 def _carry_out(job: Job, study: Study, store: Store, folders: Folders, recipe: str | None) -> None:
     folder = folders.study(study.id)
-    task = Task(folder, folder / study.given, study.deidentify, study.language)
+    task = Task(folder, folder / study.given, study.deidentify, study.language, choice_of(study), _head(study))
     if job.version == 1:
-        store.keep_first(study.id, screen_study(task, recipe_named(study.recipe or recipe), _Told(store, study.id)))
+        store.keep_first(job.id, screen_study(task, recipe_named(study.recipe or recipe), _Told(store, job.id)))
+        if study.given == SLICES and (packed := packed_upload(task.given, folders.work)) is not None:
+            store.give(study.id, packed.name)
+            drop(task.given)
+        return
+    if job.version == 0:
+        unfold(task)
+        store.unfolded(study.id)
         return
     version = store.version(study.id, job.version)
-    if version is not None:
-        kept = result_from(version.assessment, version.names)
-        store.keep_files(study.id, version.number, write_correction(task, kept, version.number))
+    if version is None:
+        return
+    reviewed = Review.CONFIRMED if version.confirmed else Review.CORRECTED
+    head = replace(task.head, review=reviewed, reviewer=version.made_by, reviewed_on=version.made_utc[:10])
+    task, kept = replace(task, head=head), result_from(version.assessment, version.names)
+    made = write_correction(
+        task, kept, version.number, recipe_named(kept.assessment.recipe), version.drawn, version.pending
+    )
+    if version.pending:
+        store.keep_measured(study.id, version.number, made)
+    else:
+        store.keep_files(study.id, version.number, made)
+
+
+def _head(study: Study) -> Masthead:
+    """What the report calls the scan: by the label that somebody here gave it, and by nothing of its headers."""
+    return Masthead(label=study.label, deidentified=study.deidentify)
 
 
 class _Told:
     """Progress into the database, not oftener than a page would show it."""
 
-    def __init__(self, store: Store, study_id: str) -> None:
-        self.store, self.study_id = store, study_id
+    def __init__(self, store: Store, job_id: int) -> None:
+        self.store, self.job_id = store, job_id
         self.stage, self.at = "", 0.0
 
     def __call__(self, stage: str, progress: float) -> None:
         if stage == self.stage and time.monotonic() - self.at < TELL_EVERY_SECONDS:
             return
         self.stage, self.at = stage, time.monotonic()
-        self.store.tell_progress(self.study_id, stage, progress)
+        self.store.tell_progress(self.job_id, stage, progress)
 
 
 def _end_with_server() -> None:

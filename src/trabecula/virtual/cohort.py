@@ -17,7 +17,7 @@ from trabecula.virtual.scanner import Protocol, acquire, blur, finish, scan_grid
 from trabecula.virtual.skeleton import draw_skeleton
 from trabecula.virtual.subject import Subject
 from trabecula.virtual.tissue import draw_torso, enhancement
-from trabecula.virtual.trunk import bone_path_g_cm2, water_path_mm
+from trabecula.virtual.trunk import bone_path_g_cm2, rod_path_mm, water_path_mm
 from trabecula.volume import Float32, Grid, Volume, point
 
 
@@ -61,11 +61,12 @@ def draw(
 ) -> Drawn:
     """Draws a subject on a grid as a beam shows it: 80, 100, 120 or 140 kVp, of a maker's ``slope`` of mineral."""
     beam = behind(kvp, water_path_mm(subject), slope)
+    rods = behind(kvp, rod_path_mm(subject), slope) if with_phantom else None
     canvas = Canvas(grid)
     if subject.family == "b":
-        draw_torso_b(canvas, subject, beam, with_phantom)
+        draw_torso_b(canvas, subject, beam, rods)
     else:
-        draw_torso(canvas, subject, np.random.default_rng([subject.seed, 2]), beam, with_phantom)
+        draw_torso(canvas, subject, np.random.default_rng([subject.seed, 2]), beam, rods)
     lift_hu = enhancement(subject, beam).marrow
     hardened = behind(kvp, water_path_mm(subject), slope, bone_path_g_cm2(subject))
     return _with_bones(

@@ -50,10 +50,10 @@ def field_between(s: Subject, z_range_mm: tuple[float, float], width_mm: float =
 _KINDS: dict[str, tuple[tuple[float, float], tuple[float, float], tuple[float, float]]] = {
     "chest": ((-0.8, 1.2), (11.6, 14.6), (330, 440)),
     "chest-short": ((1.0, 4.5), (9.8, 13.2), (320, 420)),  # without the apex
-    "trunk": ((-2.0, 0.0), (18.6, 20.5), (420, 500)),  # low-dose CT of a PET/CT
+    "trunk": ((-2.0, 0.0), (18.6, 24.5), (420, 500)),  # low-dose CT of a PET/CT
     "planning": ((-2.0, -0.4), (14.0, 16.4), (420, 500)),
     "abdomen": ((8.2, 11.6), (17.4, 20.5), (340, 440)),
-    "abdomen-pelvis": ((9.4, 11.8), (18.6, 20.5), (340, 440)),
+    "abdomen-pelvis": ((7.4, 11.8), (18.6, 24.5), (340, 440)),  # to the coccyx or the sitting bones
     "upper-abdomen": ((7.8, 10.6), (14.0, 17.0), (330, 420)),
     "spine": ((6.0, 11.5), (16.0, 19.2), (130, 220)),
     "lumbar": ((11.2, 13.2), (17.2, 19.2), (140, 260)),

@@ -1,62 +1,13 @@
-"""Draws the pelvis: the sacrum round the body of S1, iliac wings, hip joints, femora, pubis and ischium."""
+"""Draws the pelvis without the sacrum: iliac wings, hip joints, femora, pubis and ischium."""
 
 import numpy as np
 
 from trabecula.anatomy import Level
-from trabecula.virtual.canvas import Canvas, Local, segment_distance, smooth_max, smooth_min
+from trabecula.virtual.canvas import Canvas, smooth_max
 from trabecula.virtual.lesions import METAL_HU
 from trabecula.virtual.numbering import Numbering
-from trabecula.virtual.subject import Subject, VertebraShape
-from trabecula.virtual.vertebra import VertebraBone, canal_distance, draw_body, local_frame
+from trabecula.virtual.subject import Subject
 from trabecula.volume import Float32, Float64
-
-SACRUM_MM = 118.0
-"""From the upper end plate of S1 to the coccyx of a man of average size, along the bone."""
-
-
-def draw_sacrum(canvas: Canvas, v: VertebraShape, bone: VertebraBone, seed: tuple[int, int]) -> None:
-    """The sacrum, of which the body of S1 is a part without a wall of its own; only that body is labelled."""
-    rng = np.random.default_rng([seed[0], 4, seed[1]])
-    k = v.height_mm / 29
-    frame = local_frame(canvas, v, (-68 * k, -58 * k, -SACRUM_MM * k), (68 * k, 36 * k, 26 * k))
-    if frame is None:
-        return
-    box, local = frame
-    behind_rng = rng.spawn(1)[0]
-    body = draw_body(canvas, v, bone, frame, rng, seed)
-    wings = _wings(local, v, k, behind_rng) + 0.6 * canvas.smooth_noise(box, behind_rng, 12)
-    whole = smooth_min(body.distance, wings, 5.0)
-    whole = np.maximum(whole, -np.maximum(canal_distance(local, v), local[2] + 45 * k))
-    for side in (-1, 1):
-        joint = np.array([side * 0.5 * v.canal_mm[0] + side * 5, -v.depth_mean_mm / 2 - 0.7 * v.canal_mm[1], 8 * k])
-        whole = smooth_min(whole, segment_distance(local, joint, joint + [side * 2, -2, 14 * k], 6.0, 4.5), 3.0)
-        for index, z in enumerate((-19, -42, -62, -79)):  # the holes that the nerves leave by
-            x = side * (17.5 - 2.0 * index) * k
-            ends, radius = np.array([[x, -70, z * k], [x, 50, z * k]]), (5.5 - index) * k
-            hole = segment_distance(local, ends[0], ends[1], radius, radius)
-            whole = smooth_max(whole, -hole, 1.5)
-    behind = np.clip(body.distance / 4, 0, 1)
-    hu = body.hu + behind * (0.75 * bone.spongy - body.hu)
-    shell_mm = v.cortex_mm + np.float32(0.6) * behind
-    canvas.paint(box, whole, np.asarray(hu, np.float32), np.asarray(shell_mm, np.float32), 0.8 * bone.compact)
-    canvas.whole[box][whole < 0] = v.verse_id
-    body.label(canvas, v, box)
-
-
-def _wings(local: Local, v: VertebraShape, k: float, rng: np.random.Generator) -> Float32:
-    """Signed distance to a curved triangular plate, hollow in front, as wide as the alae on top."""
-    x, y, z = local
-    down = -z / (SACRUM_MM * k)
-    hollow = rng.uniform(10, 20) * k
-    middle = -hollow * np.sin(np.pi * np.clip(down, 0, 1)) - 3 * k
-    half = np.interp(down, (-0.2, 0.0, 0.25, 0.5, 0.8, 1.0), (40, 55, 53, 42, 22, 9)).astype(np.float32) * np.float32(k)
-    thick = np.interp(down, (-0.2, 0.0, 0.3, 0.7, 1.0), (11, 15, 13, 9, 4)).astype(np.float32) * np.float32(k)
-    # The alae lie further back than the body and slope down to the sides.
-    back = 0.12 * np.abs(x)
-    top = z - np.float32(v.height_mm / 2 - 2) + 0.16 * np.abs(x)
-    plate = smooth_max(np.abs(x) - half, np.abs(y - middle + back + 2) - thick, 8.0)
-    return smooth_max(smooth_max(plate, np.asarray(top, np.float32), 5.0), -z - np.float32((SACRUM_MM - 4) * k), 3.0)
-
 
 # The iliac wing from its back end to its front (0 to 1), mm from the body of S1 in a man: distance from the midline
 # at that height, its gain with each mm upward, upper and lower edge, thickness.
@@ -70,7 +21,7 @@ _BACK_Y, _FRONT_Y = 78.0, -66.0
 
 
 def draw_pelvis(canvas: Canvas, s: Subject, rng: np.random.Generator, spongy: float, compact: float) -> None:
-    """Everything of the pelvis but the sacrum."""
+    """Both halves of the pelvis and the upper ends of the femora."""
     k, base, shape = s.scale, _base(s), _wing_shape(s)
     for side in (-1, 1):
         _draw_wing(canvas, base, side, k, shape, (spongy * 0.75, compact * 0.8), rng)

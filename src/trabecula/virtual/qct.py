@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from trabecula.anatomy import Level
-from trabecula.virtual.attenuation import behind
+from trabecula.virtual.attenuation import REFERENCE_KVP, TABLE, BoneScale, behind, yellow_shift_hu
 from trabecula.virtual.cohort import VirtualCt
 from trabecula.virtual.phantom import RODS, CalibrationLine, calibrate, rod_paths
-from trabecula.virtual.trunk import water_path_mm
+from trabecula.virtual.subject import Subject
+from trabecula.virtual.trunk import bone_path_g_cm2, rod_path_mm, water_path_mm
 from trabecula.volume import Point
 
 ROD_REGION_MM = 6.0
@@ -32,7 +33,7 @@ class QctReading:
 
 def read_qct(ct: VirtualCt) -> QctReading:
     """Reads every vertebra whose QCT region is in view."""
-    beam = behind(ct.protocol.kvp, water_path_mm(ct.subject), ct.protocol.slope)
+    beam = behind(ct.protocol.kvp, rod_path_mm(ct.subject), ct.protocol.slope)
     rod_hu = _measured_rods(ct) if ct.protocol.phantom else None
     phantom = "in the scan" if rod_hu else "ideal"
     ideal = CalibrationLine(beam.slope_k2hpo4, ct.protocol.offset_hu)
@@ -48,6 +49,18 @@ def read_qct(ct: VirtualCt) -> QctReading:
     ratio = beam.slope_k2hpo4 / beam.slope_ha_water
     hydroxyapatite = {level: value * ratio for level, value in k2hpo4.items()}
     return QctReading(phantom, line, tuple(rod_hu), k2hpo4, hydroxyapatite)
+
+
+def as_qct_reads(subject: Subject, bmd_k2hpo4: float) -> float:
+    """What QCT at 120 kVp makes of a density (mg/cm3 K2HPO4) with a phantom under this very patient's back.
+
+    Bone hardens the beam on its way to spongy bone, which the rods do not see: dense bone reads lower than its mineral.
+    The bands of spinal QCT were drawn on such readings.
+    """
+    hardened = behind(REFERENCE_KVP, water_path_mm(subject), 1.0, bone_path_g_cm2(subject))
+    bone = BoneScale.to(hardened, subject.yellow_marrow, yellow_shift_hu(subject.seed))
+    hu = bone.offset_hu + bone.slope * bmd_k2hpo4 * TABLE[REFERENCE_KVP].slope_k2hpo4
+    return hu / behind(REFERENCE_KVP, rod_path_mm(subject)).slope_k2hpo4
 
 
 def _measured_rods(ct: VirtualCt) -> list[float] | None:

@@ -61,6 +61,7 @@ def ribs_of(s: Subject) -> tuple[Rib, ...]:
     ribs = []
     for v, number in rib_bearers(s):
         individual = np.random.default_rng([s.seed, 33, number + 20])
+        set_back = float(np.random.default_rng([s.seed, 49, number + 20]).uniform(0, 1))
         length = individual.normal(1, 0.04) * s.scale
         for side in (-1, 1):
             wished = s.rib_mm(v.name, side)
@@ -68,7 +69,8 @@ def ribs_of(s: Subject) -> tuple[Rib, ...]:
                 continue
             usual, _, _, _ = _COURSE[min(max(number, 1), 13)]
             arc = (usual * length * individual.normal(1, 0.015)) if wished is None else wished
-            path = _course(s, cavity, v, number, side, steep * individual.normal(1, 0.04), arc)
+            joint = joint_points(v, number, side, set_back)
+            path = _course(s, cavity, v, number, side, joint, steep * individual.normal(1, 0.04), arc)
             ribs.append(Rib(v.name, number, side, path, _radii(path, thick, number), _section(number, breadth)))
     return tuple(ribs)
 
@@ -100,10 +102,11 @@ def _radii(path: Float64, thick_mm: float, number: int) -> Float64:
     return np.asarray(shape * thick_mm)
 
 
-def joint_points(v: VertebraShape, number: int, side: int) -> Float64:
+def joint_points(v: VertebraShape, number: int, side: int, set_back: float = 0.5) -> Float64:
     """Head, neck and tubercle of a rib (LPS mm): at the body's back edge, and before the transverse process's tip.
 
-    The heads of ribs 2 to 10 lie on the disc above; the two last ribs touch no transverse process.
+    The heads of ribs 2 to 10 lie on the disc above. The two last ribs touch no transverse process and their heads lie
+    on the pedicle, lower and further back than all others (doi 10.3928/01477447-20101021-03): by ``set_back``, 0 to 1.
     """
     back = -v.depth_mean_mm / 2
     roof = back - v.canal_mm[1] + 2.5
@@ -111,7 +114,11 @@ def joint_points(v: VertebraShape, number: int, side: int) -> Float64:
     head = np.array([side * (v.width_mm[0] / 2 + 1.0), back + 0.16 * v.depth_mean_mm, high * v.height_mm])
     tip = np.array([side * (v.transverse_span_mm / 2 + 1.0), roof - 4.0, 0.25 * v.height_mm])
     if number >= 11:
-        tip = np.array([side * (v.width_mm[0] / 2 + 17.0), back - 9.0, 0.1 * v.height_mm])
+        behind = (1.0 if number == 11 else 3.0) + 5.0 * set_back
+        head[1:] = back - behind + 3.0, (0.22 - 0.1 * set_back) * v.height_mm
+        tip = np.array(
+            [side * (v.width_mm[0] / 2 + 17.0), back - 7.0 - 1.6 * behind, (0.06 - 0.2 * set_back) * v.height_mm]
+        )
     if number <= 0:  # over the transverse process of a neck vertebra
         tip = np.array([side * (v.transverse_span_mm / 2 + 1.0), back - 4.0, 0.1 * v.height_mm])
     neck = 0.5 * (head + tip) + np.array([0.0, 1.5, 0.06 * v.height_mm])
@@ -119,10 +126,9 @@ def joint_points(v: VertebraShape, number: int, side: int) -> Float64:
 
 
 def _course(
-    s: Subject, cavity: Profile, v: VertebraShape, number: int, side: int, steep: float, arc_mm: float
+    s: Subject, cavity: Profile, v: VertebraShape, number: int, side: int, joint: Float64, steep: float, arc_mm: float
 ) -> Float64:
     """From the joint round the cage, no longer than ``arc_mm``."""
-    joint = joint_points(v, number, side)
     if number <= 0 or (v.name.startswith("L") and arc_mm < 70):
         return _stub(joint, side, arc_mm, number)
     _, front_index, end_deg, to_angle = _COURSE[min(number, 13)]

@@ -6,8 +6,9 @@ from trabecula.anatomy import Level
 from trabecula.virtual.attenuation import REFERENCE_KVP, bmd_ha_from_qct, trabecular_hu
 from trabecula.virtual.canvas import Canvas
 from trabecula.virtual.lesions import draw_bridges, draw_implants
-from trabecula.virtual.pelvis import draw_pelvis, draw_sacrum
+from trabecula.virtual.pelvis import draw_pelvis
 from trabecula.virtual.ribs import Rib, draw_ribs, resampled, ribs_of, steepness_of
+from trabecula.virtual.sacrum import draw_sacrum
 from trabecula.virtual.shoulders import draw_shoulders
 from trabecula.virtual.subject import Subject
 from trabecula.virtual.trunk import Profile, Trunk, height_of, trunk_of

@@ -8,10 +8,9 @@ cohort/subject-000042/truth.json  of both
 """
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +24,7 @@ from trabecula.errors import TrabeculaError, WrongUsage
 from trabecula.virtual.cohort import VirtualCt
 from trabecula.virtual.study import StudyHeader, write_dicom
 from trabecula.volume import Float64, Orientation
+from trabecula.workers import worker_processes
 
 Json = dict[str, Any]
 
@@ -86,7 +86,7 @@ def make_missing(out: Path, subjects: Mapping[str, WriteSubject], workers: int, 
     progress(len(subjects) - len(missing))
     if not missing:
         return 0
-    with ProcessPoolExecutor(min(workers, len(missing)), initializer=_one_thread) as pool:
+    with worker_processes(min(workers, len(missing))) as pool:
         jobs = [pool.submit(make_subject, out / name, write) for name, write in missing.items()]
         try:
             for done, job in enumerate(as_completed(jobs), len(subjects) - len(missing) + 1):
@@ -116,8 +116,11 @@ def make_subject(folder: Path, write: WriteSubject) -> None:
         (partial_folder / "truth.json").write_text(text + "\n", encoding="utf-8")
         partial_folder.rename(folder)
     except WrongUsage as error:
-        if isinstance(error.__cause__, OSError):  # of the series, whose folder is not the one that was asked for
-            raise error.__cause__ from error
+        cause = error.__cause__
+        if isinstance(cause, OSError):  # of the series, whose folder is not the one that was asked for
+            # A new one: the old one and ``error`` would name each other as cause and context, and a process with
+            # tblib (Dask installs it) sends both along for ever.
+            raise OSError(cause.errno, cause.strerror) from None
         raise
     finally:
         shutil.rmtree(partial_folder, ignore_errors=True)
@@ -135,10 +138,6 @@ def _noted(note: Path) -> object:
         return json.loads(note.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-
-
-def _one_thread() -> None:
-    os.environ["OMP_NUM_THREADS"] = "1"
 
 
 def write_scan(ct: VirtualCt, format_: str, folder: Path, header: StudyHeader) -> None:

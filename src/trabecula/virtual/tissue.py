@@ -49,7 +49,7 @@ def draw_torso(
     s: Subject,
     rng: np.random.Generator,
     beam: Attenuation = TABLE[REFERENCE_KVP],
-    with_phantom: bool = False,
+    rods: Attenuation | None = None,
 ) -> None:
     """Skin, fat, wall, lungs, viscera and vessels, back to front; bones are drawn over it.
 
@@ -61,10 +61,10 @@ def draw_torso(
     muscle = rng.normal(52, 8) - max(0.0, (s.age_years - 50) * 0.4)
     lifted = enhancement(s, beam)
     by_name = {name: np.array(v.centre_lps_mm) for name, v in s.by_name.items()}
-    if with_phantom:
-        draw_phantom(canvas, s, beam)
+    if rods is not None:
+        draw_phantom(canvas, s, rods)
     trunk = trunk_of(s)
-    _draw_wall(canvas, s, trunk, fat, muscle + lifted.other, PAD_MM if with_phantom else 0.0, rng)
+    _draw_wall(canvas, s, trunk, fat, muscle + lifted.other, PAD_MM if rods else 0.0, rng)
     _draw_viscera(canvas, s, by_name, middle_mm(s), lifted, iodine, rng)
     _draw_liver(canvas, s, trunk.cavity, lifted.liver)
     draw_chest(canvas, s, trunk, (42 + lifted.aorta, 42 + lifted.cava), fat)

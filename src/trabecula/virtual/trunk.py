@@ -28,21 +28,41 @@ def middle_mm(s: Subject) -> float:
 
 
 def water_path_mm(s: Subject) -> float:
-    """The water that would harden a beam as the rays through the lumbar spine are hardened, mean over all directions.
+    """The water behind which bone is drawn in the lumbar spine: the rays through L2, mean over all directions.
 
     Fat, which holds little oxygen, hardens a beam half as much as its HU let one expect (projected discs of muscle
     within fat: 80 mm of it as 36 mm of water); within the wall nearly half is fat.
     """
+    fat, lean = _crossed_mm(s)
+    return 0.45 * fat + 0.76 * lean
+
+
+def rod_path_mm(s: Subject) -> float:
+    """The water behind which a phantom's rods under the back show their mineral.
+
+    They lie at the edge, where bow-tie filters harden the beam and the body does less than in its middle: 0.84 of the
+    water that HU show along the rays through the spine (evaluation/world/hardening.py, docs/results/hardening.md).
+    """
+    fat, lean = _crossed_mm(s)
+    return ROD_SHARE * (0.9 * fat + 1.02 * lean)
+
+
+ROD_SHARE = 0.84
+
+
+def _crossed_mm(s: Subject) -> tuple[float, float]:
+    """How much of the fat under the skin, and of what it encloses, the rays through L2 cross: mean over directions."""
     angles, along = np.linspace(0, np.pi, 45, endpoint=False), np.arange(-300, 300, 2.0)
     x = along * np.cos(angles)[:, None]
     y = along * np.sin(angles)[:, None] + s.vertebra(Level.L2).centre_lps_mm[1] - middle_mm(s)
     wide, deep = s.half_width_mm * 0.98, s.half_depth_mm * 0.98
 
     def within(inset_mm: float) -> float:
-        return float(((np.abs(x / (wide - inset_mm)) ** 2.4 + np.abs(y / (deep - inset_mm)) ** 2.4) < 1).sum())
+        inside = np.abs(x / (wide - inset_mm)) ** 2.4 + np.abs(y / (deep - inset_mm)) ** 2.4 < 1
+        return float(inside.sum()) * 2.0 / len(angles)
 
     whole, lean = within(0.0), within(s.fat_mm)
-    return (0.45 * (whole - lean) + 0.76 * lean) * 2.0 / len(angles)
+    return whole - lean, lean
 
 
 def bone_path_g_cm2(s: Subject) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 from trabecula.virtual import lesions
 from trabecula.virtual.attenuation import REFERENCE_KVP, TABLE, bmd_ha_from_qct, trabecular_hu
 from trabecula.virtual.canvas import Box, Canvas, Local, segment_distance, smooth_max, smooth_min, to_local
-from trabecula.virtual.subject import Subject, VertebraShape
+from trabecula.virtual.subject import Subject, VertebraShape, cortex_share
 from trabecula.volume import Float32, Float64
 
 Capsule = tuple[Float64, Float64, float, float, tuple[float, float, float]]
@@ -39,7 +39,7 @@ def draw_vertebra(canvas: Canvas, v: VertebraShape, bone: VertebraBone, seed: tu
     ``seed`` is the person's and its place in the spine: what they say it is, it is on every grid.
     """
     rng = np.random.default_rng([seed[0], 4, seed[1]])
-    parts = _posterior_parts(v, rng)
+    parts = _posterior_parts(v, rng, lesions.stream(seed, "transverse"))
     reach = 14 + v.findings.osteophyte_mm
     width = max(v.transverse_span_mm / 2 + 9, max(v.width_mm) / 2 + reach)
     frame = local_frame(
@@ -64,7 +64,7 @@ def draw_vertebra(canvas: Canvas, v: VertebraShape, bone: VertebraBone, seed: tu
     behind = np.clip(body.distance / 4, 0, 1)
     spongy = bone.spongy + 60 + np.float32(behind_rng.uniform(200, 500)) * np.clip(0.5 - solid / 2, 0, 1)
     hu = body.hu + behind * (spongy - body.hu)
-    shell_mm = v.cortex_mm + np.float32(behind_rng.uniform(0.4, 0.9)) * behind
+    shell_mm = v.cortex_mm + np.float32(behind_rng.uniform(0.4, 0.9) * cortex_share(v.bmd_k2hpo4)) * behind
     canvas.paint(box, whole, np.asarray(hu, np.float32), np.asarray(shell_mm, np.float32), bone.compact)
     canvas.whole[box][whole < 0] = v.verse_id
     body.label(canvas, v, box)
@@ -227,6 +227,27 @@ def canal_distance(local: Local, v: VertebraShape) -> Float32:
     return np.asarray((norm - 1) * min(a, b), np.float32)
 
 
+def costal_process(
+    v: VertebraShape, side: int, from_mm: float, rng: np.random.Generator
+) -> tuple[Float64, Float64, float]:
+    """A lumbar transverse process in the vertebra's frame: its root, its tip, and half its thickness at the root.
+
+    Slender to L4 and twice as thick in L5, thinner to the tip, all slant backwards, L1 to L3 level and L4 and L5 a
+    little upwards; that of L1 is the shortest and varies most (Li 2003, doi 10.3969/j.issn.2095-252x.2003.02.008;
+    Suck 1975, J Korean Neurosurg Soc 4:227).
+    """
+    size = v.height_mm / 28
+    low = v.name in ("L5", "L6")
+    reach = v.transverse_span_mm / 2 * float(rng.uniform(0.8, 1.04) if v.name == "L1" else rng.uniform(0.92, 1.04))
+    back, deep = -v.depth_mean_mm / 2, v.canal_mm[1]
+    slant = np.tan(np.radians(rng.uniform(8, 34)))
+    rise = rng.uniform(-0.06, 0.1) if v.name in ("L1", "L2", "L3") else rng.uniform(0.0, 0.2)
+    thick = float(rng.uniform(2.5, 3.5) * (1.8 if low else 1.0) * size)
+    root = np.array([side * from_mm, back - rng.uniform(0.55, 0.75) * deep, rng.uniform(0.1, 0.2) * v.height_mm])
+    length = max(reach - 0.65 * thick - from_mm, 4.0)
+    return root, root + np.array([side * length, -slant * length, rise * v.height_mm]), thick
+
+
 @dataclass(frozen=True)
 class Posterior:
     """The capsules of everything behind a body, in its frame."""
@@ -235,7 +256,7 @@ class Posterior:
     facets: list[Capsule]
 
 
-def _posterior_parts(v: VertebraShape, rng: np.random.Generator) -> Posterior:
+def _posterior_parts(v: VertebraShape, rng: np.random.Generator, own: np.random.Generator) -> Posterior:
     back = -v.depth_mean_mm / 2
     wide, deep = v.canal_mm
     arch_y = back - deep + v.hollow_mm
@@ -245,7 +266,7 @@ def _posterior_parts(v: VertebraShape, rng: np.random.Generator) -> Posterior:
     lateral = wide / 2 + 0.9 * pw
     one = (1.0, 1.0, 1.0)
     drop = rng.uniform(3, 8) if lumbar else float(np.interp(int(v.name[1:]), (1, 6, 12), (14, 26, 10)))
-    tip, hang, rise = rng.uniform(2.4, 3.8), rng.uniform(-0.14, 0.03), rng.uniform(0.1, 0.3)
+    tip, hang, _ = rng.uniform(2.4, 3.8), rng.uniform(-0.14, 0.03), rng.uniform(0.1, 0.3)
     blade = rng.uniform(2.2, 2.9) if lumbar else 1.6
     parts, facets = [], []
     for s in (-1, 1):
@@ -262,14 +283,17 @@ def _posterior_parts(v: VertebraShape, rng: np.random.Generator) -> Posterior:
         facets.append((low, low + [s * 0.5, -0.5, -0.34 * h], 4.8, 4.6, one))
         span = v.transverse_span_mm / 2
         start = np.array([s * (lateral + 1), back - 0.55 * deep, 0.16 * h])
-        end = np.array([s * (span - tip), arch_y + (1.0 if lumbar else -9.0), (rise if lumbar else 0.25) * h])
-        parts.append((start, end, 4.4, tip, (1.0, 0.8, 1.3 if lumbar else 1.0)))
+        if lumbar:
+            start, end, half = costal_process(v, s, lateral + 1, own)
+            parts.append((start, end, half, 0.65 * half, (1.0, 0.8, own.uniform(1.3, 1.8))))
+        else:
+            parts.append((start, np.array([s * (span - tip), arch_y - 9.0, 0.25 * h]), 4.4, tip, (1.0, 0.8, 1.0)))
         mass = v.ala_mm[s > 0]
         if mass:  # down to the ala of the sacrum
             root = np.array([s * (lateral + 4), back + 3, 0.0])
             low = np.array([s * (span - 0.8 * mass), back + 4, -0.45 * v.ala_reach[s > 0] * h])
             parts.append((root, low, 0.8 * mass, mass, one))
     spine_end = np.array([0, back - v.spinous_mm + 4, -0.15 * h - drop])
-    thick = (3.6, 4.4) if lumbar else (3.0, 3.4)
-    parts.append((np.array([0, arch_y - 3.5, -0.12 * h]), spine_end, *thick, (0.9, 1.0, blade)))
+    root_mm, tip_mm = (3.6, 4.4) if lumbar else (3.0, 3.4)
+    parts.append((np.array([0, arch_y - 3.5, -0.12 * h]), spine_end, root_mm, tip_mm, (0.9, 1.0, blade)))
     return Posterior(parts, facets)

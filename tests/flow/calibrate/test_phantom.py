@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from trabecula.errors import WrongUsage
-from trabecula.flow.calibrate.asynchronous import Profile, Profiles
+from trabecula.flow.calibrate.asynchronous import Profile, Profiles, file_name
 from trabecula.flow.calibrate.certificate import Certificate, Rod, read_certificate
 from trabecula.flow.calibrate.phantom import read_phantom
 from trabecula.records import Acquisition
@@ -147,3 +147,13 @@ def test_a_damaged_profile_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(WrongUsage) as refused:
         profiles.find(SCANNER)
     assert refused.value.code == "profile-damaged"
+
+
+def test_another_scanners_profile_under_this_ones_name_is_refused(tmp_path: Path) -> None:
+    profiles, other = Profiles(tmp_path), replace(SCANNER, station="CT2")
+    profiles.keep(SCANNER, Profile("2026-01-01", "pad", 1.50, 2.0, 0.3, 200.0))
+    (mine,) = tmp_path.iterdir()
+    mine.rename(tmp_path / file_name(other))
+    with pytest.raises(WrongUsage) as refused:
+        profiles.find(other)
+    assert refused.value.code == "profile-of-another-scanner"

@@ -106,3 +106,31 @@ def test_no_vessel_where_hardly_anything_is_in_view(scene: Any) -> None:
     low = thin.hu[:3]
     cut = type(thin)(low, thin.spacing_mm, thin.left_mm[:3], thin.back_mm[:3], thin.up_mm[:3], thin.middles_mm)
     assert find_aorta(cut) is None
+
+
+LATE_OR_PORTAL = {"aorta": 128.0, "cava": 130.0, "kidneys": 175.0, "liver": 98.0, "spleen": 98.0}
+
+
+@pytest.mark.parametrize(("delay_s", "phase"), [(70.0, Phase.PORTAL), (300.0, Phase.DELAYED)])
+def test_the_injections_time_decides_between_phases_that_look_alike(delay_s: float, phase: Phase) -> None:
+    found = judge(LATE_OR_PORTAL, 1.0, agent=True, delay_s=delay_s)
+    assert found.phase is phase
+    assert found.probabilities[phase] > judge(LATE_OR_PORTAL, 1.0, agent=True).probabilities[phase]
+
+
+def test_a_time_makes_no_contrast_medium_where_the_blood_holds_none() -> None:
+    """An injector that was armed and never used writes its time all the same."""
+    plain = {"aorta": 44.0, "cava": 45.0, "kidneys": 40.0, "liver": 56.0}
+    assert judge(plain, 1.0, agent=True, delay_s=75.0).phase is Phase.PLAIN
+
+
+def test_a_wrong_time_does_not_outvote_the_organs() -> None:
+    arterial = {"aorta": 300.0, "cava": 95.0, "kidneys": 165.0, "liver": 66.0, "spleen": 110.0}
+    assert judge(arterial, 1.0, agent=True, delay_s=600.0).phase is Phase.ARTERIAL
+
+
+def test_a_kidney_read_for_the_spleen_does_not_make_a_late_scan_portal() -> None:
+    late = {"aorta": 105.0, "cava": 106.0, "kidneys": 150.0, "liver": 94.0, "spleen": 92.0}
+    mistaken = {**late, "spleen": 150.0}
+    shares = [judge(one, 1.0, agent=True).probabilities[Phase.DELAYED] for one in (late, mistaken)]
+    assert shares[0] > 0.5 and shares[1] > shares[0] - 0.15

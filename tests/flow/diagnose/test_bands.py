@@ -59,15 +59,15 @@ def test_t12_stands_in_and_says_for_whom(given: dict[str, float | None], kept: L
     (reason,) = result.reasons
     missing = {Level.L1: "L2", Level.L2: "L1"}[kept]
     assert reason.code == "substitute-level"
-    assert f"T12 stands in for {missing}" in reason.message
+    assert f"In place of {missing}, which could not be measured, the category rests on T12." in reason.message
 
 
 @pytest.mark.parametrize(
     ("given", "used"),
     [
         ({}, ()),
-        ({"T12": 100.0}, ()),  # one stand-in for two is no lumbar density
-        ({"T12": 100.0, "L1": None, "L2": None}, ()),
+        ({"T12": 100.0}, (Level.T12,)),  # one stand-in for two is no lumbar density
+        ({"T12": 100.0, "L1": None, "L2": None}, (Level.T12,)),
         ({"T12": None, "L1": 100.0, "L2": None}, (Level.L1,)),
         ({"L1": 100.0}, (Level.L1,)),
         ({"T11": 100.0, "L1": 100.0, "L5": 100.0}, (Level.L1,)),
@@ -102,7 +102,17 @@ def test_lower_lumbar_levels_stand_in_as_they_are(given: dict[str, float | None]
     assert result.levels_used == used
     assert result.density is not None and result.density.value == pytest.approx(100)
     assert [one.code for one in result.reasons] == ["substitute-level"]
-    assert f"{', '.join(used[len(used) - 1 :])} stands in" in result.reasons[0].message or len(given) == 4
+    assert f"rests on {used[-1]}." in result.reasons[0].message or len(given) == 4
+
+
+def test_a_mean_of_fewer_levels_than_the_recipe_takes_says_so() -> None:
+    lumbar = (Level.L1, Level.L2, Level.L3, Level.L4)
+    of_four = BandDiagnosis(levels=lumbar, substitutes=())
+    partly = of_four(readings(L1=90.0, L2=None, L3=110.0))
+    assert partly.density is not None and partly.density.value == pytest.approx(100)
+    assert [one.code for one in partly.reasons] == ["fewer-levels"]
+    assert "L1, L3 alone" in partly.reasons[0].message
+    assert not of_four(readings(L1=90.0, L2=95.0, L3=105.0, L4=110.0)).reasons
 
 
 @pytest.mark.parametrize(

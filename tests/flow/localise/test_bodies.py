@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from trabecula.flow.localise.bodies import Body, find_bodies, spine_of
+from trabecula.flow.localise.bodies import Body, find_bodies, spine_of, with_names
 from trabecula.flow.localise.evidence import (
     CHANNELS,
     LOOK,
@@ -16,6 +16,7 @@ from trabecula.flow.localise.evidence import (
     Part,
     Rib,
 )
+from trabecula.flow.localise.numbering import NAMED
 from trabecula.volume import Float32
 
 SHAPE = (40, 24, 24)
@@ -84,3 +85,15 @@ def test_of_two_peaks_closer_than_a_disc_the_better_one_is_taken() -> None:
 
 def test_no_bodies_are_no_spine() -> None:
     assert spine_of([], np.zeros((0, 3))) == []
+
+
+def test_names_of_a_second_network_join_the_bodies_and_what_it_alone_found_is_kept() -> None:
+    l1, l2 = (np.eye(len(NAMED))[NAMED.index(name)] for name in ("L1", "L2"))
+    joined = with_names([body(0.6)], [(np.array([1.0, 0, 0]), 0.8, l1), (np.array([6.0, 0, 0]), 0.7, l2)], 6.0)
+    assert len(joined) == 2
+    assert joined[0].middle == pytest.approx([0.5, 0, 0])
+    assert (joined[0].score, NAMED[joined[0].named.argmax()]) == (0.8, "L1")
+    alone = joined[1]
+    assert LOOKS[alone.look.argmax()] == "L2"
+    assert np.ptp(alone.rib_right) == np.ptp(alone.part) == 0
+    assert alone.look.sum() == pytest.approx(1)

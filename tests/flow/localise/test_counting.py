@@ -10,19 +10,21 @@ from trabecula.flow.localise.bodies import Body
 from trabecula.flow.localise.counting import (
     _boxes,
     _without_names,
-    contradicted,
     evidence_said,
     findings_said,
+    look_both_ways,
+    lumbar_with_ribs,
     names_probability,
     shown_by,
     size_of,
 )
-from trabecula.flow.localise.evidence import LOOKS, Part, Rib
-from trabecula.flow.localise.numbering import PITCH_MM, Confusion, Naming, anatomies, name_chain, smoothed
+from trabecula.flow.localise.evidence import LOOKS, PART, RIB_LEFT, RIB_RIGHT, Part, Rib
+from trabecula.flow.localise.numbering import NAMED, PITCH_MM, Confusion, Naming, anatomies, name_chain, smoothed
 from trabecula.records import Effect, VertebraBox
 from trabecula.volume import Grid, Volume
+from trabecula.weights import weights_named
 
-SURE = Confusion(*(smoothed(np.eye(n) * 300, 0.03) for n in (3, 5, len(LOOKS))))
+SURE = Confusion(*(smoothed(np.eye(n) * 300, 0.03) for n in (3, 5, len(LOOKS), len(NAMED))))
 THORAX, LUMBAR = [f"T{k}" for k in range(1, 13)], [f"L{k}" for k in range(1, 6)]
 
 
@@ -83,9 +85,9 @@ def test_a_body_with_ribs_is_lumbar_only_where_a_lumbar_rib_is_likelier() -> Non
     chain, naming = named(["T11", "T12", *LUMBAR, "S1"], 3)
     usual = sorted(naming.anatomies, key=lambda pair: pair[0].ribs != "twelve")
     plain = Naming(("T11", "T12", *LUMBAR, "S1"), (0.9,) * 8, tuple((a, float(a is usual[0][0])) for a in anatomies()))
-    assert contradicted(chain, plain)
+    assert lumbar_with_ribs(chain, plain) == ("L1",)
     rib = next(a for a in anatomies() if a.ribs == "lumbar-rib")
-    assert not contradicted(chain, Naming(plain.names, plain.probabilities, ((rib, 1.0),)))
+    assert lumbar_with_ribs(chain, Naming(plain.names, plain.probabilities, ((rib, 1.0),))) == ()
 
 
 def test_the_probability_is_that_of_the_least_sure_name_that_may_be_measured() -> None:
@@ -130,3 +132,14 @@ def test_a_missed_vertebra_of_a_small_person_is_told_by_the_other_pitches() -> N
     size = size_of(chain, places)
     assert size == pytest.approx(0.78, abs=0.05)
     assert list(name_chain(shown_by(chain), pitches / size, SURE).names) == names
+
+
+def test_a_mirror_image_is_told_the_same_with_right_and_left_exchanged() -> None:
+    weights = weights_named("house-counter")
+    image = np.random.default_rng(3).random((32, *weights.view.shape[1:]), np.float32)
+    mirrored = np.ascontiguousarray(np.roll(np.flip(image, 2), -1, 2))
+    scores, other = (np.asarray(look_both_ways(one, weights, "f32")) for one in (image, mirrored))
+    other = np.flip(other, 3)
+    np.testing.assert_allclose(scores[RIB_RIGHT], other[RIB_LEFT], atol=1e-4)
+    np.testing.assert_allclose(scores[PART], other[PART], atol=1e-4)
+    assert np.abs(scores[RIB_RIGHT] - scores[RIB_LEFT]).max() > 0.01

@@ -6,12 +6,24 @@ import numpy as np
 import pytest
 
 from trabecula.flow.localise.evidence import LOOKS, Part, Rib
-from trabecula.flow.localise.numbering import PITCH_MM, Confusion, Naming, Shown, anatomies, name_chain, smoothed
+from trabecula.flow.localise.numbering import (
+    NAMED,
+    NAMED_CONFUSION,
+    PITCH_MM,
+    Confusion,
+    Naming,
+    Shown,
+    anatomies,
+    name_chain,
+    smoothed,
+)
+from trabecula.volume import Float64
 
 CONFUSION = Confusion(
     smoothed(np.eye(3) * 200, 0.03),
     smoothed(np.eye(5) * 200, 0.03),
     smoothed(sum(np.eye(len(LOOKS), k=k) * w for k, w in ((0, 60.0), (1, 15.0), (-1, 15.0))), 0.05),
+    NAMED_CONFUSION,
 )
 THORAX, LUMBAR = [f"T{k}" for k in range(1, 13)], [f"L{k}" for k in range(1, 6)]
 
@@ -22,6 +34,8 @@ def counted(
     sacrum: bool = False,
     pitches: Sequence[float] | None = None,
     looks: Sequence[str] = (),
+    named: Sequence[str] = (),
+    projected: Sequence[str] = (),
 ) -> Naming:
     """Names for bodies of which is known which ribs join them, and whether the ends are the landmarks."""
     pairs = [one if isinstance(one, tuple) else (one, one) for one in ribs]
@@ -36,7 +50,16 @@ def counted(
         look[row] = np.eye(len(LOOKS))[LOOKS.index(name)]
     right, left = (np.eye(3)[[pair[side] for pair in pairs]] for side in (0, 1))
     distances = np.full(n - 1, 30.0) if pitches is None else np.array(pitches)
-    return name_chain(Shown(right, left, np.eye(5)[parts], look), distances, CONFUSION)
+    others = (_called(named, n), _called(projected, n))
+    return name_chain(Shown(right, left, np.eye(5)[parts], look, others), distances, CONFUSION)
+
+
+def _called(names: Sequence[str], n: int) -> Float64:
+    """What another network calls each of n bodies; nothing where it names none."""
+    told = np.full((n, len(NAMED)), 1 / len(NAMED))
+    for row, name in enumerate(names):
+        told[row] = np.eye(len(NAMED))[NAMED.index(name)]
+    return told
 
 
 def pitches(names: Sequence[str]) -> list[float]:
@@ -55,6 +78,17 @@ def test_the_last_rib_and_the_sacrum_agree_on_an_abdomen() -> None:
     naming = counted([Rib.LONG] * 3 + [Rib.NONE] * 6, sacrum=True, pitches=pitches(names))
     assert list(naming.names) == names
     assert min(naming.probabilities) > 0.98
+
+
+def test_networks_that_err_as_a_whole_leave_a_doubt_however_many_bodies_they_name() -> None:
+    names, lower = ["T11", "T12", *LUMBAR], ["T12", *LUMBAR, "S1"]
+    unsure = [Rib.LONG, Rib.SHORT, *[Rib.NONE] * 5]
+    misled = counted(unsure, pitches=pitches(names), named=lower)
+    assert list(misled.names) == names
+    righted = counted(unsure, pitches=pitches(names), named=lower, projected=names)
+    assert list(righted.names) == names
+    together = counted(unsure, pitches=pitches(names), named=names, projected=names)
+    assert min(misled.probabilities) < 0.9 < 0.95 < min(together.probabilities)
 
 
 def test_looks_one_too_low_do_not_outvote_the_ribs() -> None:
@@ -125,3 +159,25 @@ def test_smoothed_rates_are_rates_and_leave_room_for_what_is_real() -> None:
     rates = smoothed(np.diag([1000.0, 1000.0, 1000.0]), 0.03)
     assert rates.sum(axis=1) == pytest.approx(np.ones(3))
     assert rates.min() >= 0.01
+
+
+def test_a_second_network_names_what_counting_cannot() -> None:
+    free = [Rib.NONE] * 4
+    alone = counted(free, pitches=pitches(LUMBAR[:4]))
+    helped = counted(free, pitches=pitches(LUMBAR[:4]), named=LUMBAR[:4])
+    assert list(helped.names) == LUMBAR[:4]
+    assert min(helped.probabilities) > 0.9 > min(alone.probabilities)
+
+
+def test_a_second_network_one_too_low_does_not_outvote_ribs_and_sacrum() -> None:
+    names = ["T10", "T11", "T12", *LUMBAR, "S1"]
+    shown = [Rib.LONG] * 3 + [Rib.NONE] * 6
+    naming = counted(shown, sacrum=True, pitches=pitches(names), named=["T11", "T12", *LUMBAR, "S1", "S1"])
+    assert list(naming.names) == names
+
+
+def test_what_no_anatomy_explains_has_little_evidence() -> None:
+    names = ["T9", "T10", "T11", "T12", *LUMBAR[:3]]
+    upright = counted([Rib.LONG] * 4 + [Rib.NONE] * 3, pitches=pitches(names), named=names)
+    turned = counted([Rib.NONE] * 3 + [Rib.LONG] * 4, pitches=pitches(names)[::-1], named=names[::-1])
+    assert upright.evidence > turned.evidence + 1

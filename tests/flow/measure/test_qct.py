@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from trabecula.flow.body import body_frame, voxels_lps
-from trabecula.flow.measure.qct import FRONT_SHARE, SLAB_MM, qct_region
+from trabecula.flow.measure.qct import FRONT_SHARE, SLAB_MM, qct_region, qct_share
 from trabecula.volume import Float64
 
 SPACING_MM = {"thin": (1.0, 0.8, 0.8), "thick": (5.0, 0.8, 0.8)}
@@ -22,14 +22,16 @@ def axes(lean_deg: float, turn_deg: float, side_deg: float = 0.0) -> Float64:
     return np.stack([left, np.cross(left, up), up])
 
 
-def body(turned: Float64, spacing: tuple[float, float, float]) -> tuple[NDArray[np.bool_], Float64, Float64]:
+def body(
+    turned: Float64, spacing: tuple[float, float, float], lift_mm: float = 0.0
+) -> tuple[NDArray[np.bool_], Float64, Float64]:
     """A trabecular region: its mask, its affine, and each voxel's place in the body (left, front, up) in mm."""
     shape = tuple(int(n / s) for n, s in zip((70, 70, 70), spacing, strict=True))
     affine = np.zeros((4, 4))
     affine[[2, 1, 0], [0, 1, 2]] = spacing
     affine[:, 3] = (-35, -35, 400, 1)
     index = np.moveaxis(np.indices(shape), 0, -1)
-    centre = np.array([0.0, 0.0, 435.0])
+    centre = np.array([0.0, 0.0, 435.0 + lift_mm])
     local = (index @ affine[:3, :3].T + affine[:3, 3] - centre) @ turned.T
     mask = (np.hypot(local[..., 0] / WIDTH, local[..., 1] / DEPTH) < 0.5) & (np.abs(local[..., 2]) < HEIGHT / 2)
     return mask, affine, local
@@ -68,6 +70,24 @@ def test_dense_end_plates_and_the_cleft_are_not_read() -> None:
     hu[(local[..., 1] < -DEPTH / 4) & (np.abs(local[..., 0]) < 6)] = 20.0
     assert hu[mask].mean() > 170
     assert hu[qct_region(mask, affine)].mean() == pytest.approx(120, abs=1)
+
+
+def test_where_the_slices_lie_in_the_body_hardly_matters() -> None:
+    """Bone grows denser towards the end plates: a slice more or less in the slab of 9 mm would be 3 HU."""
+    read_hu = []
+    for lift_mm in np.arange(0, 3, 0.25):
+        mask, affine, local = body(axes(0.0, 0.0), (3.0, 0.8, 0.8), float(lift_mm))
+        share = qct_share(mask, affine)
+        read_hu.append(np.average(120 + 3 * np.abs(local[..., 2]), weights=share))
+    assert np.ptp(read_hu) < 2.0
+
+
+def test_a_slice_counts_by_how_much_of_it_lies_in_the_slab() -> None:
+    mask, affine, local = body(axes(0.0, 0.0), (5.0, 0.8, 0.8))
+    share = qct_share(mask, affine)
+    tall_mm = [5 * float(share[k].max()) for k in range(len(share))]
+    assert sum(tall_mm) == pytest.approx(SLAB_MM, abs=0.6)
+    assert not share[~mask].any() and (np.abs(local[share > 0][:, 2]) < SLAB_MM / 2 + 2.5 + 0.5).all()
 
 
 @pytest.mark.parametrize("voxels", [0, 1, 20])

@@ -5,7 +5,6 @@ Where the server, the queue or a form is tested and no network, the recipe is ``
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,14 +19,8 @@ import httpx
 import nibabel as nib
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, sync_playwright
 
 PROGRAM = (sys.executable, "-c", "from trabecula.serving.cli import main; main()")
-BROWSER_FLAGS = (
-    *("--no-sandbox", "--no-first-run", "--hide-scrollbars", "--disable-quic", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync", "--use-gl=angle", "--use-angle=swiftshader"),
-    "--enable-unsafe-swiftshader",
-)
 STUB = ("--recipe", "stub")
 STUB_FOLDER = Path(__file__).parents[2] / "stub"
 PATIENCE_SECONDS = 900
@@ -183,14 +176,3 @@ def real_ct() -> Path:
     if "TRABECULA_REAL_CT" not in os.environ:
         pytest.skip("TRABECULA_REAL_CT does not name the folder of real CTs")
     return Path(os.environ["TRABECULA_REAL_CT"]) / "tcga-ov-09-2043"
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("chromium is not installed; tools/apt.sh installs it")
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=program, args=list(BROWSER_FLAGS))
-        yield opened
-        opened.close()

@@ -3,16 +3,18 @@
 import re
 import subprocess
 from pathlib import Path
+from urllib.parse import urlencode
 
 import httpx
 import pytest
 from fastapi.routing import APIRoute
 
 from trabecula.errors import WrongUsage
-from trabecula.serving.web import cohort, entry, studies, study
+from trabecula.serving.web import cohort, corrections, entry, studies, study, tokens
 from trabecula.serving.web.login import Failures, Users, hashed, matches
-from trabecula.serving.web.server import locked, require_protection
+from trabecula.serving.web.server import require_protection
 from trabecula.serving.web.settings import Settings
+from trabecula.studies.lock import locked
 from trabecula.studies.tables import open_database
 
 from .conftest import PATIENCE_SECONDS, PROGRAM, Server, Start, end, until
@@ -20,8 +22,8 @@ from .conftest import PATIENCE_SECONDS, PROGRAM, Server, Start, end, until
 PASSWORD = "correct horse battery"
 FORM = "application/x-www-form-urlencoded"
 POSTS = [
-    route.path.replace("{study_id}", "0" * 32)
-    for module in (studies, study, cohort, entry)
+    route.path.replace("{study_id}", "0" * 32).replace("{number}", "1")
+    for module in (studies, study, corrections, cohort, entry, tokens)
     for route in module.router.routes
     if isinstance(route, APIRoute) and "POST" in route.methods
 ]
@@ -126,18 +128,18 @@ def test_a_correction_that_is_none_is_told_as_such(
 
 def test_words_that_no_label_can_hold_find_nothing(server: Server, refused_study: str) -> None:
     for words in ("\x00", "a\x00b", "\ud800".encode("utf-8", "surrogatepass"), "%" * 5000):
-        answer = server.client.post("/", data={"words": words, "csrf": server.csrf()})
-        assert answer.status_code == 200
+        for field in ("words", "state", "doubt", "scanner", "since", "offset", "sort"):
+            assert server.client.get("/", params={field: words}).status_code == 200
 
 
 def test_forms_are_bounded_before_they_are_read(server: Server) -> None:
     csrf = server.csrf()
-    assert server.client.post("/", data={"csrf": csrf, "words": "x" * 70_000}).status_code == 413
+    assert server.client.post("/language", data={"csrf": csrf, "words": "x" * 70_000}).status_code == 413
     many = {f"field-{i}": "x" for i in range(250)}
-    assert server.client.post("/", data={"csrf": csrf, **many}, files={}).status_code == 400
-    stream = server.client.post("/", content=iter([b"csrf=", csrf.encode()]), headers={"content-type": FORM})
+    assert server.client.post("/language", data={"csrf": csrf, **many}, files={}).status_code == 400
+    stream = server.client.post("/language", content=iter([b"csrf=", csrf.encode()]), headers={"content-type": FORM})
     assert stream.status_code == 413  # of no length that is told
-    file = server.client.post("/", data={"csrf": csrf}, files={"words": ("x", b"x")})
+    file = server.client.post("/language", data={"csrf": csrf}, files={"words": ("x", b"x")})
     assert file.status_code == 400
 
 
@@ -158,7 +160,7 @@ def test_where_users_exist_everybody_logs_in(start: Start, tmp_path: Path) -> No
     server = start()
     for path in ("/", "/cohort", "/queue", "/studies/" + "0" * 32, "/studies/" + "0" * 32 + "/view/ct.nii"):
         page = server.client.get(path, headers={"accept": "text/html"})
-        assert (page.status_code, page.headers["location"]) == (303, "/login")
+        assert (page.status_code, page.headers["location"]) == (303, f"/login?{urlencode({'to': path})}")
         assert server.client.get(path).status_code == 401
     assert server.client.post("/studies", files={"files": ("f", b"x")}).status_code == 401
 
@@ -260,6 +262,8 @@ def test_passwords_are_kept_as_salted_hashes(tmp_path: Path) -> None:
     users = Users(open_database(f"sqlite:///{tmp_path / 'users.sqlite'}"))
     with pytest.raises(WrongUsage, match="at least 12"):
         users.add("ada", "short")
+    with pytest.raises(WrongUsage, match="DICOM senders"):
+        users.add("node:CT1", PASSWORD)
     users.add("ada", PASSWORD)
     token = users.log_in("ada")
     assert users.who(token) == "ada" and users.who(token[:-1]) is None

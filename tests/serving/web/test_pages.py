@@ -66,8 +66,11 @@ def watched(browser: Browser, server: Server, virtual_nifti: Path) -> Iterator[W
 
 
 def picture(page: Page) -> NDArray[np.int16]:
-    """What the viewer shows, (row, column, RGB)."""
-    with Image.open(io.BytesIO(page.locator("#gl").screenshot())) as shot:
+    """What the viewer draws, without the names over it, (row, column, RGB)."""
+    page.evaluate("for (const id of ['marks', 'readout']) document.getElementById(id).hidden = true")
+    shot_png = page.locator("#gl").screenshot()
+    page.evaluate("for (const id of ['marks', 'readout']) document.getElementById(id).hidden = false")
+    with Image.open(io.BytesIO(shot_png)) as shot:
         return np.asarray(shot.convert("RGB")).astype(np.int16)
 
 
@@ -83,7 +86,7 @@ def drawn(page: Page) -> None:
 
 
 def coloured(pixels: NDArray[np.int16]) -> float:
-    """The share of pixels that are bluer or greener than grey: the regions of T11 and L1, not the amber crosshair."""
+    """The share of pixels that are bluer or greener than grey: the region of T12, not T11's or the amber crosshair."""
     red, green, blue = np.moveaxis(pixels[10:-10, 10:-10], 2, 0)
     return float(((np.maximum(green, blue) - red) > 25).mean())
 
@@ -132,10 +135,10 @@ def test_rows_and_keys_lead_to_the_vertebrae(watched: Watched) -> None:
 def test_a_jump_lands_in_the_region_of_its_vertebra(watched: Watched) -> None:
     page = watched.page
     page.get_by_role("button", name="Axial").click()
-    page.get_by_role("button", name="T11").click()
-    assert soon(page, lambda: coloured(picture(page)) > 0.005)  # an axial slice through T11 shows its blue region
     page.get_by_role("button", name="T12").click()
-    assert soon(page, lambda: coloured(picture(page)) == 0)  # one through T12 shows an amber one
+    assert soon(page, lambda: coloured(picture(page)) > 0.005)  # an axial slice through T12 shows its cyan region
+    page.get_by_role("button", name="T11").click()
+    assert soon(page, lambda: coloured(picture(page)) == 0)  # one through T11 shows an orange one
     page.get_by_role("button", name="All", exact=True).click()
 
 
@@ -159,8 +162,8 @@ def test_arrow_keys_move_the_way_they_point(watched: Watched) -> None:
         drawn(page)
         places.append((crosshair(picture(page), 1), crosshair(picture(page), 0)))
     page.get_by_role("button", name="All", exact=True).click()
-    assert places[1][0] < places[0][0] - 3 and places[1][1] == pytest.approx(places[0][1], abs=1)
-    assert places[2][1] < places[1][1] - 3 and places[2][0] == pytest.approx(places[1][0], abs=1)
+    assert places[1][0] < places[0][0] - 3 and places[1][1] == pytest.approx(places[0][1], abs=2)
+    assert places[2][1] < places[1][1] - 3 and places[2][0] == pytest.approx(places[1][0], abs=2)
 
 
 def test_windows_and_views_change_the_picture(watched: Watched) -> None:
@@ -213,7 +216,7 @@ def test_a_correction_is_computed_at_once_and_the_original_stays(watched: Watche
     before = page.locator("#bmd").inner_text()
     page.locator("#correct summary").click()
     page.get_by_label("Leave out L1").select_option("fracture")
-    page.get_by_label("Who makes this correction").fill("reader one")
+    page.locator("#by").fill("reader one")
     page.get_by_role("button", name="Keep as a new version").click()
     page.wait_for_url("**/versions/2")
     expect(page.locator("#vertebrae tr[data-level=L1]")).to_contain_text("withheld")
@@ -256,7 +259,7 @@ def test_the_list_is_searched_and_sorted(watched: Watched, not_hounsfield: Path)
     page.get_by_role("searchbox").fill("phantom b refused")
     page.get_by_role("searchbox").press("Enter")
     expect(page.locator("tbody th a")).to_have_text(["Phantom B"])
-    assert "phantom" not in page.url.lower()
+    assert page.url.endswith("/?words=phantom+b+refused&sort=label&order=up")  # a link that can be kept
 
 
 def test_the_cohort_shows_categories_and_the_published_means(watched: Watched) -> None:
@@ -271,7 +274,7 @@ def test_everything_can_be_reached_by_keyboard(watched: Watched) -> None:
     page = watched.page
     page.goto(watched.server.url)
     reached = []
-    for _ in range(14):
+    for _ in range(18):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.id || document.activeElement.textContent.trim()"))
     assert reached[0] == "Skip to the content"
@@ -308,7 +311,7 @@ def test_a_real_ct_dropped_as_a_folder(browser: Browser, server: Server, real_ct
     page.wait_for_selector("#viewer[data-drawn]", timeout=WAIT_MS)
     assert coloured(picture(page)) > 0.002
     expect(page.locator("h1")).to_have_text(re.compile(r"Study \d+"))
-    expect(page.locator(".reasons")).to_contain_text("contrast-medium")
+    expect(page.locator(".answer")).to_contain_text("contrast-medium")
     with page.expect_download() as caught:
         page.get_by_role("link", name="DICOM: SEG, SR, PDF, picture").click()
     with zipfile.ZipFile(caught.value.path()) as packed:

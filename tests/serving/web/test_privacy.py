@@ -84,7 +84,7 @@ def test_no_page_and_no_file_for_people_tells_one(
     paths = ["/", "/cohort", "/queue", f"/studies/{study}", f"/studies/{study}/state"]
     for version in (1, 2):
         paths.append(f"/studies/{study}/versions/{version}")
-        for name in ("report.html", "report.pdf", "assessment.json", "regions.nii.gz", "sagittal.png"):
+        for name in ("report.html", "report.pdf", "assessment.json", "regions.nii.gz"):
             paths.append(f"/studies/{study}/versions/{version}/files/{name}")
     for path in paths:
         answer = server.client.get(path)

@@ -17,24 +17,31 @@ from .conftest import PATIENCE_SECONDS, Server, Start, until
 UPLOADS = 20
 
 
+def about(process_id: int, name: str) -> str:
+    """A file of a process under /proc; empty once the process is gone.
+
+    A process may end between the finding of its file and the opening (FileNotFoundError), or between the opening and
+    the reading (ProcessLookupError).
+    """
+    try:
+        return Path(f"/proc/{process_id}/{name}").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def family(process_id: int) -> list[int]:
-    """A process and all that it started."""
+    """A process and all that it started, threads included."""
     found = [process_id]
-    for task in Path(f"/proc/{process_id}/task").glob("*/children"):
-        for child in task.read_text().split():
+    for task in list(Path(f"/proc/{process_id}/task").glob("*")):
+        for child in about(process_id, f"task/{task.name}/children").split():
             found += family(int(child))
     return found
 
 
 def memory_bytes(process_id: int) -> int:
     """What a server and its worker hold at this moment."""
-    total = 0
-    for one in family(process_id):
-        try:
-            total += int(Path(f"/proc/{one}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-        except FileNotFoundError:
-            continue
-    return total
+    pages = [about(one, "statm").split() for one in family(process_id)]
+    return sum(int(counts[1]) for counts in pages if counts) * os.sysconf("SC_PAGE_SIZE")
 
 
 def jobs_done(server: Server) -> list[int]:
@@ -158,7 +165,5 @@ def _kill_worker(server: Server, study: str, but_not: int | None = None) -> int:
 
 
 def _alive(process_id: int) -> bool:
-    try:
-        return Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+    state = about(process_id, "stat").rpartition(")")[2].split()
+    return bool(state) and state[0] != "Z"

@@ -2,8 +2,10 @@
 
 import json
 import re
+from html import unescape
 from pathlib import Path
 
+from trabecula.messages import LANGUAGES, messages
 from trabecula.recipes import RECIPES
 
 from .conftest import Server
@@ -25,9 +27,10 @@ def words(server: Server, study: str) -> str:
 
 
 def test_every_recipe_is_offered_with_its_sentence(server: Server) -> None:
-    page = server.client.get("/").text
-    for recipe in RECIPES.values():
-        assert f"{recipe.name}: {recipe.about}" in page
+    for language in LANGUAGES:
+        page = unescape(server.client.get("/", headers={"accept-language": language}).text)
+        for name in RECIPES:
+            assert f"{name}: {messages(language)[f'about-{name}']}" in page
     assert re.findall(r'<option value="([\w-]+)" selected>stub', page) == ["stub"]  # what the server was started with
 
 

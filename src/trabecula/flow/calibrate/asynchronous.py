@@ -67,7 +67,7 @@ class Profiles:
         """The last profile of the very scanner and mode, or None; one that is out of control is none.
 
         Raises:
-            WrongUsage: its file is damaged.
+            WrongUsage: its file is damaged, or was measured on another scanner or in another mode.
         """
         chart = self.chart(acquisition)
         return chart.profiles[-1] if chart is not None and chart.in_control else None
@@ -79,6 +79,11 @@ class Profiles:
             return None
         try:
             told = json.loads(path.read_text(encoding="utf-8"))
+            if told["mode"] != mode(acquisition):
+                raise WrongUsage(
+                    "profile-of-another-scanner",
+                    f"The profile {path.name} was measured on another scanner or in another mode. Measure this one's.",
+                )
             profiles = tuple(
                 Profile(**{one.name: entry[one.name] for one in fields(Profile)}) for entry in told["scans"]
             )
@@ -100,7 +105,7 @@ class Profiles:
         Raises:
             WrongUsage: the scanner, the voltage or the kernel is not recorded, or the folder cannot be written.
         """
-        self.require_mode(acquisition)
+        require_mode(acquisition)
         earlier = self.chart(acquisition)
         scans = [asdict(one) for one in (*(earlier.profiles if earlier else ()), profile)]
         path = self.folder / file_name(acquisition)
@@ -115,17 +120,18 @@ class Profiles:
         assert chart is not None, "it was just written"
         return chart
 
-    def require_mode(self, acquisition: Acquisition) -> None:
-        """Refuse a scan that does not tell by which scanner and in which mode it was made.
 
-        Raises:
-            WrongUsage: the scanner, the voltage or the kernel is not recorded.
-        """
-        needed: dict[str, object] = {"manufacturer": acquisition.manufacturer, "station": acquisition.station}
-        needed |= {"tube voltage": acquisition.tube_voltage_kvp, "kernel": acquisition.kernel}
-        missing = [name for name, value in needed.items() if value is None]
-        if missing:
-            raise WrongUsage("profile-needs-headers", f"The scan does not record its {', '.join(missing)}.")
+def require_mode(acquisition: Acquisition) -> None:
+    """Refuse a scan that does not tell by which scanner and in which mode it was made.
+
+    Raises:
+        WrongUsage: the scanner, the voltage or the kernel is not recorded.
+    """
+    needed: dict[str, object] = {"manufacturer": acquisition.manufacturer, "station": acquisition.station}
+    needed |= {"tube voltage": acquisition.tube_voltage_kvp, "kernel": acquisition.kernel}
+    missing = [name for name, value in needed.items() if value is None]
+    if missing:
+        raise WrongUsage("profile-needs-headers", f"The scan does not record its {', '.join(missing)}.")
 
 
 def mode(acquisition: Acquisition) -> dict[str, str]:

@@ -11,7 +11,6 @@ from importlib.resources import files
 from typing import Any
 
 import numpy as np
-from scipy.interpolate import RegularGridInterpolator
 
 from trabecula.volume import Float64
 
@@ -67,7 +66,8 @@ class Beam:
 
     def _figure(self, name: str) -> float:
         # The path is extended in a straight line where a body is larger than any computed; the voltage never is.
-        return float(_beams(name)((self.tin_mm, self.kvp, self.path_mm)))
+        axes, figures = _beams(name)
+        return _between(axes, figures, (self.tin_mm, self.kvp, self.path_mm))
 
 
 def slope_at_energy(energy_kev: float) -> float:
@@ -92,7 +92,16 @@ def _table() -> dict[str, Any]:
 
 
 @cache
-def _beams(name: str) -> RegularGridInterpolator:
+def _beams(name: str) -> tuple[tuple[Float64, ...], Float64]:
     table = _table()
     axes = tuple(np.asarray(table[axis], float) for axis in ("tin_mm", "kvp", "path_mm"))
-    return RegularGridInterpolator(axes, np.asarray(table["beams"][name]), bounds_error=False, fill_value=None)
+    return axes, np.asarray(table["beams"][name], float)
+
+
+def _between(axes: tuple[Float64, ...], figures: Float64, place: tuple[float, ...]) -> float:
+    """Linear along each axis, its last cell extended beyond the end; importing scipy for it takes half a second."""
+    for axis, at in zip(axes, place, strict=True):
+        low = int(np.clip(np.searchsorted(axis, at, side="right") - 1, 0, len(axis) - 2))
+        share = (at - axis[low]) / (axis[low + 1] - axis[low])
+        figures = figures[low] * (1.0 - share) + figures[low + 1] * share
+    return float(figures)

@@ -8,7 +8,8 @@ TOML, rods in the order in which they lie side by side::
     k2hpo4_mg_cm3 = -51.83
     water_mg_cm3 = 1012.25
 
-A solid phantom's rods say ``hydroxyapatite_mg_cm3`` instead of these two.
+A solid phantom's rods say ``hydroxyapatite_mg_cm3`` instead of these two. A spine phantom, whose inserts stand one
+above the other as vertebrae do, says ``stacked = true``; it is scanned alone.
 """
 
 import math
@@ -46,11 +47,12 @@ class Rod:
 
 @dataclass(frozen=True)
 class Certificate:
-    """A phantom and its rods, side by side."""
+    """A phantom and its rods: side by side, or ``stacked`` along the scanner's axis as a spine's vertebrae are."""
 
     name: str
     serial: str
     rods: tuple[Rod, ...]
+    stacked: bool = False
 
     @property
     def liquid(self) -> bool:
@@ -99,7 +101,10 @@ def read_certificate(path: Path) -> Certificate:
         raise WrongUsage("phantom-values-mixed", "The phantom's rods mix K2HPO4 and hydroxyapatite.")
     if float(np.ptp([rod.mineral_mg_cm3 for rod in rods])) < 50:
         raise WrongUsage("phantom-values-alike", "The phantom's rods lie within 50 mg/cm3: no line can be drawn.")
-    return Certificate(str(told.get("name", path.stem)), str(told.get("serial", "")), rods)
+    stacked = told.get("stacked", False)
+    if not isinstance(stacked, bool):
+        raise WrongUsage("phantom-file-unreadable", "The phantom's file says stacked = true or false, nothing else.")
+    return Certificate(str(told.get("name", path.stem)), str(told.get("serial", "")), rods, stacked)
 
 
 def _rod(number: int, given: Any) -> Rod:

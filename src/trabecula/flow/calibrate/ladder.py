@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from trabecula.errors import refusal
 from trabecula.flow.calibrate.around import surroundings
 from trabecula.flow.calibrate.asynchronous import Profiles
 from trabecula.flow.calibrate.beam import REFERENCE_KVP, Beam
@@ -34,7 +35,12 @@ class LadderCalibration:
     profiles: Profiles | None = None
 
     def __call__(self, scan: Scan, spine: Spine, regions: Regions | None) -> Calibration:
-        """The calibration of a scan; 120 kVp is assumed where the voltage is not known, and the interval is wider."""
+        """The calibration of a scan; 120 kVp is assumed where the voltage is not known, and the interval is wider.
+
+        Raises:
+            Refusal: the rods of a phantom that was asked for are not all in the scan.
+            WrongUsage: the scanner's profile is damaged, or another scanner's.
+        """
         acquisition, middles = scan.acquisition, _middles(scan, spine, regions)
         if not len(middles):
             return _unseen(acquisition)
@@ -44,7 +50,12 @@ class LadderCalibration:
         around = surroundings(scan.volume, middles)
         organs = read_organs(around)
         at_120 = Beam(REFERENCE_KVP, path_mm)
-        contrast = judge(organs, (beam or at_120).iodine / at_120.iodine, acquisition.contrast_agent is not None)
+        contrast = judge(
+            organs,
+            (beam or at_120).iodine / at_120.iodine,
+            acquisition.contrast_agent is not None,
+            acquisition.contrast_delay_s,
+        )
         energy = effective_energy(read_tissues(around, None if contrast.enhanced else organs.get("aorta")))
         lines = [voltage_rung(beam, path_mm, path.whole)] + ([] if energy is None else [tissues_rung(energy)])
         known, reasons = self._by_phantom(scan, middles, beam, path_mm)
@@ -72,16 +83,15 @@ class LadderCalibration:
     def _by_phantom(
         self, scan: Scan, middles: Float64, beam: Beam | None, path_mm: float
     ) -> tuple[tuple[Rung, ...], tuple[Reason, ...]]:
-        """The rungs that phantoms give, best first, and what is to be said where one was asked for in vain."""
+        """The rungs that phantoms give, best first, and what is to be said where no profile is kept."""
         rungs: tuple[Rung, ...] = ()
         reasons: tuple[Reason, ...] = ()
         kvp = REFERENCE_KVP if beam is None else beam.kvp
         if self.phantom is not None:
             reading = read_phantom(scan.volume, middles, self.phantom, kvp)
             if reading is None:
-                reasons += (reason("phantom-not-found", phantom=self.phantom.name),)
-            else:
-                rungs += (_for_voltage(reading.rung, beam),)
+                raise refusal("phantom-rods-missing.patient", phantom=self.phantom.name, rods=len(self.phantom.rods))
+            rungs += (_for_voltage(reading.rung, beam),)
         if self.profiles is not None and beam is not None:
             profile = self.profiles.find(scan.acquisition)
             if profile is None:

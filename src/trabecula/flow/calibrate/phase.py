@@ -34,6 +34,7 @@ class Sign:
     plain_sd_hu: float
     added_hu: dict[Phase, float]
     missed: float  # how often muscle is read in its place
+    mistaken: float = 0.0  # and how often the kidney beside it
 
 
 def _added(arterial: float, portal: float, delayed: float) -> dict[Phase, float]:
@@ -43,11 +44,13 @@ def _added(arterial: float, portal: float, delayed: float) -> dict[Phase, float]
 SIGNS = {
     "aorta": Sign(46.0, 9.0, _added(240.0, 110.0, 70.0), 0.01),
     "cava": Sign(50.0, 10.0, _added(40.0, 100.0, 70.0), 0.03),
-    "kidneys": Sign(50.0, 8.0, _added(110.0, 140.0, 115.0), 0.2),
+    "kidneys": Sign(50.0, 8.0, _added(110.0, 122.0, 97.0), 0.2),
     "liver": Sign(54.0, 10.0, _added(12.0, 52.0, 40.0), 0.15),
-    "spleen": Sign(50.0, 12.0, _added(60.0, 62.0, 40.0), 0.25),
+    "spleen": Sign(50.0, 12.0, _added(60.0, 62.0, 40.0), 0.25, mistaken=0.25),
 }
-"""Textbook enhancement of the abdomen by 0.5 g iodine a kg; doses and hearts differ, see ``DOSES``."""
+"""Textbook enhancement of the abdomen by 0.5 g iodine a kg; doses and hearts differ, see ``DOSES``. Where there is no
+contrast medium muscle is read for the kidneys, which hold 30 to 35 HU themselves: 18 are missing from what they gain.
+The upper pole of the left kidney lies beside the spleen, and is brighter."""
 
 DOSES = np.linspace(0.5, 1.6, 23)
 ORGAN_SPREAD = 0.2
@@ -60,6 +63,15 @@ MISREAD_CHANCE, MISREAD_RANGE_HU = 0.01, 500.0
 PRIOR = {Phase.PLAIN: 0.5, Phase.ARTERIAL: 0.1, Phase.PORTAL: 0.3, Phase.DELAYED: 0.1}
 HEADER_FACTOR = 5.0
 """How much likelier contrast is where the header names an agent; headers are often silent and sometimes wrong."""
+
+DELAY_S = {Phase.ARTERIAL: (30.0, 0.35), Phase.PORTAL: (75.0, 0.25), Phase.DELAYED: (240.0, 0.5)}
+"""When each phase is scanned after the start of the injection: median in s, and the SD of its logarithm. Protocols of
+the abdomen: 20 to 45 s, 60 to 90 s, 3 to 10 min."""
+
+WRONG_TIME = 0.15
+"""How often the time is that of something else: the injector armed, a test bolus, an earlier phase."""
+
+ANY_DELAY_S = 1800.0
 
 RISE_HU = {Phase.PLAIN: 0.0, Phase.ARTERIAL: 13.0, Phase.PORTAL: 18.0, Phase.DELAYED: 14.0}
 """What the marrow gains at 120 kVp; the delayed phase lies between: its blood holds less, its marrow has had time."""
@@ -96,10 +108,11 @@ def read_organs(around: Surroundings) -> dict[str, float]:
     return {name: hu for name, hu in read.items() if hu is not None}
 
 
-def judge(organs_hu: dict[str, float], iodine_factor: float, agent: bool) -> Contrast:
+def judge(organs_hu: dict[str, float], iodine_factor: float, agent: bool, delay_s: float | None = None) -> Contrast:
     """The phase that fits the organs' HU best, over all doses; with no organ read, what headers are worth.
 
-    ``iodine_factor`` is iodine's HU in this beam over those at 120 kVp; ``agent`` whether the header names an agent.
+    ``iodine_factor`` is iodine's HU in this beam over those at 120 kVp; ``agent`` whether the header names an agent,
+    ``delay_s`` how long after the injection's start the scan was made, where that is told.
     """
     weights = {}
     for phase, prior in PRIOR.items():
@@ -107,12 +120,12 @@ def judge(organs_hu: dict[str, float], iodine_factor: float, agent: bool) -> Con
         likelihood = np.ones(len(DOSES))
         for name, hu in organs_hu.items():
             sign = SIGNS[name]
-            added = DOSES * sign.added_hu[phase] * iodine_factor
-            sd = np.hypot(sign.plain_sd_hu, ORGAN_SPREAD * added)
-            fit = (1 - sign.missed) * _normal(hu, sign.plain_hu + added, sd)
+            fit = (1 - sign.missed - sign.mistaken) * _fits(sign, hu, phase, iodine_factor)
+            fit = fit + sign.mistaken * _fits(SIGNS["kidneys"], hu, phase, iodine_factor)
             fit = fit + sign.missed * _normal(hu, MUSCLE_HU, np.array(MUSCLE_SD_HU))
             likelihood = likelihood * ((1 - MISREAD_CHANCE) * fit + MISREAD_CHANCE / MISREAD_RANGE_HU)
         weights[phase] = prior * (HEADER_FACTOR if favoured else 1.0) * float(likelihood.mean())
+        weights[phase] *= _fits_delay(phase, delay_s)
     total = sum(weights.values())
     shares = {phase: weight / total for phase, weight in weights.items()}
     rise = sum(share * RISE_HU[phase] for phase, share in shares.items())
@@ -124,6 +137,21 @@ def judge(organs_hu: dict[str, float], iodine_factor: float, agent: bool) -> Con
         rise_sd_hu=float(np.sqrt(max(0.0, square - rise**2))) * iodine_factor,
         organs_hu=organs_hu,
     )
+
+
+def _fits(sign: Sign, hu: float, phase: Phase, iodine_factor: float) -> Float64:
+    """How likely an organ reads so in a phase, for each of ``DOSES``."""
+    added = DOSES * sign.added_hu[phase] * iodine_factor
+    return _normal(hu, sign.plain_hu + added, np.hypot(sign.plain_sd_hu, ORGAN_SPREAD * added))
+
+
+def _fits_delay(phase: Phase, delay_s: float | None) -> float:
+    """How likely a scan of a phase is to be made so long after the injection, against any time."""
+    if delay_s is None or phase not in DELAY_S:
+        return 1.0
+    median, sd = DELAY_S[phase]
+    density = float(_normal(float(np.log(delay_s)), float(np.log(median)), np.array(sd))) / delay_s
+    return (1 - WRONG_TIME) * density * ANY_DELAY_S + WRONG_TIME
 
 
 def _normal(value: float, mean: Float64 | float, sd: Float64) -> Float64:

@@ -1,14 +1,21 @@
 """The lowest rung of the ladder: the line computed for the tube voltage, its filter and the patient's size."""
 
 import re
+from math import hypot
 
 from trabecula.flow.calibrate.beam import REFERENCE_KVP, Beam
+from trabecula.flow.calibrate.size import HARDENING_SHARE, HARDENING_SHARE_SD
 from trabecula.messages import Phrase
 from trabecula.quantity import Interval
 from trabecula.records import Acquisition, Rung
 
-SLOPE_SD_FRACTION = 0.045
+MAKERS_SD_FRACTION = 0.045
 """Between makers' scanners: 4.9% in routine CT (s41747-024-00483-9), part of it the patient's position."""
+
+PATH_EXPONENT = 0.19
+"""Mineral shows less by this power of the water path."""
+
+SLOPE_SD_FRACTION = hypot(MAKERS_SD_FRACTION, PATH_EXPONENT * HARDENING_SHARE_SD / HARDENING_SHARE)
 
 SIZE_UNKNOWN_SD_FRACTION = 0.03
 """What a body cut off by the view adds: its water path may lie 60 mm either way."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import erf, sqrt
 
 from trabecula.anatomy import LEVELS, Level
+from trabecula.messages import joined
 from trabecula.quantity import QCT_BANDS, Bands, Category, Interval, Measurement
 from trabecula.records import Basis, Diagnosis, Readings, Reason, VertebraReading, reason
 
@@ -18,7 +19,8 @@ THORACIC_FACTOR = {Level.T12: 1 / 1.04, Level.T11: 1 / 1.06}
 class BandDiagnosis:
     """The mean of ``levels``, ``substitutes`` standing in, in their order, for those that are withheld.
 
-    Undetermined below ``needed`` vertebrae. A thoracic stand-in is brought to the lumbar spine's density.
+    Undetermined below ``needed`` vertebrae; a mean of fewer than ``levels`` says so. A thoracic stand-in is brought to
+    the lumbar spine's density.
     """
 
     levels: tuple[Level, ...] = (Level.L1, Level.L2)
@@ -28,23 +30,22 @@ class BandDiagnosis:
 
     def __call__(self, readings: Readings) -> Diagnosis:
         """The category of the mean, with its interval."""
-        used = self._found(readings, self.levels)
-        spare = self._found(readings, self.substitutes)[: max(0, self.needed - len(used))]
-        enough = len(used) + len(spare) >= self.needed
-        reasons: list[Reason] = []
-        if spare and enough:
-            missing = tuple(level for level in self.levels if level not in [v.level for v in used])
-            thoracic = any(one.level in THORACIC_FACTOR for one in spare)
-            names = tuple(one.level for one in spare)
-            if thoracic:
-                reasons.append(reason("substitute-level", substitute=names, missing=missing))
-            else:
-                reasons.append(reason("substitute-level.lumbar", substitute=names, missing=missing))
-            used = sorted((*used, *spare), key=lambda one: LEVELS.index(one.level))
+        own = self._found(readings, self.levels)
+        spare = self._found(readings, self.substitutes)[: max(0, self.needed - len(own))]
+        used = sorted((*own, *spare), key=lambda one: LEVELS.index(one.level))
         at = tuple(one.level for one in used)
-        if not enough:
-            reasons.append(self._too_few(at))
-            return Diagnosis(Category.UNDETERMINED, Basis.BANDS, None, {}, at, tuple(reasons))
+        if len(used) < self.needed:
+            return Diagnosis(Category.UNDETERMINED, Basis.BANDS, None, {}, at, (self._too_few(at),))
+        reasons: list[Reason] = []
+        if spare:
+            missing = tuple(level for level in self.levels if level not in [one.level for one in own])
+            names = tuple(one.level for one in spare)
+            if any(level in THORACIC_FACTOR for level in names):
+                reasons.append(reason("substitute-level", substitute=joined(names), missing=joined(missing)))
+            else:
+                reasons.append(reason("substitute-level.lumbar", substitute=joined(names), missing=joined(missing)))
+        elif len(own) < len(self.levels):
+            reasons.append(reason("fewer-levels", used=at, levels=self.levels))
         mean = mean_density([_as_lumbar(one) for one in used])
         shares = category_shares(mean, self.bands)
         return Diagnosis(self.bands.category(mean.value), Basis.BANDS, mean, shares, at, tuple(reasons))
@@ -59,7 +60,7 @@ class BandDiagnosis:
         return found
 
     def _too_few(self, measurable: tuple[Level, ...]) -> Reason:
-        needed, levels, substitute = self.needed, self.levels, self.substitutes
+        needed, levels, substitute = self.needed, joined(self.levels), self.substitutes
         if not substitute:
             return reason("too-few-vertebrae", needed=needed, levels=levels, measurable=measurable)
         return reason(

@@ -61,5 +61,4 @@ class ClassifierDiagnosis:
         if density is not None and self.bands.category(density.value) is not category:
             by_density = self.bands.category(density.value)
             reasons = (*reasons, reason("category-against-density", density_category=Phrase(f"category-{by_density}")))
-        rounded = {one: round(share, 4) for one, share in shares.items()}
-        return Diagnosis(category, Basis.CLASSIFIER, density, rounded, levels, reasons)
+        return Diagnosis(category, Basis.CLASSIFIER, density, shares, levels, reasons)

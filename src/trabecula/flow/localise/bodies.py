@@ -1,12 +1,12 @@
 """From the counting network's maps to vertebral bodies, and from bodies to the chain that is the spine."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy import ndimage
 
-from trabecula.flow.localise.evidence import LOOK, LOOKS, MIDDLE, PART, RIB_LEFT, RIB_RIGHT, UPRIGHT
-from trabecula.flow.localise.numbering import PITCH_MM
+from trabecula.flow.localise.evidence import LOOK, LOOKS, MIDDLE, PART, RIB_LEFT, RIB_RIGHT, UPRIGHT, Part, Rib
+from trabecula.flow.localise.numbering import NAMED, PITCH_MM
 from trabecula.volume import Float32, Float64
 
 APART_MM = 12.0
@@ -27,11 +27,18 @@ WORTH = 2.0
 """The chain takes up a body unless its link costs more than this (and what its score lacks)."""
 
 
+def unnamed() -> Float64:
+    """What is said of the names of a body that a network did not see."""
+    return np.full(len(NAMED), 1 / len(NAMED))
+
+
 @dataclass(frozen=True)
 class Body:
     """A vertebral body: its middle (z, y, x) in voxels of the maps, the network's score, and what it shows.
 
-    ``rib_right``, ``rib_left``, ``part`` and ``look`` are probabilities of the classes of ``evidence``.
+    ``rib_right``, ``rib_left``, ``part`` and ``look`` are probabilities of the classes of ``evidence``; ``named`` and
+    ``projected`` those of ``numbering.NAMED``, as other networks see it in the volume and in the projection. Equal ones
+    say nothing.
     """
 
     middle: Float64
@@ -41,6 +48,8 @@ class Body:
     part: Float64
     upright: float
     look: Float64
+    named: Float64 = field(default_factory=unnamed)
+    projected: Float64 = field(default_factory=unnamed)
 
 
 def find_bodies(scores: Float32, minimum_score: float, voxel_mm: float) -> list[Body]:
@@ -70,6 +79,33 @@ def _read(middle: Float64, score: float, scores: Float32, weight: Float32) -> Bo
     return Body(
         middle, score, classes(RIB_RIGHT), classes(RIB_LEFT), classes(PART), upright=upright, look=classes(LOOK)
     )
+
+
+def with_names(bodies: list[Body], named: list[tuple[Float64, float, Float64]], voxel_mm: float) -> list[Body]:
+    """The bodies with the names that a second network gives at the same places, and those that it alone found.
+
+    ``named``: middle in the voxels of the maps, score, and probabilities of NAMED. What both saw lies between their
+    middles.
+    """
+    joined, left = list(bodies), list(named)
+    for k, body in enumerate(bodies):
+        near = [one for one in left if np.linalg.norm(one[0] - body.middle) * voxel_mm < APART_MM]
+        if near:
+            middle, score, names = best = min(near, key=lambda one: float(np.linalg.norm(one[0] - body.middle)))
+            left = [one for one in left if one is not best]
+            joined[k] = replace(body, middle=(body.middle + middle) / 2, score=max(body.score, score), named=names)
+    return joined + [_by_name_alone(*one) for one in left]
+
+
+def _by_name_alone(middle: Float64, score: float, names: Float64) -> Body:
+    """A body of which it is not known what joins it."""
+    look = np.zeros(len(LOOKS))
+    upper = [k for k, name in enumerate(LOOKS) if name not in NAMED]
+    look[upper] = names[0] / len(upper)
+    for name, share in zip(NAMED[1:], names[1:], strict=True):
+        look[LOOKS.index(name)] = share
+    ribs, part = np.full(len(Rib), 1 / len(Rib)), np.full(len(Part), 1 / len(Part))
+    return Body(middle, score, ribs, ribs, part, upright=0.5, look=look, named=names)
 
 
 def _logistic(scores: Float32) -> Float32:

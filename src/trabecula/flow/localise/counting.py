@@ -3,21 +3,32 @@
 What is said of the names travels with the spine: the evidence, the probability, and how this person differs.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from trabecula.anatomy import UNKNOWN_LEVELS, Level
 from trabecula.errors import refusal
-from trabecula.flow.localise.bodies import Body, expected_pitch_mm, find_bodies, spine_of
-from trabecula.flow.localise.evidence import Part, Rib
+from trabecula.flow.localise.bodies import Body, expected_pitch_mm, find_bodies, spine_of, with_names
+from trabecula.flow.localise.evidence import CHANNELS, RIB_LEFT, RIB_RIGHT, Part, Rib
+from trabecula.flow.localise.looks import NamesByLooks, projected
 from trabecula.flow.localise.naming import vertebrae_skipped
-from trabecula.flow.localise.numbering import PITCH_MM, Confusion, Naming, Shown, name_chain, smoothed
+from trabecula.flow.localise.numbering import (
+    NAMED_CONFUSION,
+    PITCH_MM,
+    Confusion,
+    Naming,
+    Shown,
+    name_chain,
+    smoothed,
+)
+from trabecula.flow.localise.projection import ProjectionLocaliser
 from trabecula.flow.localise.torso import look, torso_view
 from trabecula.messages import Phrase
 from trabecula.records import Effect, Reason, Scan, Spine, VertebraBox, reason
 from trabecula.view import Evidence
-from trabecula.volume import Float64, Grid, Volume
+from trabecula.volume import Float32, Float64, Grid, Volume
 from trabecula.weights import Weights, weights_named
 
 EVIDENCE = 1.2
@@ -32,6 +43,10 @@ BEYOND = 0.03
 MOST_UNNAMED = 11
 """Of a spine without names only the lowest vertebrae are given: a chest has seventeen, the upper ones never matter."""
 
+USUAL_EVIDENCE, LIKELIER = -2.4, 0.5
+"""Of a body (``Naming.evidence``). On virtual torsos that lay right it was -1.1 to -2.8 and lower when they were turned
+over; upside down -2.0 to -5.7, and higher when turned over."""
+
 ON_THE_WAY = ("S1", "S2")
 """Named to count from, never measured."""
 
@@ -41,15 +56,16 @@ class CountingLocaliser:
     """The chain of vertebrae from the neck to the sacrum as far as it is in view.
 
     ``minimum_score``: how sure the network must be that a place is a body's middle. Below the probability ``certain``
-    names carry ``level-uncertain``; below ``guess`` none is given. Both were set before the training, and looked
-    at on 54 virtual torsos. Names of a network that is not ``proven`` on people always carry the doubt.
+    names carry ``level-uncertain``; below ``guess`` none is given. ``looks`` and ``projection`` are witnesses of the
+    names: networks that see how a body looks, in the volume and in the coronal projection.
     """
 
     weights: str
+    looks: NamesByLooks | None = None
+    projection: ProjectionLocaliser | None = None
     minimum_score: float = 0.3
     certain: float = 0.9
     guess: float = 0.6
-    proven: bool = False
     precision: str = "f32"
 
     def __call__(self, scan: Scan) -> Spine:
@@ -58,60 +74,85 @@ class CountingLocaliser:
         Raises:
             Refusal: ``no-vertebrae-found``.
         """
-        counted = self.count(scan.volume)
+        counted = self.count(scan)
         if counted is None:
             raise refusal("no-vertebrae-found")
         naming, probability = counted.naming, counted.probability
         boxes = _boxes(counted.chain, counted.places_mm, naming, scan.volume)
         rows = [box.y for box in boxes if box.y is not None]
-        unnamed = self._unnamed(scan.volume, counted)
+        unnamed = self._unnamed(scan, counted)
         if unnamed is not None:
             return Spine(_without_names(boxes), float(np.median(rows)), (unnamed,))
         doubt: tuple[Reason, ...] = ()
         if probability < self.certain:
             doubt = (reason("level-uncertain", probability=probability),)
-        if not self.proven:
-            doubt = (*doubt, reason("level-uncertain.unproven"))
+        ribs = lumbar_with_ribs(counted.chain, naming)
+        if ribs:
+            doubt = (*doubt, reason("level-uncertain.ribs", levels=tuple(Level(name) for name in ribs)))
         skipped = vertebrae_skipped(naming.names, naming.order)
         findings = findings_said(counted.chain, naming)
         said = (*doubt, *skipped, evidence_said(counted.chain, naming, probability), *findings)
         return Spine(boxes, float(np.median(rows)), said)
 
-    def count(self, volume: Volume) -> "Counted | None":
+    def count(self, scan: Scan) -> "Counted | None":
         """The bodies of the spine, cranial first, with their names; None where there is no spine."""
+        counted = self._seen(scan.volume, look_both_ways)
+        if counted is None or self.projection is None:
+            return counted
+        middles = scan.volume.to_index(counted.places_mm)
+        chain = projected(counted.chain, middles, self.projection.candidates(scan), scan.volume)
+        return _named(chain, counted.places_mm, weights_named(self.weights))
+
+    def _seen(self, volume: Volume, see: Callable[[Float32, Weights, str], Float32]) -> "Counted | None":
+        """A spine named without the projection."""
         weights = weights_named(self.weights)
         grid, image = torso_view(volume, weights.view)
-        scores = look(image, weights, self.precision)
-        found = find_bodies(scores, self.minimum_score, 2 * weights.view.spacing_mm[0])
+        scores = see(image, weights, self.precision)
+        voxel_mm = 2 * weights.view.spacing_mm[0]
+        found = find_bodies(scores, self.minimum_score, voxel_mm)
+        if self.looks is not None:
+            found = with_names(found, self.looks(image), voxel_mm)
         places_mm = _places_mm(found, grid)
         kept = spine_of(found, places_mm)
         chain, places_mm = [found[index] for index in kept], places_mm[kept]
         if len(chain) < 2 or sum(body.score for body in chain) < EVIDENCE:
             return None
-        pitches_mm = np.linalg.norm(np.diff(places_mm, axis=0), axis=1) / size_of(chain, places_mm)
-        return Counted(chain, places_mm, name_chain(shown_by(chain), pitches_mm, confusion_of(weights)))
+        return _named(chain, places_mm, weights)
 
-    def _unnamed(self, volume: Volume, counted: "Counted") -> Reason | None:
+    def _unnamed(self, scan: Scan, counted: "Counted") -> Reason | None:
         """Why no name is given, if none is."""
         naming, probability = counted.naming, counted.probability
         first, last = (naming.names[end] for end in (0, -1))
         number = sum(name not in ON_THE_WAY for name in naming.names)
-        ribs = contradicted(counted.chain, naming)
-        if not ribs and probability >= self.guess and counted.upright:
-            return None
-        if self._turned(volume, counted):
+        odd = probability < self.certain or naming.evidence < USUAL_EVIDENCE
+        if not counted.upright or (odd and self._turned(scan.volume, counted)):
             return reason("level-unknown.turned", number=number)
-        if ribs:
-            return reason("level-unknown.ribs", number=number, first=first, last=last, probability=probability)
-        return reason("level-unknown", number=number, first=first, last=last, probability=probability)
+        if probability >= self.guess:
+            return None
+        return reason("level-unknown.disputed", number=number, first=first, last=last, probability=probability)
 
     def _turned(self, volume: Volume, counted: "Counted") -> bool:
-        """Whether the names would be sure if the scan were upside down, or upside down and back to front."""
+        """Whether what is seen is far likelier of the scan upside down, or upside down and back to front."""
         for axes in ((0,), (0, 1)):
-            other = self.count(Volume(np.ascontiguousarray(np.flip(volume.hu, axes)), volume.affine))
-            if other is not None and other.probability >= max(self.certain, counted.probability) and other.upright:
+            other = self._seen(Volume(np.ascontiguousarray(np.flip(volume.hu, axes)), volume.affine), look)
+            if other is not None and other.upright and other.naming.evidence > counted.naming.evidence + LIKELIER:
                 return True
-        return not counted.upright
+        return False
+
+
+def look_both_ways(image: Float32, weights: Weights, precision: str) -> Float32:
+    """The mean of what the counting network says of a torso and of its mirror image, right and left put back.
+
+    People are alike on both sides, and what the network sees in one way only is chance: on real CTs where the voxels
+    happened to lie turned single answers, and names with them (docs/decisions/0014).
+    """
+    # Rolled by one voxel, so that those of even place, which the scores are given for, stay those of even place.
+    mirrored = np.ascontiguousarray(np.roll(np.flip(image, 2), -1, 2))
+    other = np.flip(look(mirrored, weights, precision), 3).copy()
+    other[[*range(*RIB_RIGHT.indices(CHANNELS)), *range(*RIB_LEFT.indices(CHANNELS))]] = other[
+        [*range(*RIB_LEFT.indices(CHANNELS)), *range(*RIB_RIGHT.indices(CHANNELS))]
+    ]
+    return np.asarray((look(image, weights, precision) + other) / 2, np.float32)
 
 
 @dataclass(frozen=True)
@@ -132,14 +173,17 @@ class Counted:
         return bool(np.average([b.upright for b in self.chain], weights=[b.score for b in self.chain]) >= 0.5)
 
 
+def _named(chain: list[Body], places_mm: Float64, weights: Weights) -> Counted:
+    """A chain with its names; ``weights`` are those of the counting network."""
+    pitches_mm = np.linalg.norm(np.diff(places_mm, axis=0), axis=1) / size_of(chain, places_mm)
+    return Counted(chain, places_mm, name_chain(shown_by(chain), pitches_mm, confusion_of(weights)))
+
+
 def shown_by(chain: list[Body]) -> Shown:
     """What the bodies of a chain show, as ``name_chain`` takes it."""
-    return Shown(
-        *(
-            np.array([getattr(body, question) for body in chain])
-            for question in ("rib_right", "rib_left", "part", "look")
-        )
-    )
+    asked = ("rib_right", "rib_left", "part", "look", "named", "projected")
+    right, left, part, look, *named = (np.array([getattr(body, one) for body in chain]) for one in asked)
+    return Shown(right, left, part, look, tuple(named))
 
 
 def size_of(chain: list[Body], places_mm: Float64) -> float:
@@ -153,7 +197,8 @@ def confusion_of(weights: Weights) -> Confusion:
     """How often the network answers what: as it did on unseen virtual patients, and more often wrongly on people."""
     head = weights.head
     assert isinstance(head, Evidence)
-    return Confusion(*(smoothed(np.array(table, float), BEYOND) for table in (head.rib, head.part, head.look)))
+    rib, part, looks = (smoothed(np.array(table, float), BEYOND) for table in (head.rib, head.part, head.look))
+    return Confusion(rib, part, looks, NAMED_CONFUSION)
 
 
 def names_probability(naming: Naming) -> float:
@@ -163,11 +208,12 @@ def names_probability(naming: Naming) -> float:
     return min(measured or [p for _, p in pairs])
 
 
-def contradicted(chain: list[Body], naming: Naming) -> bool:
-    """Whether a body with ribs on both sides would be called lumbar though no lumbar rib is the likelier story."""
-    lumbar = [body for body, name in zip(chain, naming.names, strict=True) if name[0] == "L"]
-    both = any(_bears(body.rib_right) and _bears(body.rib_left) for body in lumbar)
-    return both and naming.share(ribs="lumbar-rib") < 0.5
+def lumbar_with_ribs(chain: list[Body], naming: Naming) -> tuple[str, ...]:
+    """The bodies with ribs on both sides that are called lumbar though no lumbar rib is the likelier story."""
+    if naming.share(ribs="lumbar-rib") >= 0.5:
+        return ()
+    pairs = zip(chain, naming.names, strict=True)
+    return tuple(name for body, name in pairs if name[0] == "L" and _bears(body.rib_right) and _bears(body.rib_left))
 
 
 def _bears(rib: Float64) -> bool:
@@ -177,7 +223,9 @@ def _bears(rib: Float64) -> bool:
 def evidence_said(chain: list[Body], naming: Naming, probability: float) -> Reason:
     """What the names rest on: first ribs, last ribs, sacrum; and how many bodies with ribs and lumbar ones are seen."""
     names = [name for name in naming.names if name not in ON_THE_WAY]
-    bearing = [name for body, name in zip(chain, naming.names, strict=True) if name in names and _bears_any(body)]
+    # What seems to join a lumbar body is told by itself, unless a lumbar rib is the likelier story.
+    may_bear = names if naming.share(ribs="lumbar-rib") >= 0.5 else [name for name in names if name[0] != "L"]
+    bearing = [name for body, name in zip(chain, naming.names, strict=True) if name in may_bear and _bears_any(body)]
     free = names[names.index(bearing[-1]) + 1 :] if bearing else names
     landmarks = (("first", "T1" in names), ("last", bool(bearing and free)), ("sacrum", "S1" in naming.names))
     key = "-".join(word for word, seen in landmarks if seen) or "looks"

@@ -47,7 +47,7 @@ class VolumeLocaliser:
         """
         volume, weights = scan.volume, weights_named(self.weights)
         grid, image = torso_view(volume, weights.view)
-        near, names = _look(image, weights, self.precision)
+        near, names = look_names(image, weights, self.precision)
         from_half = np.linalg.inv(volume.affine) @ grid.affine @ np.diag([2.0, 2.0, 2.0, 1.0])
         candidates = [
             _candidate(middle, score, named, from_half, volume.spacing_mm)
@@ -61,7 +61,7 @@ class VolumeLocaliser:
         return Spine(vertebrae, float(np.median(rows)), reasons)
 
 
-def _look(image: Float32, weights: Weights, precision: str) -> tuple[Float32, Float32]:
+def look_names(image: Float32, weights: Weights, precision: str) -> tuple[Float32, Float32]:
     """How near each place is to a body's middle (0 to 1), and the names' probabilities (names, ...), half as fine."""
     scores = look(image, weights, precision)
     assert isinstance(weights.head, Classes)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trabecula.flow.measure.network import NetworkDensity
-from trabecula.flow.measure.qct import qct_region
+from trabecula.flow.measure.qct import qct_share
 from trabecula.messages import Phrase
 from trabecula.quantity import Measurement
 from trabecula.records import Calibration, Readings, Regions, Scan, Spine, VertebraReading, VertebraRegion
@@ -57,11 +57,12 @@ def _reading(
     affine = volume.affine.copy()
     affine[:3, 3] = volume.to_lps(np.array([p.start for p in part]))
     hu = volume.hu[part]
-    whole, inner = hu[mask], hu[qct_region(mask, affine)]
+    share = qct_share(mask, affine)
+    whole, inner = hu[mask], hu[share > 0]
     own_sd = float(np.hypot(PLACE_SD_MG_CM3, noise_sd(inner, volume.spacing_mm) / calibration.slope_hu_cm3_mg))
     thickness = scan.acquisition.slice_thickness_mm or volume.spacing_mm[0]
     own_sd = float(np.hypot(own_sd, THICK_SD_PER_MM * max(0.0, thickness - THICK_FROM_MM)))
-    read_hu = float(inner.mean(dtype=float))
+    read_hu = float(np.average(inner, weights=share[share > 0].astype(float)))
     opinions = {WHOLE_REGION: _measured(calibration, float(whole.mean(dtype=float)), WHOLE_SD_MG_CM3)}
     opinions |= {} if network is None else {NETWORK: network}
     if calibration.contrast_rise > 0:

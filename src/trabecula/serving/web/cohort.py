@@ -1,17 +1,29 @@
-"""Everybody who was screened here, against the published means: density by age and sex, categories, doubts."""
+"""Everybody who was screened here: density by age and sex, categories, doubts, readers; and all of it as a table."""
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from trabecula.quantity import QCT_BANDS
+from trabecula.messages import Phrase
+from trabecula.quantity import QCT_BANDS, QUANTITIES, Category
+from trabecula.records import Assessment, Effect, Reason
+from trabecula.report.words import unit_shown
+from trabecula.serving.web.cohort_readers import by_readers
+from trabecula.serving.web.cohort_table import CSV, PARQUET, as_csv, as_parquet, table_of
 from trabecula.serving.web.guards import visitor_of
-from trabecula.serving.web.parts import parts_of
+from trabecula.serving.web.parts import Parts, parts_of, told
+from trabecula.serving.web.presentation import patient
+from trabecula.serving.web.seeking import Address, address_of
+from trabecula.studies.listing import Sought
+from trabecula.studies.result import result_from
+from trabecula.studies.tables import Study, Version
 
-router = APIRouter()
+router = APIRouter(include_in_schema=False)
 
 REFERENCE_MG_CM3 = {"F": ((32.0, 185.4), (80.0, 62.4)), "M": ((32.0, 176.6), (80.0, 92.1))}
 """Mean L1-L2 vBMD at the peak (30 to 34 years) and at 80 years, by sex: China Biobank, n = 69,095 (PMC7988599). No
@@ -19,7 +31,7 @@ standard deviation is known to us, so that none is drawn; between the two ages a
 
 AGES, DENSITIES = (20.0, 100.0), (0.0, 240.0)
 WIDTH, HEIGHT, LEFT, BELOW, ABOVE = 640.0, 360.0, 48.0, 40.0, 12.0
-CATEGORIES = ("osteoporosis", "osteopenia", "normal", "undetermined")
+SHOWN = (Category.OSTEOPOROSIS, Category.OSTEOPENIA, Category.NORMAL, Category.UNDETERMINED)
 SHOWN_REASONS = 12
 
 
@@ -36,30 +48,77 @@ class Dot:
 
 @router.get("/cohort")
 def cohort_page(request: Request) -> Response:
-    """Plots over the newest version of every study."""
-    parts = parts_of(request)
-    found = parts.store.latest_assessments()
-    dots = [
-        Dot(across(study.age_years), up(study.density), _sex(study.sex), study.id, _words(study))
-        for study, _ in found
-        if study.density is not None and study.quantity == QCT_BANDS.quantity.key and study.age_years is not None
-    ]
-    categories = Counter(told["diagnosis"]["category"] for _, told in found)
-    reasons: Counter[str] = Counter()
-    for _, told in found:
-        reasons.update({one["code"] for one in told["reasons"]})
-        reasons.update({one["code"] for vertebra in told["vertebrae"] for one in vertebra["reasons"]})
+    """Plots and tables over the newest version of every study that the address asks for."""
+    parts, visitor, address = parts_of(request), visitor_of(request), address_of(request.query_params)
+    found = cohort_of(parts, address)
+    newest = [(study, result_from(kept[-1].assessment, kept[-1].names).assessment) for study, kept in found]
+    studies, language = [study for study, _ in newest], visitor.language
+    dots = [_dot(study, language) for study in studies if _plotted(study)]
+    categories = Counter(assessment.diagnosis.category for _, assessment in newest)
     return parts.page(
         "cohort.html",
-        visitor_of(request),
+        visitor,
+        address=address,
         total=len(found),
-        ended=parts.store.ended_without_result(),
+        ended=parts.store.ended_without_result() if not address.sought.narrowed else [],
         dots=dots,
         unplotted=len(found) - len(dots),
         frame=frame(),
-        categories=bars([(name, categories[name]) for name in CATEGORIES]),
-        reasons=bars(reasons.most_common(SHOWN_REASONS)),
+        categories=bars([(str(name), categories[name]) for name in SHOWN]),
+        reasons=_reasons([assessment for _, assessment in newest], language),
+        spreads=spreads(studies, language),
+        readers=by_readers([kept for _, kept in found]),
     )
+
+
+@router.get(f"/cohort/{CSV}")
+def cohort_csv(request: Request) -> Response:
+    """A row for each vertebra, as comma-separated values."""
+    table = table_of(cohort_of(parts_of(request), address_of(request.query_params)))
+    return _saved(as_csv(table), "text/csv; charset=utf-8", CSV)
+
+
+@router.get(f"/cohort/{PARQUET}")
+def cohort_parquet(request: Request) -> Response:
+    """A row for each vertebra, as Parquet: every column has its type."""
+    table = table_of(cohort_of(parts_of(request), address_of(request.query_params)))
+    return _saved(as_parquet(table), "application/vnd.apache.parquet", PARQUET)
+
+
+def cohort_of(parts: Parts, address: Address) -> list[tuple[Study, list[Version]]]:
+    """Every study with a result that is asked for, with all its versions."""
+    found = parts.store.all_versions()
+    sought: Sought = address.sought
+    if not sought.narrowed:
+        return found
+    chosen = {study.id for study in parts.store.studies(sought, 0, 1_000_000)[0]}
+    return [(study, kept) for study, kept in found if study.id in chosen]
+
+
+def spreads(studies: Sequence[Study], language: str) -> list[dict[str, Any]]:
+    """Number, mean and spread of the densities by their kind and by sex: two kinds are never taken together."""
+    rows = []
+    for key, quantity in QUANTITIES.items():
+        of_kind = [study for study in studies if study.quantity == key and study.density is not None]
+        for sex in ("F", "M", "O"):
+            values = np.array([study.density for study in of_kind if _sex(study.sex) == sex], float)
+            if not values.size:
+                continue
+            sd = f"{values.std(ddof=1):.{quantity.digits}f}" if values.size > 1 else "-"
+            low, middle, high = np.percentile(values, (25, 50, 75))
+            quartiles = told(language, "range", low=f"{low:.{quantity.digits}f}", high=f"{high:.{quantity.digits}f}")
+            rows.append(
+                {
+                    "kind": " ".join(filter(None, (unit_shown(quantity), quantity.material))),
+                    "who": told(language, f"web-people-{sex.lower()}"),
+                    "n": values.size,
+                    "mean": f"{values.mean():.{quantity.digits}f}",
+                    "sd": sd,
+                    "median": f"{middle:.{quantity.digits}f}",
+                    "quartiles": quartiles,
+                }
+            )
+    return rows
 
 
 def across(age_years: float) -> float:
@@ -100,9 +159,38 @@ def bars(counts: list[tuple[str, int]]) -> list[tuple[str, int, float]]:
     return [(name, count, round(100 * count / most, 1) if most else 0.0) for name, count in counts]
 
 
+def _reasons(assessments: Iterable[Assessment], language: str) -> list[dict[str, Any]]:
+    """The most frequent doubts with how many studies have them, and what one of them was told."""
+    counts: Counter[str] = Counter()
+    example: dict[str, Reason] = {}
+    for assessment in assessments:
+        said = [*assessment.reasons, *(one for v in assessment.readings.vertebrae for one in v.reasons)]
+        doubts = {one.code: one for one in said if one.effect is not Effect.NOTE}
+        counts.update(doubts.keys())
+        example |= doubts
+    shown = bars(counts.most_common(SHOWN_REASONS))
+    return [
+        {"code": code, "count": count, "share": share, "words": example[code].told(language)}
+        for code, count, share in shown
+    ]
+
+
+def _plotted(study: Study) -> bool:
+    return study.density is not None and study.quantity == QCT_BANDS.quantity.key and study.age_years is not None
+
+
+def _dot(study: Study, language: str) -> Dot:
+    assert study.density is not None and study.age_years is not None
+    category = Phrase(f"category-{study.category}").told(language)
+    who = patient(study.sex, study.age_years, language)
+    words = f"{study.label}: {study.density:.0f} mg/cm³, {who}, {category}"
+    return Dot(across(study.age_years), up(study.density), _sex(study.sex), study.id, words)
+
+
 def _sex(sex: str | None) -> str:
     return sex if sex in REFERENCE_MG_CM3 else "O"
 
 
-def _words(study: Any) -> str:
-    return f"{study.label}: {study.density:.0f} mg/cm³ at {study.age_years:.0f} years, {study.category}"
+def _saved(content: bytes, kind: str, name: str) -> Response:
+    headers = {"Content-Disposition": f'attachment; filename="trabecula-{name}"'}
+    return Response(content, media_type=kind, headers=headers)

@@ -6,9 +6,11 @@ from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 
-from trabecula.serving.web.guards import checked_form, visitor_of
+from trabecula.messages import LANGUAGES
+from trabecula.serving.web.guards import LANGUAGE_COOKIE, checked_form, inside, visitor_of
 from trabecula.serving.web.login import FAILURES_ANYWHERE, FAILURES_HERE
-from trabecula.serving.web.parts import parts_of
+from trabecula.serving.web.parts import parts_of, told
+from trabecula.studies.audit import What
 
 router = APIRouter()
 
@@ -25,7 +27,7 @@ def health() -> Response:
 @router.get("/login")
 def login_page(request: Request) -> Response:
     """The form to log in."""
-    return parts_of(request).page("login.html", visitor_of(request), failed="")
+    return _login(request, request.query_params.get("to", ""))
 
 
 @router.post("/login")
@@ -33,19 +35,23 @@ async def log_in(request: Request) -> Response:
     """A right password gives the browser a new token; wrong ones are slowed down."""
     parts, visitor = parts_of(request), visitor_of(request)
     form = await checked_form(request)
-    name = form.get("name", "")[:100]
+    name, to = form.get("name", "")[:100], inside(form.get("to", ""))
     most = _allowed(request, name)
     if (wait := parts.failures.wait_seconds(most)) > 0:
-        too_many = f"Too many wrong passwords. Try again in {wait / 60:.0f} minutes."
-        paused = parts.page("login.html", visitor, 429, failed=too_many)
+        too_many = told(visitor.language, "web-too-many-passwords", minutes=wait / 60)
+        paused = _login(request, to, 429, too_many)
         paused.headers["Retry-After"] = f"{wait:.0f}"
         return paused
     parts.failures.count(most)  # before the check, so that many at once are not let through together
     if not await run_in_threadpool(parts.users.check, name, form.get("password", "")[:1000]):
-        return parts.page("login.html", visitor, 403, failed="Name or password is wrong.")
+        # a name that is nobody's may be a password
+        known = name if await run_in_threadpool(parts.users.knows, name) else ""
+        await run_in_threadpool(parts.trail.note, known, What.LOGIN_FAILED)
+        return _login(request, to, 403, told(visitor.language, "web-password-wrong"))
     for key in most:
         parts.failures.forget(key)
-    answer = _with_cookie(request, RedirectResponse("/", 303), await run_in_threadpool(parts.users.log_in, name))
+    await run_in_threadpool(parts.trail.note, name, What.LOGGED_IN)
+    answer = _with_cookie(request, RedirectResponse(to, 303), await run_in_threadpool(parts.users.log_in, name))
     secure = parts.settings.secure
     answer.set_cookie(
         KNOWN, parts.known_browser(name), KNOWN_SECONDS, path="/login", httponly=True, samesite="lax", secure=secure
@@ -76,7 +82,25 @@ async def log_out(request: Request) -> Response:
     parts, visitor = parts_of(request), visitor_of(request)
     await checked_form(request)
     await run_in_threadpool(parts.users.log_out, visitor.token)
+    await run_in_threadpool(parts.trail.note, visitor.name, What.LOGGED_OUT)
     return _with_cookie(request, RedirectResponse("/", 303), "")
+
+
+@router.post("/language")
+async def choose_language(request: Request) -> Response:
+    """The language of the pages in this browser."""
+    form = await checked_form(request)
+    language = form.get("language", "")
+    answer = RedirectResponse(inside(form.get("back", "")), 303)
+    if language in LANGUAGES:
+        secure = parts_of(request).settings.secure
+        answer.set_cookie(LANGUAGE_COOKIE, language, KNOWN_SECONDS, httponly=True, samesite="lax", secure=secure)
+    return answer
+
+
+def _login(request: Request, to: str, status: int = 200, failed: str = "") -> Response:
+    """The form, which leads to where somebody wanted to go, and why the last try failed."""
+    return parts_of(request).page("login.html", visitor_of(request), status, failed=failed, to=inside(to))
 
 
 def _with_cookie(request: Request, answer: Response, token: str) -> Response:

@@ -6,19 +6,24 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from urllib.parse import quote, urlencode
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from trabecula.errors import TrabeculaError, WrongUsage
-from trabecula.serving.web.login import Users
+from trabecula.errors import TrabeculaError
+from trabecula.messages import DEFAULT_LANGUAGE, LANGUAGES, messages
+from trabecula.serving.web.login import Role, Tokens, Users
 from trabecula.serving.web.settings import Settings
+from trabecula.studies.sentences import wrong
 
 TellDefect = Callable[[Scope, Exception], Awaitable[Response]]
+Audit = Callable[[str, Scope, "Visitor"], None]
+"""Notes a request that is about to be answered, by the name of its page."""
 
 LOG = logging.getLogger(__name__)
 
@@ -43,30 +48,59 @@ HEADERS = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=(), usb=(), payment=()",
 }
 UNCHANGING = "public, max-age=31536000, immutable"  # its address holds the hash of its content
-OPEN_PATHS = ("/login", "/static/", "/health")
+OPEN_PATHS = ("/login", "/language", "/static/", "/health")
+API, API_DESCRIPTION = "/api/v1/", "/api/v1/openapi.json"
+"""Where programs ask; each request but the one for the description carries a token of its own."""
+
+LANGUAGE_COOKIE = "trabecula-language"
 LOCAL_HOSTS = {"127.0.0.1", "localhost", "::1"}
 FORM_BYTES, FORM_FIELDS = 64 * 1024, 200
+ADDRESS_LETTERS = 2000
 
 
 @dataclass(frozen=True)
 class Visitor:
-    """Who is asking: the browser's own token, and the user where one is logged in."""
+    """Who is asking: the browser's own token, the user where one is logged in, a program by its token's name."""
 
     token: str
     user: str | None
     csrf: str
+    language: str = DEFAULT_LANGUAGE
+    program: str | None = None
+    role: Role = Role.ADMIN
+    address: str = "/"  # of the page that is looked at, for coming back to it
+
+    @property
+    def sees(self) -> str | None:
+        """Whose studies they see; None for all."""
+        return (self.user or "") if self.role is Role.OWN else None
+
+    @property
+    def removes(self) -> str | None:
+        """Whose studies they may remove; None for all."""
+        return None if self.role is Role.ADMIN else (self.user or "")
 
     @property
     def name(self) -> str:
-        return self.user or ""
+        """What stands beside what they do."""
+        return self.user or self.program or ""
 
 
 class Guard:
     """The outermost layer of the application."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, users: Users, secret: bytes, tell_defect: TellDefect) -> None:
-        self.app, self.settings, self.users, self.secret = app, settings, users, secret
-        self.tell_defect = tell_defect
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        users: Users,
+        tokens: Tokens,
+        secret: bytes,
+        tell_defect: TellDefect,
+        audit: Audit,
+    ) -> None:
+        self.app, self.settings, self.users, self.tokens, self.secret = app, settings, users, tokens, secret
+        self.tell_defect, self.audit = tell_defect, audit
         self.cookie = "__Host-trabecula" if settings.secure else "trabecula"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -74,17 +108,24 @@ class Guard:
             await self.app(scope, receive, send)
             return
         started, status, begun = time.monotonic(), 500, False
-        connection = HTTPConnection(scope)
+        connection, of_program = HTTPConnection(scope), scope["path"].startswith(API)
         token = connection.cookies.get(self.cookie, "")
-        fresh = not (20 <= len(token) <= 64 and token.isascii())
-        token = secrets.token_urlsafe(32) if fresh else token
-        user = None if fresh else await run_in_threadpool(self.users.who, token)
-        visitor = Visitor(token, user, self._csrf(token))
+        fresh = not of_program and not (20 <= len(token) <= 64 and token.isascii())
+        if of_program:
+            visitor = await run_in_threadpool(self._program, connection)
+        else:
+            token = secrets.token_urlsafe(32) if fresh else token
+            user = None if fresh else await run_in_threadpool(self.users.who, token)
+            visitor = Visitor(token, user, self._csrf(token), language_of(connection), address=_address(scope))
+        visitor = replace(visitor, role=await run_in_threadpool(self.users.role_of, visitor.user))
         scope.setdefault("state", {})["visitor"] = visitor
 
         async def sending(message: Message) -> None:
             nonlocal status, begun
             if message["type"] == "http.response.start":
+                if message["status"] < 300:  # before anything leaves
+                    page = getattr(scope.get("endpoint"), "__name__", "")
+                    await run_in_threadpool(self.audit, page, scope, visitor)
                 status, begun = message["status"], True
                 headers = MutableHeaders(scope=message)
                 self._harden(headers, scope["path"])
@@ -106,6 +147,15 @@ class Guard:
             page = getattr(scope.get("endpoint"), "__name__", "-")
             LOG.info("%s %s %d %.0f ms", scope["method"], page, status, 1000 * (time.monotonic() - started))
 
+    def _program(self, connection: HTTPConnection) -> Visitor:
+        """Who asks by a token alone: cookies count for nothing there, so that no page can ask in a user's name."""
+        kind, _, token = connection.headers.get("authorization", "").partition(" ")
+        found = self.tokens.who(token.strip()) if kind.lower() == "bearer" else None
+        if found is not None and not found[0] and self.login_needed():
+            found = None
+        user, program = (None, None) if found is None else found
+        return Visitor("", user or None, "", language_of(connection), program)
+
     def cookie_text(self, token: str) -> str:
         secure = "; Secure" if self.settings.secure else ""
         return f"{self.cookie}={token}; Path=/; HttpOnly; SameSite=Lax{secure}"
@@ -125,12 +175,14 @@ class Guard:
         if scope["method"] not in ("GET", "HEAD", "POST"):
             return PlainTextResponse("This method is not used here.", 405)
         path: str = scope["path"]
+        if path.startswith(API):
+            return None if visitor.program is not None or path == API_DESCRIPTION else _no_token(visitor.language)
         is_open = any(path == known or (known.endswith("/") and path.startswith(known)) for known in OPEN_PATHS)
         if is_open or visitor.user is not None or not await run_in_threadpool(self.login_needed):
             return None
         if scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
-            return RedirectResponse("/login", 303)
-        return PlainTextResponse("Log in first.", 401)
+            return RedirectResponse(f"/login?{urlencode({'to': visitor.address})}", 303)
+        return JSONResponse({"code": "login-needed", "message": messages(visitor.language)["web-status-401"]}, 401)
 
     def _harden(self, headers: MutableHeaders, path: str) -> None:
         for name, value in HEADERS.items():
@@ -141,10 +193,41 @@ class Guard:
             headers["Strict-Transport-Security"] = "max-age=31536000"
 
 
+def inside(address: str) -> str:
+    """An address of ours as it is; the first page for any other, so that no form or link leads elsewhere."""
+    ours = address.startswith("/") and not address.startswith("//") and "\\" not in address and address.isprintable()
+    return address if ours and len(address) <= ADDRESS_LETTERS else "/"
+
+
+def _address(scope: Scope) -> str:
+    """What a page was asked for by; the first page where nothing could be asked for again."""
+    if scope["method"] != "GET":
+        return "/"
+    query = scope["query_string"].decode("latin-1")
+    return inside(quote(scope["path"]) + (f"?{query}" if query else ""))
+
+
 def visitor_of(request: Request) -> Visitor:
     """Who asks, as the guard found out."""
     visitor: Visitor = request.state.visitor
     return visitor
+
+
+def language_of(connection: HTTPConnection) -> str:
+    """The language chosen in this browser, else the first that it asks for and that there is."""
+    chosen = connection.cookies.get(LANGUAGE_COOKIE, "")
+    if chosen in LANGUAGES:
+        return chosen
+    for wanted in connection.headers.get("accept-language", "")[:200].split(","):
+        language = wanted.partition(";")[0].strip().lower().partition("-")[0]
+        if language in LANGUAGES:
+            return language
+    return DEFAULT_LANGUAGE
+
+
+def _no_token(language: str) -> Response:
+    message = messages(language)["web-token-missing"]
+    return JSONResponse({"code": "token-missing", "message": message}, 401, {"WWW-Authenticate": "Bearer"})
 
 
 def require_csrf(request: Request, given: str) -> None:
@@ -153,7 +236,7 @@ def require_csrf(request: Request, given: str) -> None:
     if site not in ("same-origin", "none") or not hmac.compare_digest(
         given.encode(), visitor_of(request).csrf.encode()
     ):
-        raise WrongUsage("form-expired", "This form is no longer valid. Load the page again and repeat what you did.")
+        raise wrong("form-expired")
 
 
 async def checked_form(request: Request) -> dict[str, str]:
@@ -164,7 +247,7 @@ async def checked_form(request: Request) -> dict[str, str]:
     """
     declared = request.headers.get("content-length", "")
     if not declared.isdecimal() or int(declared) > FORM_BYTES:
-        raise WrongUsage("form-too-large", "The form is too large.")
+        raise wrong("form-too-large")
     form = await request.form(max_files=0, max_fields=FORM_FIELDS, max_part_size=FORM_BYTES)
     fields = {name: value for name, value in form.items() if isinstance(value, str)}
     require_csrf(request, fields.get("csrf", ""))
@@ -174,6 +257,7 @@ async def checked_form(request: Request) -> dict[str, str]:
 def status_of(error: TrabeculaError) -> int:
     """The HTTP status that says the same as the error."""
     known = {"upload-too-large": 413, "form-too-large": 413, "disk-full": 507, "form-expired": 403}
+    known |= {"corrected-meanwhile": 409, "study-busy": 409}
     return known.get(error.code, {1: 500, 2: 400, 3: 422}[error.exit_code])
 
 

@@ -1,18 +1,14 @@
 """``trabecula serve``: checks before the start, the lock on the folder, uvicorn."""
 
-import fcntl
-import getpass
-import os
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from trabecula.errors import WrongUsage
 from trabecula.recipes import recipe_named
 from trabecula.serving.web.settings import Settings
 from trabecula.studies.folders import Folders
+from trabecula.studies.lock import locked
 from trabecula.studies.logs import log_nothing_but_ours
 
 
@@ -34,7 +30,7 @@ def serve(settings: Settings) -> None:
     with locked(settings.data), bound(settings.host, settings.port) as line:
         if settings.beyond_this_machine:
             Folders(settings.data).prepare()
-            require_protection(settings, Users(open_database(settings.database)).any())
+            require_protection(settings, Users(open_database(settings.database, settings.backups)).any())
         app = create_app(settings)
         scheme = "https" if settings.certificate else "http"
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
@@ -74,27 +70,6 @@ def require_protection(settings: Settings, has_users: bool) -> None:
         )
 
 
-def add_user(settings: Settings, name: str) -> None:
-    """Ask for a password and let ``name`` in; for a name that is known, change the password.
-
-    Raises:
-        WrongUsage: the password is too short, or was not typed twice alike.
-    """
-    from trabecula.serving.web.login import Users
-    from trabecula.studies.tables import open_database
-
-    settings.data.mkdir(parents=True, exist_ok=True)
-    settings.data.chmod(0o700)
-    if sys.stdin.isatty():
-        password = getpass.getpass(f"Password for {name}: ")
-        if getpass.getpass("Again: ") != password:
-            raise WrongUsage("passwords-differ", "The two passwords differ. Try again.")
-    else:
-        password = sys.stdin.readline().rstrip("\n")
-    Users(open_database(settings.database)).add(name, password)
-    print(f"{name} may log in.")
-
-
 @contextmanager
 def bound(host: str, port: int) -> Iterator[socket.socket]:
     """A socket that listens at the address; port 0 is any that is free.
@@ -113,33 +88,3 @@ def bound(host: str, port: int) -> Iterator[socket.socket]:
         ) from error
     with held:
         yield held
-
-
-@contextmanager
-def locked(data: Path) -> Iterator[None]:
-    """Keep a second server out of the folder; the lock goes with the process, however it ends.
-
-    Raises:
-        WrongUsage: another server is at it, or it cannot be written.
-    """
-    try:
-        data.mkdir(parents=True, exist_ok=True)
-        data.chmod(0o700)
-        held = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise WrongUsage(
-            "output-unwritable",
-            f"{data} cannot be written: {(error.strerror or 'unknown cause').lower()}."
-            " Name a folder where you may write, on a disk with room.",
-        ) from error
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(held)
-        raise WrongUsage(
-            "data-in-use", f"Another Trabecula serves from {data} already. End it first, or name another folder."
-        ) from error
-    try:
-        yield
-    finally:
-        os.close(held)

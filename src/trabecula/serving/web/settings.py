@@ -28,6 +28,11 @@ class Settings:
         return self.database_url or f"sqlite:///{self.data / 'trabecula.sqlite'}"
 
     @property
+    def backups(self) -> Path:
+        """Where copies of the database go before it is changed."""
+        return self.data / "backups"
+
+    @property
     def beyond_this_machine(self) -> bool:
         """Whether others can reach it, so that everybody has to log in."""
         if self.host == "localhost":

@@ -1,5 +1,6 @@
-"""The first page: dropping a study, the queue, and the list of what was screened."""
+"""The first page: dropping studies, the queue, and the list of what was screened."""
 
+import shutil
 from dataclasses import replace
 from typing import Any
 
@@ -7,55 +8,77 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 
+from trabecula.quantity import Category
 from trabecula.recipes import RECIPES, recipe_named
 from trabecula.serving.web.guards import checked_form, require_csrf, visitor_of
-from trabecula.serving.web.parts import Count, parts_of
-from trabecula.serving.web.presentation import language_names, row_of
-from trabecula.serving.web.uploads import clean_label, receive
-from trabecula.studies.store import ACTIVE, SORTS
+from trabecula.serving.web.parts import Count, Parts, language_names, parts_of
+from trabecula.serving.web.presentation import Pace, paces, row_of
+from trabecula.serving.web.seeking import address_of
+from trabecula.serving.web.uploads import receive
+from trabecula.studies.listing import ACTIVE, STATES
+from trabecula.studies.sentences import wrong
+from trabecula.studies.store import SENT, SIGNED
+from trabecula.studies.tables import Study
 
-router = APIRouter()
+router = APIRouter(include_in_schema=False)
 PAGE_LENGTH = 50
+MANY = {"cancel", "retry", "remove", "sent"}
 
 
 @router.get("/")
-def studies_page(request: Request, sort: str = "received", order: str = "down", page: Count = 1) -> Response:
-    """Where studies are dropped, and the list of them."""
-    return _list(request, sort, order, page, "")
-
-
-@router.post("/")
-async def search(request: Request) -> Response:
-    """The list, searched. What is sought is sent in the form, so that it stands in no address."""
-    form = await checked_form(request)
-    words = clean_label(form.get("words", ""), parts_of(request).settings.limits)
-    return await run_in_threadpool(_list, request, "received", "down", 1, words)
+def studies_page(request: Request, page: Count = 1) -> Response:
+    """Where studies are dropped, and the list of them: what an address asks for, in its order."""
+    parts, visitor, address = parts_of(request), visitor_of(request), address_of(request.query_params)
+    found, total = parts.store.studies(address.sought, (page - 1) * PAGE_LENGTH, PAGE_LENGTH)
+    pace = paces(parts.store)
+    shown: dict[str, Any] = {
+        "rows": [row_of(study, pace.get(study.id, Pace()), visitor.language) for study in found],
+        "total": total,
+        "page": page,
+        "pages": max(1, -(-total // PAGE_LENGTH)),
+        "address": address,
+        "sought": address.sought,
+        "revision": parts.store.revision(),
+        "active": ACTIVE,
+        "choices": parts.store.choices() | {"states": STATES, "categories": list(Category)},
+        "limits": parts.settings.limits,
+        "report_languages": language_names(),
+        "recipes": list(RECIPES.values()),
+        "recipe": recipe_named(parts.settings.recipe).name,
+    }
+    return parts.page("studies.html", visitor, **shown)
 
 
 @router.get("/queue")
 def queue(request: Request) -> Response:
     """What waits and runs, for the page's script; ``revision`` changes when a study comes, goes or ends."""
-    store = parts_of(request).store
-    active = store.active()
-    return JSONResponse(
-        {
-            "revision": store.revision(),
-            "active": {study.id: row_of(study, ahead)["progress"].to_dict() for study, ahead in active},
-        }
-    )
+    store, language = parts_of(request).store, visitor_of(request).language
+    pace = paces(store)
+    rows = {study.id: row_of(study, pace[study.id], language) for study, _ in store.active() if study.id in pace}
+    active = {study: row["progress"].to_dict() for study, row in rows.items()}
+    return JSONResponse({"revision": store.revision(), "active": active})
 
 
 @router.post("/studies")
 async def upload(request: Request) -> Response:
     """A study comes in: fields first, then files; its place in the queue is that of its last byte."""
-    parts, visitor = parts_of(request), visitor_of(request)
 
     def admit(fields: dict[str, str]) -> None:
         require_csrf(request, fields.get("csrf", ""))
         recipe_named(fields.get("recipe") or None)
 
+    study = await received(request, admit)
+    place = f"/studies/{study.id}"
+    if "text/html" in request.headers.get("accept", ""):
+        return RedirectResponse(place, 303)
+    return JSONResponse({"id": study.id, "url": place, "label": study.label}, 201)
+
+
+async def received(request: Request, admit: Any) -> Study:
+    """The study that a request brings, at the end of the queue; ``admit`` may turn it away by its fields."""
+    parts, visitor = parts_of(request), visitor_of(request)
     declared = request.headers.get("content-length", "")
-    received = await receive(
+    got = await receive(
         request.headers.get("content-type", ""),
         int(declared) if declared.isdecimal() else 0,
         request.stream(),
@@ -63,31 +86,62 @@ async def upload(request: Request) -> Response:
         parts.settings.limits,
         admit,
     )
-    study = await run_in_threadpool(parts.store.enqueue, replace(received, by=visitor.name))
-    place = f"/studies/{study.id}"
-    if "text/html" in request.headers.get("accept", ""):
-        return RedirectResponse(place, 303)
-    return JSONResponse({"id": study.id, "url": place, "label": study.label}, 201)
+    return await run_in_threadpool(parts.store.enqueue, replace(got, by=visitor.user or ""))
 
 
-def _list(request: Request, sort: str, order: str, page: int, words: str) -> Response:
-    parts = parts_of(request)
-    sort = sort if sort in SORTS else "received"
-    found, total = parts.store.studies(sort, order != "up", words, (page - 1) * PAGE_LENGTH, PAGE_LENGTH)
-    ahead = {study.id: count for study, count in parts.store.active()}
-    shown: dict[str, Any] = {
-        "rows": [row_of(study, ahead.get(study.id, 0)) for study in found],
-        "total": total,
-        "page": page,
-        "pages": max(1, -(-total // PAGE_LENGTH)),
-        "sort": sort,
-        "order": "up" if order == "up" else "down",
-        "words": words,
-        "revision": parts.store.revision(),
-        "active": ACTIVE,
-        "limits": parts.settings.limits,
-        "languages": language_names(),
-        "recipes": list(RECIPES.values()),
-        "recipe": recipe_named(parts.settings.recipe).name,
-    }
-    return parts.page("studies.html", visitor_of(request), **shown)
+@router.post("/bulk")
+async def many(request: Request) -> Response:
+    """The same for several studies of the list: cancel, try again, remove, mark as sent."""
+    form, parts, visitor = await checked_form(request), parts_of(request), visitor_of(request)
+    what, back = form.get("what", ""), address_of({"words": ""} | form).query()
+    ids = [name.removeprefix("study-") for name in form if name.startswith("study-")]
+    if what not in MANY or not ids:
+        raise wrong("nothing-chosen")
+    chosen = [parts.study(study_id) for study_id in ids]
+    if what == "remove" and form.get("sure") != "yes":
+        return parts.page("removal-of-many.html", visitor, chosen=chosen, address=address_of(form))
+    if what == "remove" and any(parts.removes not in (None, study.received_by) for study in chosen):
+        raise wrong("removal-not-allowed")  # before any is removed
+    if what == SENT:
+        _require_settled(chosen)
+    for study in chosen:
+        await run_in_threadpool(_do, parts, study, what, visitor.name)
+    return RedirectResponse(f"/?{back}" if back else "/", 303)
+
+
+def _do(parts: Parts, study: Study, what: str, by: str) -> None:
+    if what == "cancel":
+        cancel(parts, study)
+    elif what == "retry":
+        parts.store.retry(study.id)
+    elif what == "remove":
+        cancel(parts, study)
+        remove(parts, study)
+    elif study.state == "done":
+        parts.store.act(study.id, study.latest, SENT, by)
+
+
+def _require_settled(chosen: list[Study]) -> None:
+    """Raises WrongUsage where one is doubted and nobody has signed it: one tick is no look at several."""
+    doubted = [study.label for study in chosen if study.doubts and study.standing not in (SIGNED, SENT)]
+    if doubted:
+        raise wrong("sent-doubted", labels=tuple(doubted))
+
+
+def cancel(parts: Parts, study: Study) -> None:
+    """The study is not screened after all; where the worker is at it, the worker ends."""
+    if parts.store.cancel(study.id) is not None:
+        parts.supervisor.interrupt()
+
+
+def remove(parts: Parts, study: Study) -> None:
+    """Removes a study with everything that is kept of it.
+
+    Raises:
+        WrongUsage: it is somebody else's, or the worker is at it.
+    """
+    if parts.removes not in (None, study.received_by):
+        raise wrong("removal-not-allowed")
+    if not parts.store.remove(study.id):
+        raise wrong("study-busy")
+    shutil.rmtree(parts.folders.study(study.id), ignore_errors=True)

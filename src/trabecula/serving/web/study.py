@@ -1,134 +1,70 @@
-"""One study: its progress, its result with the viewer, corrections, files."""
+"""One study: its progress, its result with the viewer, its label, and how it goes on."""
 
-import io
 import json
-import shutil
-import zipfile
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter, HTTPException, Request
-from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, Response
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 
-from trabecula.anatomy import Level
-from trabecula.errors import WrongUsage
-from trabecula.export.bundle import DICOM_FOLDER, FHIR, PDF
-from trabecula.recipes import recipe_named
-from trabecula.report.folder import ASSESSMENT, PAGE, REGIONS
-from trabecula.serving.web.guards import REPORT_POLICY, checked_form, visitor_of
-from trabecula.serving.web.parts import Count, Parts, parts_of
+from trabecula.dicom.contents import Choice, without_words
+from trabecula.errors import TrabeculaError
+from trabecula.export.bundle import DICOM_FOLDER
+from trabecula.messages import Phrase
+from trabecula.recipes import RECIPES, recipe_named
+from trabecula.records.codec import fact_from
+from trabecula.screening import studies_in
+from trabecula.serving.web.guards import checked_form, visitor_of
+from trabecula.serving.web.parts import Count, Parts, parts_of, require_ct
 from trabecula.serving.web.presentation import (
     DOWNLOADS,
+    Pace,
     correction_choices,
-    level_of,
+    paces,
     progress_of,
     result_of,
     stages_of,
-    when,
+    state_words,
 )
+from trabecula.serving.web.seeking import address_of
+from trabecula.serving.web.studies import cancel, remove
 from trabecula.serving.web.uploads import clean_label
-from trabecula.studies import viewer
-from trabecula.studies.correction import CAUSES, Correction, corrected
-from trabecula.studies.result import result_from
+from trabecula.studies.folders import DICOM_ZIP
+from trabecula.studies.sentences import wrong
+from trabecula.studies.store import Upload, choice_of, offered_by, unlabelled
 from trabecula.studies.tables import Study, Version
 
-router = APIRouter(prefix="/studies/{study_id}")
-
-FILES = {
-    PAGE: "text/html; charset=utf-8",
-    PDF: "application/pdf",
-    ASSESSMENT: "application/json",
-    REGIONS: "application/gzip",
-    FHIR: "application/fhir+json",
-    "sagittal.png": "image/png",
-    "coronal.png": "image/png",
-}
-VIEWS = (viewer.FULL, viewer.OVERVIEW, viewer.SPINE)
-DICOM_ZIP = "dicom.zip"
+router = APIRouter(prefix="/studies/{study_id}", include_in_schema=False)
+OTHERS = 200
+"""So many studies are offered as earlier ones of the same person, the newest."""
 
 
 @router.get("")
 def study_page(request: Request, study_id: str) -> Response:
     """The newest version, or how far the study is."""
-    parts = parts_of(request)
-    study = parts.study(study_id)
-    return _page(request, parts, study, study.latest)
+    return page_of(request, study_id, None)
 
 
 @router.get("/versions/{number}")
 def version_page(request: Request, study_id: str, number: Count) -> Response:
     """One version; the original is number 1 and stays."""
-    parts = parts_of(request)
-    return _page(request, parts, parts.study(study_id), number)
+    return page_of(request, study_id, number)
 
 
 @router.get("/state")
 def state(request: Request, study_id: str) -> Response:
     """How far the study is, for the page's script."""
-    parts = parts_of(request)
+    parts, language = parts_of(request), visitor_of(request).language
     study = parts.study(study_id)
     version = parts.store.version(study_id, study.latest)
-    told: dict[str, Any] = progress_of(study, parts.store.ahead_of(study_id)).to_dict()
+    told: dict[str, Any] = progress_of(study, paces(parts.store).get(study_id, Pace()), language).to_dict()
     told |= {
-        "stages": stages_of(study),
-        "viewable": (parts.folders.study(study_id) / "view" / viewer.OVERVIEW).exists(),
+        "stages": stages_of(study, language),
         "files": "" if version is None else version.files,
+        "latest": study.latest,
     }
     return JSONResponse(told)
-
-
-@router.get("/view/{name}")
-def view(request: Request, study_id: str, name: str) -> Response:
-    """The CT for the viewer."""
-    parts = parts_of(request)
-    study = parts.study(study_id)
-    if name not in VIEWS:
-        raise HTTPException(404)
-    return _file(parts, study, f"view/{name}", "application/octet-stream")
-
-
-@router.get("/versions/{number}/labels.nii")
-def labels(request: Request, study_id: str, number: Count) -> Response:
-    """The regions for the viewer, under this version's names: right from the moment the version is kept."""
-    parts = parts_of(request)
-    study = parts.study(study_id)
-    version = parts.store.version(study_id, number)
-    path = parts.folders.study(study.id) / "view" / viewer.LABELS
-    if version is None or not path.is_file():
-        raise HTTPException(404)
-    names = result_from(version.assessment, version.names).names
-    return Response(viewer.renamed_labels(path, names), media_type="application/octet-stream")
-
-
-@router.get("/versions/{number}/files/{name}")
-def file(request: Request, study_id: str, number: Count, name: str) -> Response:
-    """One file of a version's result, under a name that tells nothing but which study it is here."""
-    parts = parts_of(request)
-    study = parts.study(study_id)
-    folder = f"version-{number}"
-    saved_as = f"study-{study.number}-version-{number}-{name}"
-    if name == DICOM_ZIP:
-        return _dicom(parts, study, folder, saved_as)
-    if name not in FILES:
-        raise HTTPException(404)
-    answer = _file(parts, study, f"{folder}/{name}", FILES[name])
-    how = (
-        "inline"
-        if name in (PAGE, "sagittal.png", "coronal.png") and "save" not in request.query_params
-        else "attachment"
-    )
-    answer.headers["Content-Disposition"] = f'{how}; filename="{saved_as}"'
-    if name == PAGE:
-        answer.headers["Content-Security-Policy"] = REPORT_POLICY
-    return answer
-
-
-@router.post("/corrections")
-async def correct(request: Request, study_id: str) -> Response:
-    """A new version with other names or without some vertebrae; the others stay as they are."""
-    form = await checked_form(request)
-    number = await run_in_threadpool(_correct, request, study_id, form)
-    return RedirectResponse(f"/studies/{study_id}/versions/{number}", 303)
 
 
 @router.post("/label")
@@ -136,105 +72,206 @@ async def relabel(request: Request, study_id: str) -> Response:
     """Another label for the study."""
     form, parts = await checked_form(request), parts_of(request)
     study = parts.study(study_id)
-    label = clean_label(form.get("label", ""), parts.settings.limits) or f"Study {study.number}"
+    label = clean_label(form.get("label", ""), parts.settings.limits) or unlabelled(study)
     await run_in_threadpool(parts.store.rename, study_id, label)
-    return RedirectResponse(f"/studies/{study_id}", 303)
+    return back_to(request, study_id)
+
+
+@router.post("/cancellation")
+async def cancel_study(request: Request, study_id: str) -> Response:
+    """The study is not screened after all; its upload stays."""
+    await checked_form(request)
+    parts = parts_of(request)
+    await run_in_threadpool(cancel, parts, parts.study(study_id))
+    return back_to(request, study_id)
+
+
+@router.post("/retrial")
+async def retry(request: Request, study_id: str) -> Response:
+    """A study that ended without a result is screened again, by another recipe if one is named."""
+    form, parts = await checked_form(request), parts_of(request)
+    parts.study(study_id)
+    recipe = form.get("recipe") or None
+    recipe_named(recipe)
+    if not await run_in_threadpool(parts.store.retry, study_id, recipe):
+        raise wrong("study-not-ended")
+    return back_to(request, study_id)
+
+
+@router.get("/again")
+def again_page(request: Request, study_id: str) -> Response:
+    """What else there is in the upload, and the recipes, for another screening of it."""
+    parts, address = parts_of(request), address_of(request.query_params)
+    study = parts.study(study_id)
+    before, after = parts.store.beside(address.sought, study.id)
+    return parts.page(
+        "again.html",
+        visitor_of(request),
+        study=study,
+        offered=_contents(parts, study),
+        address=address,
+        before=before,
+        after=after,
+        recipes=list(RECIPES.values()),
+        recipe=study.recipe or recipe_named(parts.settings.recipe).name,
+    )
+
+
+@router.post("/again")
+async def again(request: Request, study_id: str) -> Response:
+    """A study more of the same upload: another series of it, or another recipe. The files are kept once."""
+    form, parts, visitor = await checked_form(request), parts_of(request), visitor_of(request)
+    study = parts.study(study_id)
+    require_ct(study)
+    recipe, asked = form.get("recipe") or None, form.get("choice", "")
+    recipe_named(recipe)
+    choice = choice_of(study)
+    if asked:
+        offered = await run_in_threadpool(_contents, parts, study)
+        choice = _chosen(asked, offered)
+    made = await run_in_threadpool(parts.folders.twin, study.id, study.given)
+    upload = Upload(
+        made, study.given, study.label, visitor.user or "", study.deidentify, study.language, recipe, choice
+    )
+    await run_in_threadpool(parts.store.enqueue, upload)
+    return back_to(request, made)
+
+
+@router.post("/choice")
+async def choose(request: Request, study_id: str) -> Response:
+    """Which of several studies in the upload is screened, as ``study`` or ``study:series`` by their numbers."""
+    form, parts = await checked_form(request), parts_of(request)
+    study = parts.study(study_id)
+    choice = _chosen(form.get("choice", ""), offered_by(study))
+    if not await run_in_threadpool(parts.store.choose, study.id, choice):
+        raise wrong("study-chosen")
+    return back_to(request, study_id)
+
+
+@router.post("/versions/{number}/writing")
+async def write_again(request: Request, study_id: str, number: Count) -> Response:
+    """The files of a version, which could not be written, are written after all."""
+    await checked_form(request)
+    parts = parts_of(request)
+    parts.study(study_id)
+    if not await run_in_threadpool(parts.store.write_again, study_id, number):
+        raise HTTPException(404)
+    return back_to(request, study_id, number)
 
 
 @router.post("/removal")
-async def remove(request: Request, study_id: str) -> Response:
+async def remove_study(request: Request, study_id: str) -> Response:
     """Remove a study with everything that is kept of it."""
     form, parts = await checked_form(request), parts_of(request)
     study = parts.study(study_id)
     if form.get("sure") != "yes":
-        raise WrongUsage("removal-unconfirmed", "Tick that you are sure before you remove a study.")
-    if not await run_in_threadpool(parts.store.remove, study.id):
-        raise WrongUsage("study-busy", "The study is being worked on. Wait until it is done, then remove it.")
-    await run_in_threadpool(shutil.rmtree, parts.folders.study(study.id), True)
-    return RedirectResponse("/", 303)
+        raise wrong("removal-unconfirmed")
+    await run_in_threadpool(remove, parts, study)
+    query = address_of(request.query_params).query()
+    return RedirectResponse(f"/?{query}" if query else "/", 303)
 
 
-def _page(request: Request, parts: Parts, study: Study, number: int) -> Response:
-    version = parts.store.version(study.id, number)
+def place_of_study(request: Request, study_id: str, number: int | None = None) -> str:
+    """The address of a study, or of one version, with the list one came from."""
+    query = address_of(request.query_params).query()
+    version = "" if number is None else f"/versions/{number}"
+    return f"/studies/{study_id}{version}" + (f"?{query}" if query else "")
+
+
+def back_to(request: Request, study_id: str, number: int | None = None) -> Response:
+    """Leads a browser to it."""
+    return RedirectResponse(place_of_study(request, study_id, number), 303)
+
+
+def _contents(parts: Parts, study: Study) -> list[dict[str, Any]]:
+    """The studies and series in an upload, without what people typed into headers; none where there is no DICOM."""
+    try:
+        found = studies_in(parts.folders.study(study.id) / study.given)
+    except (TrabeculaError, OSError):
+        return []
+    return [without_words(one).to_dict() for one in found]
+
+
+def _chosen(asked: str, offered: list[dict[str, Any]]) -> Choice:
+    """What was chosen, as ``study`` or ``study:series`` by their numbers.
+
+    Raises:
+        WrongUsage: it is not among what was offered.
+    """
+    chosen, _, series = asked.partition(":")
+    known = {str(one["number"]): {str(of["number"]) for of in one["series"]} for one in offered}
+    if chosen not in known or (series and series not in known[chosen]):
+        raise wrong("study-not-found")
+    return Choice(chosen, series)
+
+
+def page_of(
+    request: Request,
+    study_id: str,
+    number: int | None,
+    status: int = 200,
+    asked: Mapping[str, str] | None = None,
+    error: TrabeculaError | None = None,
+) -> Response:
+    """A version's page, or the newest one's; with what was ``asked`` of it and why that could not be done."""
+    parts, visitor, address = parts_of(request), visitor_of(request), address_of(request.query_params)
+    study, language = parts.study(study_id), visitor.language
+    version = parts.store.version(study.id, study.latest if number is None else number)
+    before, after = parts.store.beside(address.sought, study.id)
+    shown: dict[str, Any] = {
+        "study": study,
+        "state_words": state_words(study, language),
+        "address": address,
+        "before": before,
+        "after": after,
+        "recipes": list(RECIPES.values()),
+        "recipe": study.recipe or recipe_named(parts.settings.recipe).name,
+    }
     if version is None:
-        if number != study.latest or study.state == "done":
+        if number is not None and (number != study.latest or study.state == "done"):
             raise HTTPException(404)
-        progress = progress_of(study, parts.store.ahead_of(study.id))
-        return parts.page("progress.html", visitor_of(request), study=study, progress=progress, stages=stages_of(study))
+        pace = paces(parts.store).get(study.id, Pace())
+        progress, stages = progress_of(study, pace, language), stages_of(study, language)
+        return parts.page(
+            "progress.html", visitor, progress=progress, stages=stages, offered=offered_by(study), **shown
+        )
     return parts.page(
         "study.html",
-        visitor_of(request),
-        study=study,
-        received=when(study.received_utc),
-        result=result_of(version),
-        versions=[_line(one) for one in parts.store.versions(study.id)],
+        visitor,
+        status,
+        result=result_of(version, language),
+        versions=_lines(parts, study, language),
         downloads=_downloads(parts, study, version),
-        choices=correction_choices(),
+        choices=correction_choices(language),
+        others=parts.store.with_result(study.id, OTHERS),
+        asked=dict(asked or {}),
+        error=error.told(language) if error else "",
+        error_code=error.code if error else "",
+        **shown,
     )
 
 
-def _line(version: Version) -> dict[str, Any]:
-    diagnosis = json.loads(version.assessment)["diagnosis"]
-    return {
-        "number": version.number,
-        "made": when(version.made_utc),
-        "by": version.made_by,
-        "category": diagnosis["category"],
-        "changes": json.loads(version.changes),
-    }
-
-
-def _downloads(parts: Parts, study: Study, version: Version) -> list[tuple[str, str]]:
-    """What there is to download of a version, by name and in words."""
-    folder = parts.folders.version(study.id, version.number)
+def _lines(parts: Parts, study: Study, language: str) -> list[dict[str, Any]]:
+    """Every version with who made it, what was changed, and who signed or sent it."""
+    acts = parts.store.acts(study.id)
     return [
-        (name, words) for name, words in DOWNLOADS if (folder / (DICOM_FOLDER if name == DICOM_ZIP else name)).exists()
+        {
+            "number": one.number,
+            "made": one.made_utc,
+            "by": one.made_by,
+            "category": json.loads(one.assessment)["diagnosis"]["category"],
+            "changes": [
+                said.told(language) if isinstance(said, Phrase) else said
+                for said in map(fact_from, json.loads(one.changes))
+            ],
+            "acts": [act for act in acts if act.version == one.number],
+        }
+        for one in parts.store.versions(study.id)
     ]
 
 
-def _file(parts: Parts, study: Study, name: str, kind: str) -> Response:
-    path = parts.folders.study(study.id) / name
-    if not path.is_file():
-        raise HTTPException(404)
-    return FileResponse(path, media_type=kind)
-
-
-def _dicom(parts: Parts, study: Study, folder: str, saved_as: str) -> Response:
-    """The DICOM objects in one zip; they are small beside the CT."""
-    objects = sorted((parts.folders.study(study.id) / folder / DICOM_FOLDER).glob("*.dcm"))
-    if not objects:
-        raise HTTPException(404)
-    held = io.BytesIO()
-    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed:
-        for path in objects:
-            packed.write(path, path.name)
-    headers = {"Content-Disposition": f'attachment; filename="{saved_as}"'}
-    return Response(held.getvalue(), media_type="application/zip", headers=headers)
-
-
-def _correct(request: Request, study_id: str, form: dict[str, str]) -> int:
-    parts, visitor = parts_of(request), visitor_of(request)
-    parts.study(study_id)
-    asked = form.get("version", "")
-    version = parts.store.version(study_id, int(asked)) if asked.isdecimal() and len(asked) <= 6 else None
-    if version is None:
-        raise HTTPException(404)
-    by = visitor.user or clean_label(form.get("by", ""), parts.settings.limits)
-    if not by:
-        raise WrongUsage("reader-unnamed", "Say who you are: a correction is kept with who made it and when.")
-    kept = result_from(version.assessment, version.names)
-    made, changes = corrected(kept, _asked(form), recipe_named(kept.assessment.recipe))
-    return parts.store.keep_correction(study_id, version.number, by, changes, made)
-
-
-def _asked(form: dict[str, str]) -> Correction:
-    names: dict[Level, Level] = {}
-    excluded: dict[Level, str] = {}
-    for field, value in form.items():
-        kind, _, name = field.partition("-")
-        level, new = level_of(name), level_of(value)
-        if level is not None and kind == "name" and new is not None:
-            names[level] = new
-        if level is not None and kind == "exclude" and value in CAUSES:
-            excluded[level] = value
-    return Correction(names, excluded, form.get("shift") == "yes", form.get("confirm") == "yes")
+def _downloads(parts: Parts, study: Study, version: Version) -> list[str]:
+    """What there is to download of a version."""
+    folder = parts.folders.version(study.id, version.number)
+    apart = {DICOM_ZIP: DICOM_FOLDER}  # as versions were once written
+    return [name for name in DOWNLOADS if (folder / name).exists() or (folder / apart.get(name, name)).exists()]

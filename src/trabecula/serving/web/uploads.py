@@ -12,7 +12,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from trabecula.errors import Refusal, TrabeculaError
 from trabecula.messages import DEFAULT_LANGUAGE, LANGUAGES
-from trabecula.studies.folders import Folders
+from trabecula.studies.folders import SLICES, Folders
 from trabecula.studies.orders import Limits
 from trabecula.studies.store import Upload
 
@@ -204,8 +204,8 @@ def _settle(folder: Path, receiver: Receiver, study: Path) -> str:
     """Move the files to where they stay; returns what is to be read there."""
     study.mkdir(mode=0o700)
     if receiver.files > 1:
-        folder.rename(study / "ct")
-        return "ct"
+        folder.rename(study / SLICES)
+        return SLICES
     given = f"ct{receiver.ending}"
     (folder / "000000").rename(study / given)
     return given

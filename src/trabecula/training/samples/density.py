@@ -60,10 +60,13 @@ def category(
     return image, np.array(CATEGORIES.index(QCT_BANDS.category(float(bmd))), np.int64)
 
 
-def seen_categories(shard: Shard, levels: Levels) -> set[str]:
-    """The categories of the vertebrae of a shard."""
+def seen_categories(shard: Shard, levels: Levels, together: bool = False) -> set[str]:
+    """The categories that a shard teaches: of each of ``levels``, or ``together`` that of their mean."""
     ids = {level.verse_id for level in levels}
-    return {QCT_BANDS.category(float(bmd)).value for label, bmd in shard["bmd"] if int(label) in ids}
+    found = [float(bmd) for label, bmd in shard["bmd"] if int(label) in ids]
+    if together:
+        found = [float(np.mean(found))] if len(found) == len(ids) else []
+    return {QCT_BANDS.category(bmd).value for bmd in found}
 
 
 def _scaled(view: View, scale: float) -> View:

@@ -6,7 +6,7 @@ started again.
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from trabecula.cohort.case import Case, Field, Labelled
 from trabecula.errors import TrabeculaError, WrongUsage
+from trabecula.workers import worker_processes
 
 Shard: TypeAlias = Mapping[str, NDArray[Any]]
 
@@ -99,7 +100,7 @@ def _made(kind: Kind, cases: list[Case], folder: Path, workers: int) -> Iterator
         for case in cases:
             yield case, _make(kind, case, folder)
         return
-    with ProcessPoolExecutor(workers) as pool:
+    with worker_processes(workers) as pool:
         jobs = {pool.submit(_make, kind, case, folder): case for case in cases}
         for job in as_completed(jobs):
             yield jobs[job], job.result()

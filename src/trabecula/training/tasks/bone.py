@@ -62,7 +62,7 @@ def categories(weights: str, view: View, levels: tuple[Level, ...], judged: tupl
         head=THREE,
         kind=spine.KIND,
         draw=partial(density.category, view=view, levels=levels, judged=judged),
-        seen=partial(density.seen_categories, levels=judged or levels),
+        seen=partial(density.seen_categories, levels=judged or levels, together=bool(judged)),
         network=partial(slim_densenet3d, len(THREE.names)),
         loss=losses.classification,
         score=scores.category_scores,

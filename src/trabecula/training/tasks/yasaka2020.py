@@ -36,7 +36,7 @@ def reader() -> Task:
         score=partial(scores.number_scores, answer=partial(losses.regressed, scale=AREAL_BMD.scale)),
         rule=Rule("mean_absolute_error", False, "ours: the abstract names no rule"),
         schedules=schedules(
-            Schedule(steps=6000, learning_rate=1e-3, minutes=10, bf16=False, settle_after=0.6), small_steps=40
+            Schedule(steps=1600, learning_rate=1e-3, minutes=60, bf16=False, settle_after=0.6), small_steps=40
         ),
         batch=32,
         seed=71,

@@ -48,9 +48,13 @@ def _arc(s: Subject, v: VertebraShape, which: tuple[int, int], angles: tuple[flo
     (number, side), (tilt, start) = which, angles
     back = -v.depth_mean_mm / 2
     head = np.array([side * (v.width_mm[0] / 2 + 1), back + 4, (0.42 if 2 <= number <= 10 else 0.2) * v.height_mm])
+    low = np.random.default_rng([s.seed, FAMILY, 9, number + 20])
+    droop = 0.12
+    if number >= 11:  # the last heads lie behind the body on the pedicle, and the ribs hang
+        head[1], droop = back - low.uniform(-1, 4), low.uniform(0.15, 0.7)
     reach = v.transverse_span_mm / 2 + 1 if number < 11 else v.width_mm[0] / 2 + 16
-    deep = 1.3 * v.canal_mm[1] if 1 <= number < 11 else 0.45 * v.canal_mm[1]
-    knob = np.array([side * reach, back - deep + 2.0, 0.2 * v.height_mm])
+    share = 1.3 if 1 <= number < 11 else 0.45 if number < 1 else float(low.uniform(0.6, 1.1))
+    knob = np.array([side * reach, back - share * v.canal_mm[1] + 2.0, 0.2 * v.height_mm])
     head, knob = head @ v.axes + v.centre_lps_mm, knob @ v.axes + v.centre_lps_mm
     wide, far = chest_size(s, number)
     aside = max(wide - abs(knob[0] - v.centre_lps_mm[0]), 20.0) / (1 - np.cos(start))
@@ -59,7 +63,7 @@ def _arc(s: Subject, v: VertebraShape, which: tuple[int, int], angles: tuple[flo
     if number <= 0:  # a neck rib curls over the lung's top
         aside, ahead = 26.0, 24.0
     forward = np.array([0.0, -np.cos(tilt), -np.sin(tilt)])
-    round_ = knob + side * aside * (np.cos(angle) - np.cos(start))[:, None] * np.array([1.0, 0.0, -0.12])
+    round_ = knob + aside * (np.cos(angle) - np.cos(start))[:, None] * np.array([side, 0.0, -droop])
     round_ = round_ + ahead * (np.sin(start) - np.sin(angle))[:, None] * forward
     line = np.concatenate([[head, (head + knob) / 2 + [0, 1.5, 1.0]], round_])
     along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])

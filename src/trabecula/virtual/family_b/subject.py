@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from trabecula.anatomy import Level
 from trabecula.virtual.findings import Rates
-from trabecula.virtual.subject import ANYBODY, Subject, Who, sample_subject, stack, upright_axes
+from trabecula.virtual.subject import ANYBODY, Subject, Who, cortex_share, sample_subject, stack, upright_axes
 
 FAMILY = 77
 """Sets the streams of this family's random numbers apart."""
@@ -31,7 +32,7 @@ def sample_subject_b(seed: int, bmd_mg_cm3: float | None, rates: Rates, asked: W
     waist = (float(rng.uniform(0.1, 0.2)), float(rng.uniform(0.06, 0.16)))
     traits: dict[str, Any] = {
         "waist": waist,
-        "cortex_mm": float(rng.uniform(0.25, 0.75)),
+        "cortex_mm": float(rng.uniform(0.25, 0.75)) * cortex_share(who.vertebra(Level.L1).bmd_k2hpo4),
         "concavity_mm": float(rng.uniform(0.8, 3.2)),
     }
     names = [v.name for v in who.spine]

@@ -14,15 +14,15 @@ from trabecula.virtual.trunk import Profile, height_of, middle_mm, table_mm
 from trabecula.volume import Float32, Float64
 
 
-def draw_torso_b(canvas: Canvas, s: Subject, beam: Attenuation, with_phantom: bool = False) -> None:
+def draw_torso_b(canvas: Canvas, s: Subject, beam: Attenuation, rods: Attenuation | None = None) -> None:
     """Everything of a person of family b that is not bone."""
     rng = np.random.default_rng([s.seed, FAMILY, 4])
     lifted = enhancement(s, beam)
     place = {name: np.array(v.centre_lps_mm) for name, v in s.by_name.items()}
     fat = beam.fat + rng.uniform(-32, -8)
     muscle = rng.uniform(38, 62) - 0.35 * max(0.0, s.age_years - 50) + lifted.other
-    if with_phantom:
-        draw_phantom(canvas, s, beam)
+    if rods is not None:
+        draw_phantom(canvas, s, rods)
     cavity = chest_of(s)
     _draw_arms(canvas, s, fat, muscle)
     belly = _draw_trunk(canvas, s, cavity, place, fat, muscle, rng)

@@ -6,7 +6,7 @@ from trabecula.virtual import lesions
 from trabecula.virtual.attenuation import REFERENCE_KVP, TABLE, bmd_ha_from_qct, trabecular_hu
 from trabecula.virtual.canvas import Canvas, Local, smooth_min, to_local
 from trabecula.virtual.family_b.subject import FAMILY
-from trabecula.virtual.subject import Subject, VertebraShape
+from trabecula.virtual.subject import Subject, VertebraShape, cortex_share
 from trabecula.volume import Float32, Float64
 
 
@@ -19,7 +19,7 @@ def draw_vertebra(canvas: Canvas, s: Subject, v: VertebraShape, compact: float, 
     low = np.array(
         [-wide, -v.depth_mean_mm / 2 - max(v.spinous_mm, 40) - 8, -118 * s.scale if sacrum else -v.height_mm - 6]
     )
-    high = np.array([wide, v.depth_mean_mm / 2 + 26, v.height_mm / 2 + 14])
+    high = np.array([wide, v.depth_mean_mm / 2 + (40 if sacrum else 26), v.height_mm / 2 + 14])
     corners = np.array([[x, y, z] for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])])
     world = corners @ v.axes + np.array(v.centre_lps_mm)
     box = canvas.box(world.min(0), world.max(0))
@@ -34,18 +34,26 @@ def draw_vertebra(canvas: Canvas, s: Subject, v: VertebraShape, compact: float, 
     r = np.float32(1.6)  # edges rounded by a quarter circle
     corner = np.hypot(np.maximum(side + r, 0), np.maximum(end + r, 0))
     body = np.asarray(np.minimum(np.maximum(side, end), -r) + corner, np.float32)
-    arch = _sacral(v, local, s.scale) if sacrum else _arch(v, local, rng)
+    disc: Float32 | None = None
+    if sacrum:
+        arch, disc = _sacral(v, local, s.scale, lesions.stream(seed, "sacrum-b"))
+    else:
+        arch = _arch(v, local, rng, lesions.stream(seed, "transverse-b"))
     whole = smooth_min(body, arch, 4.0 if sacrum else 2.0)
     canal = _canal(v, local)
-    whole = np.maximum(whole, -(np.maximum(canal, local[2] + 40) if sacrum else canal))
+    whole = np.maximum(whole, -(np.maximum(canal, -local[2] - 14) if sacrum else canal))
     for a, b, radius, tip, _ in lesions.osteophytes(v, lesions.stream(seed, "osteophyte")):
         middle, reach = (a + b) / 2, np.abs(b - a) / 2 + [radius, radius, 0.5 * (radius + tip)]
         whole = smooth_min(whole, ellipsoid(local, middle, reach), 2.5)
     interior = _interior(s, v, local, end, rng, index)
     interior = lesions.inside(v, local, interior, end, pit, seed)
     behind = np.clip(body / 3, 0, 1)
-    hu = interior + behind * np.float32(rng.uniform(40, 220))
-    shell = v.cortex_mm + np.float32(rng.uniform(0.3, 1.1)) * behind
+    # Arches hold more bone than bodies, a sacrum below its first body less, and discs none.
+    denser = np.float32(rng.uniform(40, 220))
+    hu = np.asarray(interior + behind * (denser if disc is None else -0.3 * interior), np.float32)
+    if disc is not None:
+        hu += behind * disc * (90 - hu)
+    shell = v.cortex_mm + np.float32(rng.uniform(0.3, 1.1) * cortex_share(v.bmd_k2hpo4)) * behind
     canvas.paint(box, np.asarray(whole, np.float32), np.asarray(hu, np.float32), np.asarray(shell, np.float32), compact)
     canvas.whole[box][whole < 0] = v.verse_id
     mine = (body < 0) & (canal > 0)
@@ -147,7 +155,7 @@ def _beam(local: Local, a: Float64, b: Float64, thick: float, tall: float) -> Fl
     return cuboid(local, (a + b) / 2, np.array([length / 2 + 1.5, thick, tall]), _turned(b - a), min(thick, 2.2))
 
 
-def _arch(v: VertebraShape, local: Local, rng: np.random.Generator) -> Float32:
+def _arch(v: VertebraShape, local: Local, rng: np.random.Generator, own: np.random.Generator) -> Float32:
     """Pedicles and laminae of boxes, joints and processes of ellipsoids."""
     back, h = -v.depth_mean_mm / 2, v.height_mm
     wide, deep = v.canal_mm
@@ -161,14 +169,15 @@ def _arch(v: VertebraShape, local: Local, rng: np.random.Generator) -> Float32:
         far = np.array([x * 1.03, back - 0.5 * deep, 0.17 * h])
         pieces.append(_beam(local, near, far, pw, ph))
         pieces.append(_beam(local, far, roof + [s * 1.5, -1.5, 0], 3.3, 0.33 * h))
-        tip = np.array(
-            [s * v.transverse_span_mm / 2, back - deep * (0.75 if lumbar else 1.5), rng.uniform(0.05, 0.35) * h]
-        )
-        arm = (far + tip) / 2
-        turn = _turned(tip - far)
+        root, thick, tall = far, 4.0, 4.5
+        tip = np.array([s * v.transverse_span_mm / 2, back - deep * 1.5, rng.uniform(0.05, 0.35) * h])
+        if lumbar:
+            root, tip, thick, tall = _costal_process(v, far, s, own)
+        arm = (root + tip) / 2
+        turn = _turned(tip - root)
         placed = to_local(local, (float(arm[0]), float(arm[1]), float(arm[2])), turn)
-        half = float(np.linalg.norm(tip - far)) / 2 + 2
-        pieces.append(ellipsoid(placed, np.zeros(3), np.array([half, 4.0, 5.5 if lumbar else 4.5])))
+        half = float(np.linalg.norm(tip - root)) / 2 + 2
+        pieces.append(ellipsoid(placed, np.zeros(3), np.array([half, thick, tall])))
         pieces.append(ellipsoid(local, far + [s * 1.5, -3, 0.36 * h], np.array([5.0, 5.5, 8.0])))
         pieces.append(ellipsoid(local, np.array([0.8 * x, back - deep - 1.5, -0.45 * h]), np.array([5.5, 5.0, 9.0])))
     end = np.array([0, back - v.spinous_mm, roof[2] - (6.0 if lumbar else 16.0)])
@@ -180,18 +189,46 @@ def _arch(v: VertebraShape, local: Local, rng: np.random.Generator) -> Float32:
     return distance
 
 
-def _sacral(v: VertebraShape, local: Local, k: float) -> Float32:
-    """Five segments of ellipsoids, each smaller and further round a bend, with wings on the first three."""
+def _costal_process(
+    v: VertebraShape, pedicle: Float64, side: int, rng: np.random.Generator
+) -> tuple[Float64, Float64, float, float]:
+    """Root, tip, half thickness and half height of a lumbar transverse process: a thin leaf that slants backwards.
+
+    L5's is the thickest, L1's often short (Li 2003, as in family a).
+    """
+    reach = v.transverse_span_mm / 2 * rng.triangular(0.75 if v.name == "L1" else 0.9, 1.0, 1.05)
+    root = pedicle + [0.0, -rng.uniform(0.05, 0.2) * v.canal_mm[1], rng.uniform(-0.06, 0.04) * v.height_mm]
+    length = max(reach - abs(root[0]), 5.0)
+    up = rng.normal(0.1 if v.name in ("L4", "L5", "L6") else 0.0, 0.1)
+    tip = root + np.array([side * length, -length * rng.triangular(0.1, 0.35, 0.7), length * up])
+    thick = rng.triangular(2.2, 2.8, 3.6) * (1.9 if v.name in ("L5", "L6") else 1.0)
+    return root, tip, float(thick), float(rng.uniform(3.8, 5.2))
+
+
+def _sacral(v: VertebraShape, local: Local, k: float, rng: np.random.Generator) -> tuple[Float32, Float32]:
+    """Signed distance to five blocks, each smaller than the one above and turned further to the front, with ridges
+    behind; and how much of a disc is left at each place, 0 to 1.
+    """
     distance: Float32 | None = None
-    y, z = -2.0 * k, 0.0
-    for n, (half, deep, tall) in enumerate(((50, 15, 15), (44, 13, 13), (34, 11, 12), (24, 9, 11), (13, 7, 10))):
-        segment = ellipsoid(local, np.array([0, y - 5 * k, z]), np.array([half, deep, tall]) * k)
-        distance = segment if distance is None else smooth_min(distance, segment, 7.0)
-        bend = np.radians(24 - 14 * n)
-        y, z = y - 21 * k * np.sin(bend), z - 21 * k * np.cos(bend)
+    left = np.zeros(local[0].shape, np.float32)
+    y, z, bend, pitch = -6.0 * k, 0.0, float(np.radians(rng.uniform(-4, 10))), 20.5 * k
+    turn_by, shown = np.radians(rng.uniform(10, 21)), rng.uniform(0.3, 1.0)
+    for half, deep in ((54, 17), (52, 15), (43, 12), (31, 9), (18, 6)):
+        axes = np.array([[1, 0, 0], [0, np.cos(bend), np.sin(bend)], [0, -np.sin(bend), np.cos(bend)]])
+        x, front, up = own = to_local(local, (0.0, y, z), axes)
+        block = cuboid(own, np.zeros(3), np.array([half * k, deep * k, 0.8 * pitch]), np.eye(3), 0.8 * deep * k)
+        ridge = ellipsoid(own, np.array([0.0, -deep - 3, 0.0]) * k, np.array([4, 7, 8]) * k)
+        block = np.minimum(block, ridge)
+        if distance is not None:
+            rest = np.maximum(np.hypot(x / (13 * k), (front - 0.3 * deep * k) / (0.6 * deep * k)) - 1, 0)
+            gap = (up - 0.5 * pitch) / (rng.uniform(0.8, 2.2) * k)
+            left = np.maximum(left, np.float32(shown) * np.exp(-(gap**2) - 4 * rest))
+            shown *= rng.uniform(0.5, 0.95)
+        distance = block if distance is None else smooth_min(distance, block, 9.0)
+        y, z = y - pitch * np.sin(bend), z - pitch * np.cos(bend)
+        bend -= turn_by
     assert distance is not None
-    top = cuboid(local, np.array([0, -4.0 * k, -5.0 * k]), np.array([52, 14, 14]) * k, np.eye(3), 11.0)
-    return smooth_min(distance, top, 6.0)
+    return distance, np.asarray(left, np.float32)
 
 
 def _interior(

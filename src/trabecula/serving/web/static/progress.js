@@ -1,7 +1,7 @@
 "use strict";
 // Tells how far a study is, and shows the result as soon as it is there.
 (() => {
-  const box = document.getElementById("progress");
+  const box = document.getElementById("progress"), left = document.getElementById("left");
   const words = document.getElementById("words"), bar = document.getElementById("bar");
   const look = async () => {
     try {
@@ -11,8 +11,9 @@
       if (now.state !== "queued" && now.state !== "running") return location.reload();
       if (words.textContent !== now.words) words.textContent = now.words;
       bar.value = now.share;
+      left.textContent = now.left;
       for (const stage of now.stages) document.querySelector(`[data-stage="${stage.key}"]`).className = stage.standing;
-    } catch { words.textContent = "The server does not answer. Trying again …"; }
+    } catch { words.textContent = trabecula.say("trying-again"); }
     setTimeout(look, 400);
   };
   look();

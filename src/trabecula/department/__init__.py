@@ -1,0 +1,1 @@
+"""A DICOM node: studies come in, are screened by the queue of ``studies``, and answered where people work."""

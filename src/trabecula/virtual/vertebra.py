@@ -227,6 +227,20 @@ def canal_distance(local: Local, v: VertebraShape) -> Float32:
     return np.asarray((norm - 1) * min(a, b), np.float32)
 
 
+def spinous_drop_mm(v: VertebraShape, rng: np.random.Generator) -> float:
+    """How far the tip of a spinous process lies below its root.
+
+    From T5 to T8 they lie like tiles over the body below; those of the neck, of T1 and of T12 are nearly level, as every
+    textbook of anatomy has it, and lumbar ones are level.
+    """
+    if v.name.startswith("L"):
+        return float(rng.uniform(3, 8))
+    if v.name.startswith("C"):
+        return float(rng.uniform(4, 10))
+    usual = float(np.interp(int(v.name[1:]), (1, 3, 5, 8, 10, 11, 12), (13, 20, 30, 34, 24, 15, 8)))
+    return usual * float(rng.uniform(0.85, 1.15))
+
+
 def costal_process(
     v: VertebraShape, side: int, from_mm: float, rng: np.random.Generator
 ) -> tuple[Float64, Float64, float]:
@@ -265,9 +279,9 @@ def _posterior_parts(v: VertebraShape, rng: np.random.Generator, own: np.random.
     lumbar = v.name.startswith("L")
     lateral = wide / 2 + 0.9 * pw
     one = (1.0, 1.0, 1.0)
-    drop = rng.uniform(3, 8) if lumbar else float(np.interp(int(v.name[1:]), (1, 6, 12), (14, 26, 10)))
+    drop = spinous_drop_mm(v, rng if lumbar else own)
     tip, hang, _ = rng.uniform(2.4, 3.8), rng.uniform(-0.14, 0.03), rng.uniform(0.1, 0.3)
-    blade = rng.uniform(2.2, 2.9) if lumbar else 1.6
+    blade = rng.uniform(2.2, 2.9) if lumbar else 2.3
     parts, facets = [], []
     for s in (-1, 1):
         root = np.array([s * lateral, back + 6, 0.18 * h])
@@ -294,6 +308,6 @@ def _posterior_parts(v: VertebraShape, rng: np.random.Generator, own: np.random.
             low = np.array([s * (span - 0.8 * mass), back + 4, -0.45 * v.ala_reach[s > 0] * h])
             parts.append((root, low, 0.8 * mass, mass, one))
     spine_end = np.array([0, back - v.spinous_mm + 4, -0.15 * h - drop])
-    root_mm, tip_mm = (3.6, 4.4) if lumbar else (3.0, 3.4)
+    root_mm, tip_mm = (3.6, 4.4) if lumbar else (2.9, 2.7)
     parts.append((np.array([0, arch_y - 3.5, -0.12 * h]), spine_end, root_mm, tip_mm, (0.9, 1.0, blade)))
     return Posterior(parts, facets)

@@ -1,7 +1,7 @@
 """Trains networks of the house and of Niu 2023 within minutes on a machine with a GPU and many processor cores.
 
-It needs Python 3.11 or later with torch, numpy, scipy, safetensors, onnx and typer, and nothing of the network. Cores are
-the bottleneck, not the GPU: they first simulate people for as long as they are told, then make samples of them.
+It needs Python 3.11 or later with torch, numpy, scipy, safetensors, onnx and typer, and no internet. Cores are the
+bottleneck, not the GPU: they first simulate people for as long as they are told, then make samples of them.
 
     python runs/gpu.py simulate house-counter --work /tmp/work --seconds 150
     python runs/gpu.py learn house-counter --work /tmp/work --seconds 300 --out OUT

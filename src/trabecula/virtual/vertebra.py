@@ -230,8 +230,8 @@ def canal_distance(local: Local, v: VertebraShape) -> Float32:
 def spinous_drop_mm(v: VertebraShape, rng: np.random.Generator) -> float:
     """How far the tip of a spinous process lies below its root.
 
-    From T5 to T8 they lie like tiles over the body below; those of the neck, of T1 and of T12 are nearly level, as every
-    textbook of anatomy has it, and lumbar ones are level.
+    From T5 to T8 they lie like tiles over the body below; those of the neck, of T1 and of T12 are nearly level, as
+    every textbook of anatomy has it, and lumbar ones are level.
     """
     if v.name.startswith("L"):
         return float(rng.uniform(3, 8))

@@ -3,7 +3,9 @@
 import json
 import pickle
 import subprocess
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from trabecula import __version__
 from trabecula.anatomy import Level
 from trabecula.errors import WrongUsage
 from trabecula.virtual.order import Order, simulate
+from trabecula.virtual.store import claim, make_missing
 
 ORDER = Order(seed=7, protocol="abdomen-thick", format="nifti")
 
@@ -194,6 +197,44 @@ def test_a_subject_left_half_by_a_kill_is_made_anew(tmp_path: Path) -> None:
     )
     assert simulate(ORDER, 1, out, 1, lambda done: None) == 1
     assert sorted(path.name for path in out.iterdir()) == ["cohort.json", "subject-000007"]
+
+
+def test_what_a_kill_left_of_an_order_is_taken_up(tmp_path: Path) -> None:
+    out = tmp_path / "cohort"
+    out.mkdir()
+    (out / ".cohort.json.part").write_text("{")  # killed at the first write
+    claim(out, asdict(ORDER))
+    (out / ".subject-000099.part").mkdir()  # of more than is ordered now
+    assert make_missing(out, {}, 1, lambda done: None) == 0
+    (out / "subject-000007").mkdir()
+    assert simulate(ORDER, 1, out, 1, lambda done: None) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["cohort.json", "subject-000007"]
+
+
+def test_workers_end_with_a_command_that_is_killed(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "from trabecula.serving.cli import main; main()", "simulate", "-n", "4"]
+    ran = subprocess.Popen([*command, "--out", str(tmp_path / "cohort")], stdout=subprocess.DEVNULL)
+    children = Path(f"/proc/{ran.pid}/task/{ran.pid}/children")
+    until(lambda: len(children.read_text().split()) >= 2)
+    workers = [Path("/proc") / one for one in children.read_text().split()]
+    ran.kill()
+    ran.wait()
+    until(lambda: not any(running(one) for one in workers))
+
+
+def running(process: Path) -> bool:
+    """Whether it is there and has not ended, though nobody may have asked how."""
+    try:
+        return (process / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def until(holds: Callable[[], bool], seconds: float = 60) -> None:
+    last = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < last, "what was waited for never came"
+        time.sleep(0.05)
 
 
 def test_an_error_keeps_its_code_on_its_way_from_a_worker() -> None:

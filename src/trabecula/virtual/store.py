@@ -56,8 +56,8 @@ def claim(out: Path, order: Json) -> None:
         WrongUsage: ``out`` holds something else or what was ordered otherwise, or cannot be written.
     """
     wanted = {"schema": "trabecula.cohort/1", "version": __version__, **order}
-    note = out / "cohort.json"
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not note.exists())):
+    note, written = out / "cohort.json", out / ".cohort.json.part"
+    if out.exists() and (not out.is_dir() or (set(out.iterdir()) - {written} and not note.exists())):
         raise WrongUsage("output-not-empty", f"{out} already holds something else; name a new folder.")
     if note.exists():
         if _noted(note) != wanted:
@@ -65,7 +65,6 @@ def claim(out: Path, order: Json) -> None:
                 "other-cohort", f"{out} holds a cohort ordered otherwise (see cohort.json); name a new folder."
             )
         return
-    written = out / ".cohort.json.part"
     try:
         out.mkdir(parents=True, exist_ok=True)
         written.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
@@ -82,6 +81,9 @@ def make_missing(out: Path, subjects: Mapping[str, WriteSubject], workers: int, 
     Raises:
         WrongUsage: the folder cannot be written, or a worker was stopped from outside.
     """
+    for parent in {(out / name).parent for name in subjects}:
+        for abandoned in parent.glob(".subject-*.part"):  # of a run that was killed, and perhaps ordered more
+            shutil.rmtree(abandoned, ignore_errors=True)
     missing = {name: write for name, write in subjects.items() if not (out / name).exists()}
     progress(len(subjects) - len(missing))
     if not missing:

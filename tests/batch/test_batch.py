@@ -2,6 +2,7 @@
 
 import csv
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -11,11 +12,14 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
 from toys.archive import free_port
+from trabecula.batch.journal import Journal, schema, write_tables
 from trabecula.batch.rows import COLUMNS
+from trabecula.errors import WrongUsage
 from trabecula.virtual.study import StudyHeader, write_dicom
 from trabecula.volume import Volume
 
@@ -170,3 +174,33 @@ def test_a_scheduler_that_is_gone_is_told_and_the_batch_goes_on_without_it(
             process.wait()
     ended(started(given, out, hold))
     assert [row["state"] for row in rows(out)] == ["done", "done"]
+
+
+def test_a_full_disk_is_a_sentence_and_the_rows_are_taken_up_again(cylinder_nifti: Path, tmp_path: Path) -> None:
+    given, out, hold = tmp_path / "given", tmp_path / "out", tmp_path / "hold"
+    given.mkdir()
+    shutil.copy(cylinder_nifti, given / "a.nii.gz")
+    table = pa.table({name: pa.array([], one.type) for name, one in zip(COLUMNS, schema(), strict=True)})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ended(started(given, out, hold))
+    whole = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, before[1]))  # no file can be written that is any larger
+    try:
+        with pytest.raises(WrongUsage) as told:
+            write_tables(table, "<html>" * 100, out)
+        journal = Journal(tmp_path / "other")
+        with pytest.raises(WrongUsage) as kept:
+            journal.keep([({"number": 1, "key": "a" * 200}, "order")])
+        journal.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert {told.value.code, kept.value.code} == {"output-unwritable"}
+    assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == whole
+    again = Journal(tmp_path / "other")
+    assert again.numbers() == {}  # the part of a line that found room is no row
+    again.close()
+    (out / "index.html.part").write_text("<html")  # killed while the page was written
+    ended(started(given, out, hold))
+    assert len(rows(out)) == 1
+    assert not (out / "index.html.part").exists()

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 JOURNAL, CSV, PARQUET, PAGE = "rows.jsonl", "studies.csv", "studies.parquet", "index.html"
-OURS = {JOURNAL, CSV, PARQUET, PAGE, "results", "incoming", "lock", f"{CSV}.part", f"{PARQUET}.part"}
+MADE = (CSV, PARQUET, PAGE)
+OURS = {JOURNAL, "results", "incoming", "lock", *MADE, *(f"{name}.part" for name in MADE)}
 ORDER = "order"
 
 
@@ -63,14 +65,11 @@ class Journal:
             self.file.flush()
             os.fsync(self.file.fileno())
         except OSError as error:
-            raise WrongUsage(
-                "output-unwritable",
-                f"{self.out} cannot be written: {(error.strerror or 'unknown cause').lower()}."
-                " What is in it is whole; make room and run the same command again.",
-            ) from error
+            raise unwritable(self.out, error) from error
 
     def close(self) -> None:
-        self.file.close()
+        with suppress(OSError):  # what a full disk did not take is written once more, and was told
+            self.file.close()
 
     def known(self, order: str) -> set[str]:
         """Keys of the studies whose row stands: done or refused, by the same order. What failed is tried again."""
@@ -129,12 +128,32 @@ def _with_duplicates(table: "pa.Table") -> "pa.Table":
     return table
 
 
-def write_tables(table: "pa.Table", out: Path) -> None:
-    """studies.csv and studies.parquet, each whole or not at all."""
+def write_tables(table: "pa.Table", page: str, out: Path) -> None:
+    """studies.csv, studies.parquet and index.html, each whole or not at all.
+
+    Raises:
+        WrongUsage: the disk is full.
+    """
     import pyarrow.csv as csv
     import pyarrow.parquet as parquet
 
-    csv.write_csv(table, out / f"{CSV}.part")
-    (out / f"{CSV}.part").replace(out / CSV)
-    parquet.write_table(table, out / f"{PARQUET}.part")
-    (out / f"{PARQUET}.part").replace(out / PARQUET)
+    beside = {name: out / f"{name}.part" for name in MADE}
+    try:
+        csv.write_csv(table, beside[CSV])
+        parquet.write_table(table, beside[PARQUET])
+        beside[PAGE].write_text(page, encoding="utf-8")
+        for name, written in beside.items():
+            written.replace(out / name)
+    except OSError as error:
+        for written in beside.values():
+            written.unlink(missing_ok=True)
+        raise unwritable(out, error) from error
+
+
+def unwritable(out: Path, error: OSError) -> WrongUsage:
+    """The disk is full, or fails; rows that were kept are."""
+    cause = os.strerror(error.errno) if error.errno else "unknown cause"  # Arrow's own text quotes paths
+    return WrongUsage(
+        "output-unwritable",
+        f"{out} cannot be written: {cause.lower()}. What is in it is whole; make room and run the same command again.",
+    )

@@ -73,12 +73,8 @@ def run_batch(
     finally:
         journal.close()
     table = table_of(journal.path, [one.key for one in items])
-    write_tables(table, out)
-    page = out / PAGE
-    beside = page.with_suffix(".part")
-    beside.write_text(summary_page(table), encoding="utf-8")
-    beside.replace(page)
-    return page
+    write_tables(table, summary_page(table), out)
+    return out / PAGE
 
 
 def numbered(items: Sequence[Item], before: Mapping[str, int]) -> list[Item]:

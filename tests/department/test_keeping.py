@@ -7,7 +7,7 @@ import pytest
 
 from serving.conftest import trabecula
 from toys.program import Program
-from trabecula.department.keeping import over_time
+from trabecula.department.keeping import forget, over_time
 from trabecula.department.ledger import Ledger, Planned
 from trabecula.department.spool import Spool
 from trabecula.studies.audit import Asked, Trail
@@ -29,6 +29,8 @@ def data(tmp_path: Path) -> Path:
         (spool.folder / key / "one.dcm").write_bytes(bytes(1000))
         ledger.receiving(key, "CT1")
     ledger.quarantine("broken")
+    for key in ("left", "broken", "screened"):
+        ledger.came(key, new=True, last=True)
     for key in ("left", "screened"):
         ledger.take(key)
         (study,) = ledger.studies("taking")
@@ -87,3 +89,23 @@ def test_what_was_removed_comes_back_whole_where_more_of_it_comes_meanwhile(tmp_
     assert spool.forget_unless("key", lambda: False)
     assert spool.files("key") == [] and list(spool.leaving.iterdir()) == []
     assert spool.forget_unless("key", lambda: False)
+
+
+def test_what_comes_while_it_is_removed_stays_whole(data: Path, tmp_path: Path) -> None:
+    ledger, spool = Ledger(open_database(f"sqlite:///{data / 'trabecula.sqlite'}")), Spool(data)
+    left, broken = over_time(ledger, spool, 90, time.time() + 91 * DAY)
+    slice_path = tmp_path / "late.dcm"
+    slice_path.write_bytes(b"late")
+    for one in (left, broken):  # as intake does: what comes is written down before any of it is kept
+        ledger.receiving(one.key, "CT1")
+    spool.keep(slice_path, left.key, "late")
+    assert not forget(left, ledger, spool, "keeper")
+    assert not forget(broken, ledger, spool, "keeper")
+    assert [path.name for path in spool.files("left")] == ["late.dcm", "one.dcm"]
+    assert [path.name for path in spool.files("broken")] == ["one.dcm"]
+    assert list(Trail(ledger.engine).lines(Asked(what="removed-ct"))) == []
+    assert [one.key for one in over_time(ledger, spool, 90, time.time() + 91 * DAY)] == []
+
+    ledger.begin_again()  # the node was killed: nobody brings what is in quarantine
+    assert [one.key for one in over_time(ledger, spool, 90, time.time() + 91 * DAY)] == ["broken"]
+    ledger.engine.dispose()

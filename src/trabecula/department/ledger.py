@@ -110,6 +110,8 @@ class Ledger:
         with self._session() as session, session.begin():
             under_way = (Received.state == "taking") | ((Received.state == "whole") & Received.coming)
             session.execute(update(Received).where(under_way).values(state="receiving"))
+            broken_off = update(Received).where(Received.state == "quarantined", Received.coming)
+            session.execute(broken_off.values(coming=False))
 
     def _session(self) -> Session:
         return Session(self.engine, expire_on_commit=False)

@@ -103,10 +103,6 @@ class Spool:
         sync_folder(folder)
         sync_folder(self.folder)
 
-    def forget(self, study: str) -> None:
-        """Removes a study's instances."""
-        shutil.rmtree(self.folder / study, ignore_errors=True)
-
 
 def digest_of(files: Sequence[Path]) -> str:
     """What tells one delivery of a study from another: the same files, unchanged, give the same text."""

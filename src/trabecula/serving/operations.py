@@ -197,13 +197,15 @@ def _node(settings: "Settings") -> tuple[set[str], Callable[[str], None]]:
     from trabecula.department.spool import Spool
     from trabecula.studies.tables import connect
 
-    takes = Ledger(connect(settings.database)).takes()
-    keys = {take.store_id: received.key for take, received in takes if take.store_id}
+    ledger = Ledger(connect(settings.database))
+    takes = ledger.takes()
+    known = {take.store_id: received for take, received in takes if take.store_id}
     spool = Spool(settings.data)
 
     def forget(study: str) -> None:
-        if study in keys:
-            spool.forget(keys[study])
+        if study in known:
+            received = known[study]
+            spool.forget_unless(received.key, lambda: not ledger.unchanged(received))
 
     return {take.store_id for take, _ in takes if take.state in ("planned", "queued", "answering")}, forget
 
@@ -222,10 +224,9 @@ def _unscreened(settings: "Settings", rules: "Rules", apply: bool) -> int:
 
     ledger, spool, size = Ledger(connect(settings.database)), Spool(settings.data), 0
     for one in list(over_time(ledger, spool, rules.ct.after_days)):
-        if apply:
-            forget(one, ledger, spool, operator())
-        did = "removed" if apply else "would be removed"
-        size += one.bytes
+        gone = apply and forget(one, ledger, spool, operator())
+        did = "would be removed" if not apply else "removed" if gone else "kept: more of it comes"
+        size += one.bytes if gone or not apply else 0
         print(f"received {one.number:>4}  CT     {one.idle_days:>5} days  {one.bytes / 2**20:>8.1f} MiB  {did}")
     return size
 

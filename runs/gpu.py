@@ -76,9 +76,8 @@ def simulate(names: Names, work: Work, seconds: float = 100, cores: int = os.cpu
         while time.monotonic() < ends and at < len(training):
             shards(task, training[at : at + step], work, cores)
             at += step
-        say(
-            f"{name}: {len(made(task, training, work))} people to learn from, {len(made(task, judging, work))} to judge by"
-        )
+        learners, judges = (len(made(task, cases, work)) for cases in (training, judging))
+        say(f"{name}: {learners} people to learn from, {judges} to judge by")
 
 
 @app.command()

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from toys.program import Program, Run
-from trabecula.messages import LANGUAGES
+from trabecula.messages import LANGUAGES, messages
 from trabecula.recipes import RECIPES
 from trabecula.screening import STAGES
 
@@ -116,6 +116,20 @@ def test_wrong_usage(trabecula: Program, ct: Path, tmp_path: Path, arguments: li
 def test_a_command_that_is_not_whole(trabecula: Program) -> None:
     assert trabecula("screen").code == 2
     assert trabecula("scan").code == 2
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_recipes_are_listed_in_each_language(trabecula: Program, language: str) -> None:
+    ran = trabecula("recipes", "--language", language)
+    text = messages(language)
+    about = [text[f"about-{one['recipe']}"] for one in json.loads(trabecula("recipes", "--json").out)]
+    assert ran.code == 0 and len(about) > 5 and [told for told in about if told not in ran.out] == []
+    assert all(text[f"recipe-{kind}"] in ran.out for kind in ("follows", "measures", "levels"))
+
+
+def test_recipes_in_a_language_that_is_not_there(trabecula: Program) -> None:
+    ran = trabecula("recipes", "--language", "tlh")
+    assert (ran.code, ran.out, "unknown-language" in ran.err) == (2, "", True)
 
 
 def test_help_and_version(trabecula: Program) -> None:

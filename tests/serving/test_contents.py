@@ -38,6 +38,30 @@ def test_two_people_are_refused_listed_and_read_by_choice(trabecula: Program, tw
     assert (wrong.code, "study-not-found" in wrong.err) == (2, True)
 
 
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("de", ("Patient 2, 55 Bilder", "55 Schichten alle 3 mm auf", "(wird gelesen, wenn keine gewählt ist)")),
+        ("es", ("paciente 2, 55 imágenes", "55 cortes cada 3 mm en", "(se lee si no se elige ninguna)")),
+        ("zh", ("患者 2, 55 幅图像", "55 层，层间距 3 mm", "(未选择时读取此序列)")),
+    ],
+)
+def test_it_is_listed_in_each_language(
+    trabecula: Program, two_people: Path, language: str, said: tuple[str, ...]
+) -> None:
+    shown = trabecula("list", two_people, "--language", language)
+    assert shown.code == 0 and [one for one in said if one not in shown.out] == []
+    assert "images" not in shown.out and "slices" not in shown.out
+
+
+def test_what_cannot_be_listed_is_told_in_the_language(trabecula: Program, tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("Dear colleague")
+    refused = trabecula("list", tmp_path / "letter.txt", "--language", "de")
+    assert refused.code == 3 and refused.err.startswith("Abgelehnt [unknown-format]: ")
+    wrong = trabecula("list", tmp_path, "--language", "tlh")
+    assert (wrong.code, "unknown-language" in wrong.err) == (2, True)
+
+
 def test_an_image_of_another_kind_offers_nothing(trabecula: Program, ct: Path, tmp_path: Path) -> None:
     assert trabecula("list", ct).out == "No CT in DICOM was found here.\n"
     refused = trabecula("screen", ct, "--out", tmp_path / "out", "--study", "1")

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from trabecula.errors import Defect, WrongUsage
-from trabecula.serving.screen_cli import path_given
+from trabecula.errors import Defect, WrongUsage, require_language
+from trabecula.messages import DEFAULT_LANGUAGE, Phrase
+from trabecula.serving.screen_cli import Language, path_given
 
 NEEDED = ("dask", "distributed", "cryptography", "pyarrow")
 
@@ -37,9 +38,11 @@ def batch(
     deidentify: Annotated[
         bool, typer.Option("--deidentify", help="Leave paths and names out of the tables, and identifiers of reports.")
     ] = False,
+    language: Language = DEFAULT_LANGUAGE,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress and print only where the page is.")] = False,
 ) -> None:
     """Screen a cohort: a row a study, whatever it brings; run it again to go on where it was stopped."""
+    require_language(language)
     if any(find_spec(needed) is None for needed in NEEDED):
         raise Defect("cohort-missing", "What a batch needs is not installed. Run: pip install trabecula[cohort]")
     from trabecula.batch.fetch import items_of
@@ -58,6 +61,7 @@ def batch(
     if given.is_dir() and inside:
         raise WrongUsage("output-in-input", f"{out} lies in {given}, and would be taken for a study. Name another.")
     asked = Asked(recipe, deidentify, str((out / "results").resolve()) if reports else "")
-    with locked(out), watched(items, out, asked, not quiet) as told:
+    with locked(out), watched(items, out, asked, not quiet, language) as told:
         page = run_batch(items, out, asked, Engine(workers, scheduler, memory), told, sources, told.tell)
-    print(page if quiet else f"{told.said()}\nSummary: {page}")
+    where = Phrase("summary-at", {"path": str(page)}).told(language)
+    print(page if quiet else f"{told.said()}\n{where}")

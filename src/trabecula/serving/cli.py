@@ -84,6 +84,7 @@ def list_contents(
         Path, typer.Argument(metavar="INPUT", parser=path_given, help="A DICOM folder, file or zip, as for 'screen'.")
     ],
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    language: Language = DEFAULT_LANGUAGE,
     debug: Debug = False,
 ) -> None:
     """List the studies and series of CT in an input, to choose among with 'screen --study N --series N'."""
@@ -91,12 +92,13 @@ def list_contents(
     from trabecula.screening import studies_in
     from trabecula.serving.contents import contents_json, contents_text
 
+    require_language(language)
     try:
         studies = studies_in(given)
     except TrabeculaError as error:
-        print(error.line(DEFAULT_LANGUAGE), file=sys.stderr)
+        print(error.line(language), file=sys.stderr)
         raise typer.Exit(error.exit_code) from error
-    print(contents_json(studies) if as_json else contents_text(studies))
+    print(contents_json(studies) if as_json else contents_text(studies, language))
 
 
 @app.command()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
 from trabecula.serving.demo import PROTOCOL
 from trabecula.virtual.study import header_of, write_dicom
@@ -22,42 +22,82 @@ WAIT_MS = 1000 * PATIENCE_SECONDS
 PASSWORD = "correct horse battery"
 
 
+def log_in(page: Page) -> None:
+    page.locator("#name").fill("ada")
+    page.locator("#password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+
+
+def logged_in(server: Server, browser: Browser) -> Page:
+    """A page on which Ada is logged in; before her nobody had to."""
+    adding = [*PROGRAM, "serve", "--data", str(server.data), "--add-user", "ada"]
+    subprocess.run(adding, input=f"{PASSWORD}\n".encode(), check=True)
+    page = browser.new_context(viewport={"width": 1400, "height": 950}).new_page()
+    page.set_default_timeout(WAIT_MS)
+    page.goto(f"{server.url}/login")
+    log_in(page)
+    page.wait_for_url(f"{server.url}/")
+    return page
+
+
+def end_logins(server: Server) -> None:
+    with sqlite3.connect(server.data / "trabecula.sqlite") as database:
+        database.execute("DELETE FROM logins")
+
+
+def log_in_beside(page: Page, server: Server, link: str) -> None:
+    """Follows a link to the login, which opens beside the page."""
+    with page.context.expect_page() as opened:
+        page.locator(link).click()
+    log_in(opened.value)
+    opened.value.wait_for_url(f"{server.url}/")
+
+
 def test_a_login_that_ended_while_choosing_loses_nothing(
     start: Start, browser: Browser, cylinder_nifti: Path, tmp_path: Path
 ) -> None:
     server = start()
     study = server.upload(cylinder_nifti, label="typed")
     assert server.wait(study) == "done"
-    adding = [*PROGRAM, "serve", "--data", str(server.data), "--add-user", "ada"]
-    subprocess.run(adding, input=f"{PASSWORD}\n".encode(), check=True)
-    context = browser.new_context()
-    page = context.new_page()
-    page.set_default_timeout(WAIT_MS)
-
-    def log_in(page: "object") -> None:
-        page.locator("#name").fill("ada")  # type: ignore[attr-defined]
-        page.locator("#password").fill(PASSWORD)  # type: ignore[attr-defined]
-        page.get_by_role("button", name="Log in").click()  # type: ignore[attr-defined]
-
-    page.goto(f"{server.url}/login")
-    log_in(page)
-    page.wait_for_url(f"{server.url}/")
+    page = logged_in(server, browser)
     page.goto(f"{server.url}/studies/{study}", wait_until="domcontentloaded")
     page.locator("#correct summary").click()
     page.get_by_label("Leave out L2").select_option("fracture")
-    with sqlite3.connect(server.data / "trabecula.sqlite") as database:
-        database.execute("DELETE FROM logins")
+    end_logins(server)
     page.get_by_role("button", name="Keep as a new version").first.click()
     expect(page.locator("#correct-told")).to_contain_text("Your login has ended", timeout=WAIT_MS)
     assert page.get_by_label("Leave out L2").input_value() == "fracture"
-    with context.expect_page() as opened:
-        page.locator("#correct-told a").click()
-    log_in(opened.value)
-    opened.value.wait_for_url(f"{server.url}/")
+    log_in_beside(page, server, "#correct-told a")
     page.get_by_role("button", name="Keep as a new version").first.click()
     page.wait_for_url("**/versions/2")
     expect(page.locator(".versions")).to_contain_text("L2 was left out")
-    context.close()
+    page.context.close()
+
+
+def test_a_login_that_ended_while_outlining_loses_nothing(start: Start, browser: Browser, cylinder_nifti: Path) -> None:
+    server = start()
+    study = server.upload(cylinder_nifti, label="drawn")
+    assert server.wait(study) == "done"
+    page = logged_in(server, browser)
+    page.goto(f"{server.url}/studies/{study}", wait_until="domcontentloaded")
+    page.wait_for_selector("#viewer[data-drawn]")
+    page.locator("#vertebrae .jump", has_text="L1").click()
+    page.locator("#outline").click()
+    page.get_by_role("button", name="Eraser").click()
+    bar = page.locator("#outlining")
+    whole = bar.get_attribute("data-mm3")
+    end_logins(server)
+    page.mouse.click(*point_of(page, "L1", AXIAL))  # drawn on after the login has ended
+    drawn = bar.get_attribute("data-mm3")
+    assert drawn != whole
+    page.locator("#keep-outline").click()
+    expect(page.locator("#outline-told")).to_contain_text("Your login has ended", timeout=WAIT_MS)
+    assert bar.get_attribute("data-mm3") == drawn
+    log_in_beside(page, server, "#outline-told a")
+    page.locator("#keep-outline").click()
+    page.wait_for_url("**/versions/2")
+    expect(page.locator(".versions")).to_contain_text("L1 was outlined anew.")
+    page.context.close()
 
 
 def test_choices_outlive_a_page_that_is_loaded_anew(server: Server, browser: Browser, cylinder_nifti: Path) -> None:

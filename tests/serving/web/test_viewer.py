@@ -257,11 +257,26 @@ def test_axe_finds_nothing_serious(browser: Browser, server: Server, study: str,
     judged = context.new_page()
     judged.set_default_timeout(WAIT_MS)
     found: dict[str, list[str]] = {}
-    for path in ("/", "/?state=to-check&words=x", study, f"{study}/again", "/cohort", "/tokens", "/login", "/nowhere"):
+    outlining = f"{study}?"
+    for path in (
+        "/",
+        "/?state=to-check&words=x",
+        study,
+        outlining,
+        f"{study}/again",
+        "/cohort",
+        "/tokens",
+        "/login",
+        "/nowhere",
+    ):
         judged.goto(server.url + path, wait_until="domcontentloaded")
-        if path == study:
+        if path in (study, outlining):
             judged.wait_for_selector("#viewer[data-drawn]")
-            judged.locator("#correct summary").click()
+            judged.locator("#correct summary" if path == study else "#outline").click()
+        if path == outlining:
+            judged.wait_for_selector("#viewer[data-outlining]")
+            judged.locator("#keep-outline").click()  # without a name: what it says is judged too
+            expect(judged.locator("#outline-told")).to_contain_text("reader-unnamed")
         judged.evaluate(AXE.read_text())
         told = judged.evaluate("axe.run({ resultTypes: ['violations'] })")
         found[path] = [

@@ -96,7 +96,7 @@ def test_a_login_that_ended_while_outlining_loses_nothing(start: Start, browser:
     log_in_beside(page, server, "#outline-told a")
     page.locator("#keep-outline").click()
     page.wait_for_url("**/versions/2")
-    expect(page.locator(".versions")).to_contain_text("L1 was outlined anew.")
+    expect(page.locator(".versions")).to_contain_text("L1 was outlined anew.", timeout=WAIT_MS)
     page.context.close()
 
 
@@ -176,7 +176,7 @@ def test_a_disk_that_is_full_while_a_region_is_kept_loses_nothing(
     assert not list((server.data / "studies" / study).glob("*labels-2*"))
     page.locator("#keep-outline").click()
     page.wait_for_url("**/versions/2")
-    expect(page.locator(".versions")).to_contain_text("L1 was outlined anew.")
+    expect(page.locator(".versions")).to_contain_text("L1 was outlined anew.", timeout=WAIT_MS)
     page.close()
 
 

@@ -47,6 +47,11 @@
     title.textContent = say("outlining", { level: mark.short, cm3: (volume / 1000).toFixed(1) });
   };
 
+  const letters = (bytes) => {
+    let text = "";
+    for (const one of bytes) text += String.fromCharCode(one);
+    return text;
+  };
   const packed = async () => {
     const bits = new Uint8Array(Math.ceil(inside.length / 8));
     const flip = nv.volumes[0].permRAS.map((axis) => axis < 0);  // the file's own order of voxels
@@ -58,14 +63,14 @@
     }
     const stream = new Blob([bits]).stream().pipeThrough(new CompressionStream("gzip"));
     const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
-    let text = "";
-    for (const one of bytes) text += String.fromCharCode(one);
     const first = low.map((one, axis) => (flip[axis] ? dims()[axis] - one - extent[axis] : one));
-    return { inside: btoa(text), low: first.join(","), size: extent.join(",") };
+    return { inside: btoa(letters(bytes)), low: first.join(","), size: extent.join(",") };
   };
 
+  // Whole or not at all: what is cut, or older than what was drawn, would come back as if it were the outline.
   const remember = () => {
-    try { sessionStorage.setItem(key(), JSON.stringify({ low, extent, inside: btoa(String.fromCharCode(...runs())) })); } catch { /* full */ }
+    sessionStorage.removeItem(key());
+    try { sessionStorage.setItem(key(), JSON.stringify({ low, extent, inside: btoa(letters(runs())) })); } catch { /* full */ }
   };
   // Lengths of what is outside and inside in turn, each as bytes of seven bits.
   const runs = () => {
@@ -74,7 +79,7 @@
     const push = () => { let rest = count; while (rest > 127) { found.push(128 | (rest & 127)); rest >>= 7; } found.push(rest); };
     for (const one of inside) { if (one !== value) { push(); value = one; count = 0; } count += 1; }
     push();
-    return found.length < 60000 ? found : found.slice(0, 60000);
+    return found;
   };
   const recall = () => {
     const kept = JSON.parse(sessionStorage.getItem(key()) ?? "null");

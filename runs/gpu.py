@@ -24,9 +24,8 @@ import typer
 from trabecula.cohort.case import Case, validation_split
 from trabecula.cohort.read import read_cohort
 from trabecula.training.batches import batches, validation_batches
-from trabecula.training.export import export as write_onnx
-from trabecula.training.loop import BEST, LOG, WEIGHTS, Judge, Schedule, best_of, load_weights, record_of, train
-from trabecula.training.run import MEASURED_BATCHES, _parity_inputs
+from trabecula.training.loop import BEST, LOG, WEIGHTS, Judge, Schedule, best_of, load_weights, train
+from trabecula.training.run import MEASURED_BATCHES, describe, write_weights
 from trabecula.training.samples.shards import make_shards, shard_path
 from trabecula.training.start import Start, begin, starts
 from trabecula.training.task import Task
@@ -114,9 +113,9 @@ def learn(name: str, work: Work, out: Out, seconds: float = 300, workers: int = 
     for file in (WEIGHTS, LOG, "schedule.json"):
         (out / f"{name}.{file}").write_bytes((folder / file).read_bytes())
     about = {"trained_on": len(made(task, training, work)), "judged_by": len(made(task, judging, work))}
-    about |= {"figures": best_of(folder), "setting": asdict(setting), "start": start.sha256 if start else ""}
+    about |= {"setting": asdict(setting), "start": start.sha256 if start else ""}
     (out / f"{name}.json").write_text(json.dumps(about, indent=1))
-    say(f"{name}: {(folder / BEST).exists()} {about['figures']}")
+    say(f"{name}: {best_of(folder)}")
 
 
 @app.command()
@@ -128,39 +127,19 @@ def export(name: str, work: Work, weights: Given, cores: int = 2) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for file in (WEIGHTS, "schedule.json"):
         (folder / file).write_bytes((weights / f"{name}.{file}").read_bytes())
-    judging = people(name)[1][: min(about["judged_by"], 100)]
+    (folder / BEST).write_bytes((folder / WEIGHTS).read_bytes())  # its figures go with it
+    judging = people(name)[1][: about["judged_by"]]
     shards(task, judging, work, cores)
-    paths = made(task, judging, work)
     network = load_weights(task.network(), folder)
     cohort = read_cohort(f"virtual:{setting.people}", judging=False)
-    figures = {key: float(f"{value:.4g}") for key, value in about["figures"].items()}
-    trained, judged = about["trained_on"], about["judged_by"]
-    entry = {
-        "network": {"kind": type(network).__name__, "parameters": sum(one.numel() for one in network.parameters())},
-        "figures": {"on": f"{judged} validation cases, simulated", **figures},
-        "kept_by": {"figure": task.rule.figure, "highest": task.rule.highest, "source": task.rule.source},
-        "data": {
-            "cohort": cohort.name,
-            "digest": cohort.digest,
-            "cases": trained + judged,
-            "left_out": 0,
-            "trained_on": trained,
-            "judged_by": judged,
-            "seed": task.seed,
-            "generator": cohort.generator,
-            "family": cohort.family,
-        },
-        "start": {"given": "shipped", "sha256": about["start"]} if about["start"] else None,
-        "trained_by": f"python runs/gpu.py simulate {name}; learn {name}",
-        "schedule": {**record_of(folder), "batch": setting.batch},
-    }
-    entry = {key: value for key, value in entry.items() if value is not None}
-    head = task.head
-    if task.measure is not None:
-        head = task.measure(task, network, validation_batches(task, paths, MEASURED_BATCHES["full"]))
-    path = work / "weights" / f"{name}.onnx"
-    write_onnx(task.graph(network), _parity_inputs(task, paths), path, task.view, head, entry)
-    print(path)
+    counts = {"cases": about["trained_on"] + about["judged_by"], "left_out": 0}
+    counts |= {one: about[one] for one in ("trained_on", "judged_by")}
+    entry = describe(task, network, folder, cohort, counts)
+    entry |= {"start": {"given": "shipped", "sha256": about["start"]}} if about["start"] else {}
+    entry |= {"trained_by": f"python runs/gpu.py simulate {name}; python runs/gpu.py learn {name}"}
+    measured = MEASURED_BATCHES["full"] * task_for(name).batch // task.batch
+    write_weights(task, network, made(task, judging, work), work / "weights", measured, entry)
+    print(work / "weights" / f"{name}.onnx")
 
 
 def fitted(name: str) -> tuple[Task, Setting]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trabecula import __version__
 from trabecula.cohort.case import Case, Cohort, validation_split
@@ -263,37 +263,50 @@ def _export(
     training, judging = paths
     folder = out / task.weights
     network = load_weights(task.network(), folder)
+    counts = {"cases": len(cohort.cases), "left_out": left_out}
+    counts |= {"trained_on": len(training), "judged_by": len(judging)}
+    about = {
+        **describe(task, network, folder, cohort, counts),
+        **({} if start is None else {"start": {"given": wanted.start, "sha256": start.sha256}}),
+        "trained_by": f"trabecula train {recipe_name} {cohort.given} --preset {wanted.preset} --only {task.weights}"
+        + ("" if start is None else f" --from {wanted.start}"),
+    }
+    return write_weights(task, network, judging, out / "weights", MEASURED_BATCHES[wanted.preset], about)
+
+
+def describe(task: Task, network: nn.Module, folder: Path, cohort: Cohort, counts: Mapping[str, int]) -> dict[str, Any]:
+    """What the manifest tells of a network trained in ``folder``; ``counts`` of cases, by what they were for."""
     figures = best_of(folder)
     error_sd = figures.get("error_sd")
-    about = {
+    return {
         "network": {"kind": type(network).__name__, "parameters": sum(one.numel() for one in network.parameters())},
         **({} if error_sd is None else {"error_sd": float(f"{error_sd:.4g}")}),
         "figures": {
-            "on": f"{len(judging)} validation cases{', simulated' if cohort.simulated else ''}",
+            "on": f"{counts['judged_by']} validation cases{', simulated' if cohort.simulated else ''}",
             **{name: float(f"{value:.4g}") for name, value in figures.items()},
         },
         "kept_by": {"figure": task.rule.figure, "highest": task.rule.highest, "source": task.rule.source},
         "data": {
             "cohort": cohort.name,
             "digest": cohort.digest,
-            "cases": len(cohort.cases),
-            "left_out": left_out,
-            "trained_on": len(training),
-            "judged_by": len(judging),
+            **counts,
             "seed": task.seed,
             "generator": cohort.generator,
             "family": cohort.family,
         },
-        **({} if start is None else {"start": {"given": wanted.start, "sha256": start.sha256}}),
-        "trained_by": f"trabecula train {recipe_name} {cohort.given} --preset {wanted.preset} --only {task.weights}"
-        + ("" if start is None else f" --from {wanted.start}"),
         "version": __version__,
         "schedule": record_of(folder),
     }
-    path = out / "weights" / f"{task.weights}.onnx"
+
+
+def write_weights(
+    task: Task, network: nn.Module, judging: tuple[Path, ...], folder: Path, measured: int, about: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The ONNX file and its manifest entry in ``folder``; ``measured`` batches say what answers are worth."""
     head = task.head
     if task.measure is not None:
-        head = task.measure(task, network, validation_batches(task, judging, MEASURED_BATCHES[wanted.preset]))
+        head = task.measure(task, network, validation_batches(task, judging, measured))
+    path = folder / f"{task.weights}.onnx"
     return export(task.graph(network), _parity_inputs(task, judging), path, task.view, head, about)
 
 

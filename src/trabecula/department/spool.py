@@ -88,10 +88,13 @@ class Spool:
             (self.folder / study).rename(aside)
         except FileNotFoundError:
             return True
-        again = comes_again()
-        if again:
-            self._put_back(aside)
-        shutil.rmtree(aside, ignore_errors=True)
+        again = True  # also where the question fails
+        try:
+            again = comes_again()
+        finally:
+            if again:
+                self._put_back(aside)
+            shutil.rmtree(aside, ignore_errors=True)
         return not again
 
     def _put_back(self, aside: Path) -> None:

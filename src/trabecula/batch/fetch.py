@@ -16,7 +16,7 @@ from trabecula.archives.address import Archive
 from trabecula.archives.trouble import OF_THE_WHOLE, disk_full
 from trabecula.batch.sources import Source, archive_of
 from trabecula.batch.studies import Item, items_in
-from trabecula.errors import Defect, TrabeculaError, fault_of
+from trabecula.errors import TrabeculaError, fault
 
 SILENT_IN_A_ROW = 2
 """After as many studies an archive that does not answer is asked for no more in this run."""
@@ -124,7 +124,7 @@ class Fetching:
                         waiting = [replace(one, trouble=(error.code, error.message)) for one in waiting]
                     self._put(item)
         except Exception as error:  # nothing can be had from it: its port here is taken, say
-            known = error if isinstance(error, TrabeculaError) else Defect("defect", fault_of(error))
+            known = error if isinstance(error, TrabeculaError) else fault(error)
             self.said(known.message)
             waiting = [replace(one, trouble=(known.code, known.message)) for one in waiting]
         for item in waiting:
@@ -141,7 +141,7 @@ class Fetching:
             failed: TrabeculaError = error
         except Exception as error:  # whatever an archive sends is no exception to the other studies
             full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-            failed = disk_full(source.name) if full else Defect("defect", fault_of(error))
+            failed = disk_full(source.name) if full else fault(error)
         else:
             return replace(item, local=str(place.resolve())), None
         shutil.rmtree(place, ignore_errors=True)

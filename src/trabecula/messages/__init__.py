@@ -10,7 +10,7 @@ in the order of ``plural-form``, a rule of the language in the words of gettext 
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, reduce
 from gettext import c2py
 from pathlib import Path
 from typing import TypeAlias
@@ -52,6 +52,11 @@ def joined(words: Sequence[Fact]) -> Phrase:
     if len(words) < 2:
         return Phrase("list", {"words": tuple(words)})
     return Phrase("and", {"first": Phrase("list", {"words": tuple(words[:-1])}), "last": words[-1]})
+
+
+def in_turn(sentences: Sequence[Phrase]) -> Phrase:
+    """Sentences one after another."""
+    return reduce(lambda before, after: Phrase("in-turn", {"before": before, "after": after}), sentences)
 
 
 @cache

@@ -1,6 +1,6 @@
 """The recipes by name. A new one is a file beside these and a line here."""
 
-from trabecula.errors import WrongUsage
+from trabecula.errors import wrong_usage
 from trabecula.recipe import Recipe
 from trabecula.recipes.counting import COUNTING
 from trabecula.recipes.fang2021 import FANG2021
@@ -31,13 +31,9 @@ def recipe_named(name: str | None, trained: bool = True) -> Recipe:
     """
     found = RECIPES.get(name or DEFAULT) or TO_TRAIN.get(name or DEFAULT)
     if found is None:
-        raise WrongUsage("unknown-recipe", f"There is no recipe {name!r}. Choose among: {', '.join(sorted(RECIPES))}.")
+        raise wrong_usage("unknown-recipe", name=str(name), choices=sorted(RECIPES))
     if trained and found.name in TO_TRAIN and (missing := sorted(set(found.weights) - set(catalogue()))):
-        raise WrongUsage(
-            "recipe-untrained",
-            f"{found.name} takes {', '.join(missing)}, which is not shipped. Train it (trabecula train {found.name}"
-            f" COHORT --out DIR --only {missing[0]}) and name DIR/weights in {INSTEAD}.",
-        )
+        raise wrong_usage("recipe-untrained", recipe=found.name, missing=missing, first=missing[0], variable=INSTEAD)
     return found
 
 

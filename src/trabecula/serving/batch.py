@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from trabecula.errors import Defect, WrongUsage, require_language
+from trabecula.errors import defect, require_language, wrong_usage
 from trabecula.messages import DEFAULT_LANGUAGE, Phrase
 from trabecula.serving.screen_cli import Language, path_given
 
@@ -44,7 +44,7 @@ def batch(
     """Screen a cohort: a row a study, whatever it brings; run it again to go on where it was stopped."""
     require_language(language)
     if any(find_spec(needed) is None for needed in NEEDED):
-        raise Defect("cohort-missing", "What a batch needs is not installed. Run: pip install trabecula[cohort]")
+        raise defect("cohort-missing.packages")
     from trabecula.batch.fetch import items_of
     from trabecula.batch.rows import Asked
     from trabecula.batch.run import Engine, run_batch
@@ -59,7 +59,7 @@ def batch(
     items = items_of(sources) if sources else items_in(given)
     inside = given.resolve() in (out.resolve(), *out.resolve().parents)
     if given.is_dir() and inside:
-        raise WrongUsage("output-in-input", f"{out} lies in {given}, and would be taken for a study. Name another.")
+        raise wrong_usage("output-in-input", out=str(out), given=str(given))
     asked = Asked(recipe, deidentify, str((out / "results").resolve()) if reports else "")
     with locked(out), watched(items, out, asked, not quiet, language) as told:
         page = run_batch(items, out, asked, Engine(workers, scheduler, memory), told, sources, told.tell)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from trabecula.errors import Defect, TrabeculaError, WrongUsage, fault_of, require_language
+from trabecula.errors import TrabeculaError, defect, fault_of, require_language, wrong_usage
 from trabecula.messages import DEFAULT_LANGUAGE
 from trabecula.serving import accept, batch, check, node, operations, screen_cli, train_cli
 from trabecula.serving.screen_cli import Language, RecipesAsked, path_given
@@ -172,7 +172,7 @@ def serve(
     from importlib.util import find_spec
 
     if any(find_spec(needed) is None for needed in ("fastapi", "uvicorn", "sqlalchemy", "python_multipart")):
-        raise Defect("web-missing", "What the web page needs is not installed. Run: make web")
+        raise defect("web-missing.page")
     from trabecula.serving.web import people, server
     from trabecula.serving.web.settings import Settings
 
@@ -230,7 +230,7 @@ def simulate(
         order_like(LikeOrder(like, 1.0 if share is None else share, format), out, workers)
         return
     if share is not None:
-        raise WrongUsage("share-of-nothing", "--share is of a study's cohort: name it with --like, or give -n.")
+        raise wrong_usage("share-of-nothing")
     count, first, generators = number if number is not None else 10, seed or 0, family or "a"
     if gallery:
         draw_gallery(out, count, first, generators)

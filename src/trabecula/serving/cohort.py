@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from trabecula.errors import WrongUsage
+from trabecula.errors import wrong_usage
 from trabecula.virtual.order import Order, simulate
 from trabecula.virtual.order_like import LikeOrder, simulate_like
 
@@ -43,11 +43,7 @@ def require_alone(name: str, others: Mapping[str, object]) -> None:
     """
     given = [option for option, value in others.items() if value not in (None, False)]
     if given:
-        raise WrongUsage(
-            "like-settles-it",
-            f"--like {name} settles {', '.join(given)} by itself: leave {'it' if len(given) == 1 else 'them'} out, and"
-            " give --share for fewer people.",
-        )
+        raise wrong_usage("like-settles-it", name=name, options=given)
 
 
 def _with_bar(what: str, number: int, make: Callable[[Callable[[int], None]], int]) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from trabecula.anatomy import Level
-from trabecula.errors import WrongUsage
+from trabecula.errors import wrong_usage
 from trabecula.quantity import QCT_BANDS, VBMD_K2HPO4
 from trabecula.recipes import ALL, recipes_named
 from trabecula.records import Assessment
@@ -33,7 +33,7 @@ def demonstrate(out: Path, seed: int, names: str | None = None) -> None:
     """
     recipes = recipes_named(names)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise WrongUsage("output-not-empty", f"{out} already holds something; name a new folder.")
+        raise wrong_usage("output-not-empty", path=str(out))
     print(f"Simulating virtual patient {seed} ...", flush=True)
     ct = scan_patient(sample_subject(seed), PROTOCOL, Level.T9, Level.L5, seed)
     write_dicom(ct.volume, out / "ct", seed=seed, header=header_of(ct.subject, ct.protocol))

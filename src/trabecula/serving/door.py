@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from trabecula.dicom.contents import UNCHOSEN, Choice
-from trabecula.errors import TrabeculaError, WrongUsage
+from trabecula.errors import TrabeculaError, wrong_usage
 from trabecula.export.bundle import Wanted
 from trabecula.messages import Phrase
 from trabecula.recipe import Recipe
@@ -52,7 +52,7 @@ class Door:
         self.recipes: list[Recipe] = [with_phantoms(one, asked.phantom, asked.profiles) for one in recipes]
         self.several = len(self.recipes) > 1 or asked.recipe == ALL
         if self.several and asked.priors:
-            raise WrongUsage("prior-of-several", "An earlier result is compared with one recipe's. Name one.")
+            raise wrong_usage("prior-of-several")
 
     @cached_property
     def reference(self) -> Population | None:
@@ -109,5 +109,5 @@ def _use(weights: Path, recipe: str | None) -> None:
     from trabecula.training.fit import use_fitting
 
     if recipe is not None and (recipe == ALL or "," in recipe):
-        raise WrongUsage("weights-of-several", "Weights of one's own are those of one recipe. Name one.")
+        raise wrong_usage("weights-of-several")
     use_fitting(recipe_named(recipe, trained=False), weights)

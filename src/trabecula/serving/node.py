@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trabecula.errors import Defect, TrabeculaError, WrongUsage
+from trabecula.errors import TrabeculaError, WrongUsage, defect, wrong_usage
 
 if TYPE_CHECKING:
     from trabecula.department.ledger import Ledger
@@ -41,7 +41,7 @@ def node(
 ) -> None:
     """Listen as a DICOM node: screen what comes and answer into the archive."""
     if any(find_spec(needed) is None for needed in NEEDED):
-        raise Defect("department-missing", "What the node needs is missing. Run: pip install trabecula[department]")
+        raise defect("department-missing")
     from trabecula.department.node import Place, run_node
     from trabecula.department.rules import read_rules
 
@@ -123,7 +123,7 @@ def _status(ledger: "Ledger") -> list[dict[str, Any]]:
 
 def _release(ledger: "Ledger", number: int) -> None:
     if not ledger.release(number, getpass.getuser()):
-        raise WrongUsage("not-quarantined", f"Study {number} is not in quarantine. See: trabecula node --status")
+        raise wrong_usage("not-quarantined", number=number)
     print(f"Study {number} will be screened as it is.")
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trabecula.errors import Defect
+from trabecula.errors import defect, wrong_usage
 
 if TYPE_CHECKING:
     from trabecula.serving.web.settings import Settings
@@ -83,12 +83,11 @@ def audit(
     as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for each.")] = False,
 ) -> None:
     """Print the audit trail: who saw, corrected, signed, exported or removed which study, and who came in."""
-    from trabecula.errors import WrongUsage
     from trabecula.serving.web.people import operator
     from trabecula.studies.audit import Asked, Trail, What
 
     if what and what not in list(What):
-        raise WrongUsage("audit-unknown", f"The audit trail has no {what!r}. There are: {', '.join(What)}.")
+        raise wrong_usage("audit-unknown", name=what, choices=tuple(What))
     trail = Trail(_opened(_settings(data, database)))
     for line in trail.lines(Asked(who, what, study, since, before)):
         print(json.dumps(line, ensure_ascii=False) if as_json else _told(line))
@@ -168,22 +167,19 @@ def _settings(data: Path, database: str | None) -> "Settings":
     from importlib.util import find_spec
 
     if any(find_spec(needed) is None for needed in ("sqlalchemy", "alembic")):
-        raise Defect("web-missing", "What keeps studies is not installed. Run: pip install trabecula[web]")
+        raise defect("web-missing")
     from trabecula.serving.web.settings import Settings
 
     return Settings(data.resolve(), database)
 
 
 def _opened(settings: "Settings") -> Any:
-    from trabecula.errors import WrongUsage
     from trabecula.studies.migrating import Standing, standing_of
     from trabecula.studies.tables import connect
 
     engine = connect(settings.database)
     if standing_of(engine) is not Standing.CURRENT:
-        raise WrongUsage(
-            "database-not-current", "The database is of another version, or empty. Run: trabecula database upgrade"
-        )
+        raise wrong_usage("database-not-current")
     return engine
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from trabecula.errors import TrabeculaError, WrongUsage
+from trabecula.errors import TrabeculaError, wrong_usage
 from trabecula.messages import DEFAULT_LANGUAGE, LANGUAGES
 from trabecula.serving import train_cli
 
@@ -14,7 +14,7 @@ from trabecula.serving import train_cli
 def path_given(text: str) -> Path:
     """A path as given; an empty one would silently be the current folder."""
     if not text.strip():
-        raise WrongUsage("path-empty", "A path is empty. Name the file or folder.")
+        raise wrong_usage("path-empty")
     return Path(text)
 
 
@@ -129,7 +129,7 @@ def screen(
     from trabecula.serving.door import Asked, Door, open_page
 
     if not fhir and _typed(context, "fhir_version"):
-        raise WrongUsage("fhir-version-alone", "--fhir-version says which FHIR --fhir writes. Give --fhir too.")
+        raise wrong_usage("fhir-version-alone")
     wanted = Wanted(
         dicom=dicom, fhir=fhir, deidentify=deidentify, fhir_release=fhir_version, language=language, label=label
     )
@@ -184,7 +184,7 @@ def _screen_many(door: Any, given: list[Path], out: Path, each: bool, as_json: b
 def _require_for_one(given: dict[str, object]) -> None:
     named = [option for option, value in given.items() if value]
     if named:
-        raise WrongUsage("one-study-only", f"{', '.join(named)} is of one study. Give one INPUT alone.")
+        raise wrong_usage("one-study-only", options=named)
 
 
 def _typed(context: typer.Context, name: str) -> bool:

@@ -53,11 +53,11 @@ def train(
         sys.excepthook = sys.__excepthook__
     from importlib.util import find_spec
 
-    from trabecula.errors import Defect
+    from trabecula.errors import defect
 
     missing = [name for name in ("torch", "safetensors", "onnx") if find_spec(name) is None]
     if missing:
-        raise Defect("train-missing", f"Training takes {', '.join(missing)}: pip install 'trabecula[train]'.")
+        raise defect("train-missing", packages=missing)
     from trabecula.cohort.read import read_cohort
     from trabecula.training.run import Wanted, train_recipe
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from trabecula.anatomy import Level
 from trabecula.dicom.contents import UNCHOSEN, Choice
-from trabecula.errors import Defect, Refusal, place_of
+from trabecula.errors import Defect, place_of, refusal
 from trabecula.export.bundle import DICOM_FOLDER, PDF, Export, Wanted
 from trabecula.messages import DEFAULT_LANGUAGE
 from trabecula.recipe import Recipe
@@ -83,7 +83,7 @@ def write_correction(
     """
     source, assessment = _read(task), kept.assessment
     if source.scan.volume.shape != assessment.scan.volume.shape:
-        raise Refusal("upload-changed", "The scan is no longer the one that was screened. Upload it again.")
+        raise refusal("upload-changed")
     scan = replace(source.export.scan, reasons=assessment.scan.reasons)
     regions = assessment.regions
     if regions is not None:

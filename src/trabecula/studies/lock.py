@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from trabecula.errors import WrongUsage
+from trabecula.causes import cause_of
+from trabecula.errors import wrong_usage
 
 
 @contextmanager
@@ -21,18 +22,12 @@ def locked(folder: Path, name: str = "lock") -> Iterator[None]:
         folder.chmod(0o700)
         held = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise WrongUsage(
-            "output-unwritable",
-            f"{folder} cannot be written: {(error.strerror or 'unknown cause').lower()}."
-            " Name a folder where you may write, on a disk with room.",
-        ) from error
+        raise wrong_usage("output-unwritable", path=str(folder), cause=cause_of(error)) from error
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(held)
-        raise WrongUsage(
-            "data-in-use", f"Another Trabecula serves from {folder} already. End it first, or name another folder."
-        ) from error
+        raise wrong_usage("data-in-use", path=str(folder)) from error
     try:
         yield
     finally:

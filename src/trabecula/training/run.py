@@ -18,8 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from trabecula import __version__
+from trabecula.causes import cause_of
 from trabecula.cohort.case import Case, Cohort, validation_split
-from trabecula.errors import WrongUsage
+from trabecula.errors import wrong_usage
 from trabecula.recipes import recipe_named
 from trabecula.training import curves
 from trabecula.training.batches import batches, validation_batches
@@ -82,7 +83,7 @@ def train_recipe(recipe_name: str, cohort: Cohort, out: Path, wanted: Wanted, te
     tasks = tasks_of(recipe_name, wanted.only)
     device = device_named(wanted.device)
     if wanted.preset not in PRESETS:
-        raise WrongUsage("unknown-preset", f"There is no preset {wanted.preset!r}. Choose among: {', '.join(PRESETS)}.")
+        raise wrong_usage("unknown-preset", name=wanted.preset, choices=tuple(PRESETS))
     training, judging = validation_split(cohort.cases)
     for task in tasks:
         require_fitting(recipe_named(recipe_name, trained=False), task.weights, task.head)
@@ -114,9 +115,7 @@ def tasks_of(recipe_name: str, only: tuple[str, ...]) -> tuple[Task, ...]:
     weights = recipe_named(recipe_name, trained=False).weights
     foreign = [name for name in only if name not in weights]
     if foreign:
-        raise WrongUsage(
-            "not-of-recipe", f"{recipe_name} does not run on {', '.join(foreign)}, but on {', '.join(weights)}."
-        )
+        raise wrong_usage("not-of-recipe", recipe=recipe_name, foreign=foreign, weights=weights)
     return tuple(task_for(name) for name in weights if not only or name in only)
 
 
@@ -131,9 +130,7 @@ def device_named(name: str) -> str:
     try:
         torch.zeros(1, device=name)
     except (RuntimeError, AssertionError) as error:
-        raise WrongUsage(
-            "unknown-device", f"torch finds no device {name!r} here; give cpu, or leave --device out."
-        ) from error
+        raise wrong_usage("unknown-device", name=name) from error
     return name
 
 
@@ -159,21 +156,19 @@ def _claim(
         except ValueError:
             noted = None
         if noted != asked:
-            raise WrongUsage(
-                "other-training", f"{out} holds another training (see training.json); give --out another folder."
-            )
+            raise wrong_usage("other-training", path=str(out))
         if not wanted.resume:
-            raise WrongUsage("training-begun", f"{out} holds this training already; give --resume to go on with it.")
+            raise wrong_usage("training-begun", path=str(out))
         return
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise WrongUsage("output-not-empty", f"{out} already holds something else; name a new folder.")
+        raise wrong_usage("output-not-empty", path=str(out))
     try:
         out.mkdir(parents=True, exist_ok=True)
         partial = out / "training.part"
         partial.write_text(json.dumps(asked, indent=1) + "\n", encoding="utf-8")
         partial.rename(note)
     except OSError as error:
-        raise WrongUsage("output-unwritable", f"{out} cannot be written: {error.strerror}.") from error
+        raise wrong_usage("output-unwritable", path=str(out), cause=cause_of(error)) from error
 
 
 def _shards_of(task: Task, out: Path) -> Path:
@@ -208,9 +203,10 @@ def _usable(task: Task, cases: tuple[Case, ...], out: Path, left_out: list[LeftO
 
 def _require_shown(task: Task, training: tuple[Path, ...], judging: tuple[Path, ...]) -> None:
     """Refuses a cohort in which a class has nobody, or whose validation cases were all left out."""
-    for paths, what in ((training, "train on"), (judging, "judge by")):
-        if not paths:
-            raise WrongUsage("no-shards", f"No case to {what} is left for {task.weights}; the reasons stand above.")
+    if not training:
+        raise wrong_usage("no-shards", weights=task.weights)
+    if not judging:
+        raise wrong_usage("no-shards.judging", weights=task.weights)
     if task.seen is None or not isinstance(task.head, Classes):
         return
     shown: set[str] = set()

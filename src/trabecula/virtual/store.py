@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trabecula import __version__
-from trabecula.errors import TrabeculaError, WrongUsage
+from trabecula.causes import cause_of
+from trabecula.errors import TrabeculaError, WrongUsage, wrong_usage
 from trabecula.virtual.cohort import VirtualCt
 from trabecula.virtual.study import StudyHeader, write_dicom
 from trabecula.volume import Float64, Orientation
@@ -46,7 +47,7 @@ def require_format(format_: str) -> None:
         WrongUsage: ``unknown-format``.
     """
     if format_ not in FORMATS:
-        raise WrongUsage("unknown-format", f"There is no format {format_!r}. Choose dicom or nifti.")
+        raise wrong_usage("unknown-format.cohort", name=format_)
 
 
 def claim(out: Path, order: Json) -> None:
@@ -58,12 +59,10 @@ def claim(out: Path, order: Json) -> None:
     wanted = {"schema": "trabecula.cohort/1", "version": __version__, **order}
     note, written = out / "cohort.json", out / ".cohort.json.part"
     if out.exists() and (not out.is_dir() or (set(out.iterdir()) - {written} and not note.exists())):
-        raise WrongUsage("output-not-empty", f"{out} already holds something else; name a new folder.")
+        raise wrong_usage("output-not-empty", path=str(out))
     if note.exists():
         if _noted(note) != wanted:
-            raise WrongUsage(
-                "other-cohort", f"{out} holds a cohort ordered otherwise (see cohort.json); name a new folder."
-            )
+            raise wrong_usage("other-cohort", path=str(out))
         return
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -101,11 +100,7 @@ def make_missing(out: Path, subjects: Mapping[str, WriteSubject], workers: int, 
             pool.shutdown(cancel_futures=True)
             raise
         except BrokenProcessPool as error:
-            raise WrongUsage(
-                "worker-lost",
-                f"One of {workers} --workers was stopped from outside, most often for lack of memory; give fewer."
-                " What is there is whole; run it again to go on.",
-            ) from error
+            raise wrong_usage("worker-lost", workers=workers) from error
     return len(missing)
 
 
@@ -129,10 +124,7 @@ def make_subject(folder: Path, write: WriteSubject) -> None:
 
 
 def _unwritable(out: Path, error: OSError) -> WrongUsage:
-    return WrongUsage(
-        "output-unwritable",
-        f"{out} cannot be written: {error.strerror}. What is there is whole; run it again to go on.",
-    )
+    return wrong_usage("output-unwritable.kept", path=str(out), cause=cause_of(error))
 
 
 def _noted(note: Path) -> object:

@@ -3,7 +3,7 @@
 import getpass
 import sys
 
-from trabecula.errors import WrongUsage
+from trabecula.errors import wrong_usage
 from trabecula.serving.web.login import Role, Users
 from trabecula.serving.web.settings import Settings
 from trabecula.studies.tables import open_database
@@ -19,7 +19,7 @@ def users_of(settings: Settings) -> Users:
 def role_named(name: str) -> Role:
     """Raises WrongUsage where there is no such role."""
     if name not in list(Role):
-        raise WrongUsage("unknown-role", f"There is no role {name!r}. Choose among: {', '.join(Role)}.")
+        raise wrong_usage("unknown-role", name=name, choices=tuple(Role))
     return Role(name)
 
 
@@ -34,7 +34,7 @@ def add_user(settings: Settings, name: str, role: str | None = None) -> None:
     if sys.stdin.isatty():
         password = getpass.getpass(f"Password for {name}: ")
         if getpass.getpass("Again: ") != password:
-            raise WrongUsage("passwords-differ", "The two passwords differ. Try again.")
+            raise wrong_usage("passwords-differ")
     else:
         password = sys.stdin.readline().rstrip("\n")
     given = users.add(name, password, chosen, by=operator())

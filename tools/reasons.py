@@ -84,10 +84,11 @@ def reasons(tree: ast.AST, path: Path) -> Iterator[tuple[str, str, str]]:
     for node in ast.walk(tree):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
             continue
-        if path in MAKERS:
-            continue
         if node.func.id in MADE_BY:
-            sys.exit(f"{path}:{node.lineno}: write {MADE_BY[node.func.id]}(key, ...) and the sentence in messages/*.toml")
+            if path in MAKERS:
+                continue
+            maker = MADE_BY[node.func.id]
+            sys.exit(f"{path}:{node.lineno}: write {maker}(key, ...) and the sentence into messages/*.toml")
         if node.func.id not in MESSAGES:
             continue
         key = node.args[0] if node.args else None

@@ -69,7 +69,7 @@ def run_batch(
     finally:
         journal.close()
     table = table_of(journal.path, [one.key for one in items])
-    write_tables(table, summary_page(table), out)
+    write_tables(table, summary_page(table, asked.language), out)
     return out / PAGE
 
 

@@ -54,7 +54,7 @@ def screen_item(item: Item, asked: Asked) -> Row:
         if not item.path or not path.exists():
             raise MISSING
         recipe, choice = recipe_named(asked.recipe), Choice(item.study, item.series)
-        wanted = Wanted(deidentify=asked.deidentify)
+        wanted = Wanted(deidentify=asked.deidentify, language=asked.language)
         if asked.reports:
             folder = Path(asked.reports) / f"{item.number:06d}"
             assessment, _ = screen_to_folder(path, folder, recipe, wanted, choice=choice)

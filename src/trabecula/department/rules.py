@@ -298,7 +298,11 @@ def _known_keys(loc: tuple[int | str, ...]) -> list[str]:
 
 
 def _wrong(path: Path, line: int | None, key: str, cause: Fact) -> WrongUsage:
-    place: list[Fact] = [path.name, *([] if line is None else [Phrase("on-line", {"line": line})]), *([key] if key else [])]
+    place: list[Fact] = [
+        path.name,
+        *([] if line is None else [Phrase("on-line", {"line": line})]),
+        *([key] if key else []),
+    ]
     return wrong_usage("rules-wrong", place=place, cause=cause)
 
 

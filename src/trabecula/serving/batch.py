@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from trabecula.errors import defect, require_language, wrong_usage
-from trabecula.messages import DEFAULT_LANGUAGE, Phrase
+from trabecula.errors import defect, wrong_usage
+from trabecula.messages import Phrase
 from trabecula.serving.screen_cli import Language, path_given
 
 NEEDED = ("dask", "distributed", "cryptography", "pyarrow")
@@ -38,11 +38,10 @@ def batch(
     deidentify: Annotated[
         bool, typer.Option("--deidentify", help="Leave paths and names out of the tables, and identifiers of reports.")
     ] = False,
-    language: Language = DEFAULT_LANGUAGE,
+    language: Language = "",
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress and print only where the page is.")] = False,
 ) -> None:
     """Screen a cohort: a row a study, whatever it brings; run it again to go on where it was stopped."""
-    require_language(language)
     if any(find_spec(needed) is None for needed in NEEDED):
         raise defect("cohort-missing.packages")
     from trabecula.batch.fetch import items_of
@@ -60,7 +59,7 @@ def batch(
     inside = given.resolve() in (out.resolve(), *out.resolve().parents)
     if given.is_dir() and inside:
         raise wrong_usage("output-in-input", out=str(out), given=str(given))
-    asked = Asked(recipe, deidentify, str((out / "results").resolve()) if reports else "")
+    asked = Asked(recipe, deidentify, str((out / "results").resolve()) if reports else "", language)
     with locked(out), watched(items, out, asked, not quiet, language) as told:
         page = run_batch(items, out, asked, Engine(workers, scheduler, memory), told, sources, told.tell)
     where = Phrase("summary-at", {"path": str(page)}).told(language)

@@ -1,7 +1,6 @@
 """What ``trabecula screen`` asks for, carried out for one study after another."""
 
 import json
-import sys
 import webbrowser
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +16,7 @@ from trabecula.records.population import Population
 from trabecula.records.reference import read_reference
 from trabecula.report.folder import ASSESSMENT, COMPARISON
 from trabecula.screening import Beside, Progress, read_prior, require_known, screen_to_folder, with_phantoms
+from trabecula.serving.spoken import say, tell
 from trabecula.serving.terminal import progress_shown, summary, summary_of_several
 from trabecula.serving.wrapping import wrapped
 from trabecula.side_by_side import screen_side_by_side
@@ -101,7 +101,7 @@ def told_as_json(error: TrabeculaError) -> str:
 def open_page(written: Path) -> None:
     """Opens a page in the browser; where there is none it says so."""
     if not webbrowser.open(written.as_uri()):
-        print("No browser could be opened on this machine.", file=sys.stderr)
+        tell(say("no-browser"))
 
 
 def _use(weights: Path, recipe: str | None) -> None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trabecula.errors import TrabeculaError, WrongUsage, defect, wrong_usage
+from trabecula.serving.spoken import say, spoken
+from trabecula.serving.terminal import table
 
 if TYPE_CHECKING:
     from trabecula.department.ledger import Ledger
@@ -62,34 +64,30 @@ def ask_destinations(rules: "Rules") -> int:
     from trabecula.department.fetch import archive_of
 
     failed = 0
-    counts = f"{len(rules.peer)} peers, {len(rules.source)} sources, {len(rules.rule)} rules"
-    print(f"Rules: {counts}, {len(rules.destination)} destinations.")
+    counts = {"peers": len(rules.peer), "sources": len(rules.source), "rules": len(rules.rule)}
+    print(say("node-rules", **counts, destinations=len(rules.destination)))
     for source in rules.source:
         try:
             archive_of(source).answers()
-            print(f"  {source.name}: answers")
+            print(f"  {source.name}: {say('node-answers')}")
         except WrongUsage:
             raise
         except TrabeculaError as error:
             failed += 1
-            print(f"  {source.name}: [{error.code}] {error.message}")
+            print(f"  {source.name}: {error.coded.told(spoken())}")
     for one in rules.destination:
         require_usable(one)
         said = answers(one, rules.node.title)
         failed += said != ""
-        print(f"  {one.name}: {'answers' if not said else f'does not answer [{said}]'}")
+        print(f"  {one.name}: {say('node-silent', code=said) if said else say('node-answers')}")
     return 1 if failed else 0
 
 
 def status_text(ledger: "Ledger") -> str:
     """The studies as a table for people, without an identifier."""
-    lines = [f"{'study':>6}  {'sender':<16}  {'state':<12}  {'delivery':>8}  {'result':<10}  {'waiting':>7}  why"]
-    for one in _status(ledger):
-        lines.append(
-            f"{one['study']:>6}  {one['sender']:<16}  {one['state']:<12}  {one['delivery'] or '-':>8}"
-            f"  {one['result'] or '-':<10}  {one['waiting']:>7}  {one['code']}"
-        )
-    return "\n".join(lines) if len(lines) > 1 else "Nothing has been received yet."
+    columns = ("study", "sender", "state", "delivery", "result", "waiting", "code")
+    rows = [[str("-" if one[name] is None else one[name]) for name in columns] for one in _status(ledger)]
+    return table([say(f"node-head-{name}") for name in columns], rows) if rows else say("node-nothing")
 
 
 def status_json(ledger: "Ledger") -> str:
@@ -124,7 +122,7 @@ def _status(ledger: "Ledger") -> list[dict[str, Any]]:
 def _release(ledger: "Ledger", number: int) -> None:
     if not ledger.release(number, getpass.getuser()):
         raise wrong_usage("not-quarantined", number=number)
-    print(f"Study {number} will be screened as it is.")
+    print(say("node-released", number=number))
 
 
 def _ledger(database: str) -> "Ledger":

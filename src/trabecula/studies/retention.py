@@ -26,13 +26,6 @@ from trabecula.studies.tables import Act, Job, Study, Version
 
 Kept = Literal["signed", "to-check"]
 Part = Literal["ct", "study"]
-SHIELDS = {
-    "queue": "waits or runs",
-    "answer": "its answer is on its way",
-    "signed": "is signed",
-    "to-check": "is to check",
-}
-"""What keeps a study from being removed, in words."""
 
 
 class Rule(BaseModel):
@@ -62,7 +55,7 @@ class Due:
     part: Part
     idle_days: int
     bytes: int
-    kept_by: str = ""  # a key of SHIELDS
+    kept_by: str = ""  # queue, answer, signed or to-check: kept-... in the message files
 
 
 def rules_from(path: Path) -> Rules:

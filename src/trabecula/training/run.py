@@ -21,6 +21,7 @@ from trabecula import __version__
 from trabecula.causes import cause_of
 from trabecula.cohort.case import Case, Cohort, validation_split
 from trabecula.errors import wrong_usage
+from trabecula.messages import Phrase
 from trabecula.recipes import recipe_named
 from trabecula.training import curves
 from trabecula.training.batches import batches, validation_batches
@@ -42,7 +43,7 @@ PARITY_INPUTS = 4
 FINE_TUNING = 0.1
 """The share of a learning rate at which trained weights are gone on from."""
 
-Tell = Callable[[str], None]
+Tell = Callable[[Phrase], None]
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def train_recipe(recipe_name: str, cohort: Cohort, out: Path, wanted: Wanted, te
     for task in tasks:
         begin(task, found.get(task.weights))  # what cannot be gone on from is refused before anything is cut
     _claim(out, recipe_name, cohort, wanted, found)
-    tell(f"{len(training)} cases to train on, {len(judging)} to judge by, on {device}.")
+    tell(Phrase("train-cases", {"training": len(training), "judging": len(judging), "device": device}))
     entries = {}
     for task in tasks:
         left_out = list(_shards(task, (*training, *judging), out, wanted, tell))
@@ -102,7 +103,7 @@ def train_recipe(recipe_name: str, cohort: Cohort, out: Path, wanted: Wanted, te
         start = found.get(task.weights)
         _learn(task, start, paths[0], paths[1], out, wanted, device, tell)
         entries[task.weights] = _export(task, start, paths, out, recipe_name, cohort, wanted, len(left_out))
-        tell(f"{task.weights}: {out / 'weights' / task.weights}.onnx")
+        tell(_of(task, Phrase("train-exported", {"path": str(out / "weights" / f"{task.weights}.onnx")})))
     return entries
 
 
@@ -178,11 +179,11 @@ def _shards_of(task: Task, out: Path) -> Path:
 def _shards(task: Task, cases: tuple[Case, ...], out: Path, wanted: Wanted, tell: Tell) -> tuple[LeftOut, ...]:
     def progress(done: int, total: int) -> None:
         if done in (0, total) or done % max(1, total // 10) == 0:
-            tell(f"{task.weights}: {done} of {total} {task.kind.name}")
+            tell(_of(task, Phrase("train-shards", {"done": done, "total": total, "kind": task.kind.name})))
 
     left_out = make_shards(task.kind, cases, _shards_of(task, out), max(1, wanted.workers), progress)
     for one in left_out:
-        tell(f"{task.weights}: left out {one}")
+        tell(_of(task, Phrase("train-left-out", {"case": one.phrase})))
     return left_out
 
 
@@ -197,7 +198,7 @@ def _usable(task: Task, cases: tuple[Case, ...], out: Path, left_out: list[LeftO
             found.append(path)
         else:
             left_out.append(lacking(task.needs, case))
-            tell(f"{task.weights}: left out {left_out[-1]}")
+            tell(_of(task, Phrase("train-left-out", {"case": left_out[-1].phrase})))
     return tuple(found)
 
 
@@ -215,6 +216,10 @@ def _require_shown(task: Task, training: tuple[Path, ...], judging: tuple[Path, 
         if shown >= set(task.head.names):
             return
     raise class_empty(task.weights, [name for name in task.head.names if name not in shown])
+
+
+def _of(task: Task, said: Phrase) -> Phrase:
+    return Phrase("train-of", {"weights": task.weights, "said": said})
 
 
 def _learn(
@@ -240,7 +245,7 @@ def _learn(
         folder,
         device,
         judge,
-        lambda line: tell(f"{task.weights}: {line}"),
+        lambda said: tell(_of(task, said)),
     )
     curves.write_curves(folder, task.rule.figure)
 

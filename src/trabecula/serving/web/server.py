@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from trabecula.causes import cause_of
 from trabecula.errors import wrong_usage
 from trabecula.recipes import recipe_named
+from trabecula.serving.spoken import say
 from trabecula.serving.web.settings import Settings
 from trabecula.studies.folders import Folders
 from trabecula.studies.lock import locked
@@ -47,7 +48,7 @@ def serve(settings: Settings) -> None:
             ssl_keyfile=settings.key,
             timeout_graceful_shutdown=3,
         )
-        print(f"Trabecula: {scheme}://{host}:{port}  (Ctrl+C ends it; research use only)", flush=True)
+        print(say("serving-at", address=f"{scheme}://{host}:{port}"), flush=True)
         uvicorn.Server(config).run(sockets=[line])
 
 

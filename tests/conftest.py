@@ -24,7 +24,8 @@ from trabecula.virtual.cohort import VirtualCt, scan_patient
 from trabecula.virtual.subject import sample_subject
 from trabecula.volume import Volume
 
-os.environ["TRABECULA_LANGUAGE"] = "en"  # whatever the machine speaks; a test of another language says so
+for variable in ("TRABECULA_LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG"):
+    os.environ.pop(variable, None)  # whatever the machine speaks; a test of another language says so
 
 settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.load_profile("fixed")

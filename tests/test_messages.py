@@ -90,6 +90,55 @@ def key_of(call: ast.Call) -> str:
     return str(call.args[0].value)
 
 
+ERRORS = ("TrabeculaError", "WrongUsage", "Refusal", "Defect", "BadParameter", "UsageError")
+SAID = ("print", "echo", "tell", "told")
+SENTENCE = re.compile(r"[A-Za-z]{2,}[,;:]? [a-z]{2,}")
+
+
+def name_of(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+
+
+def written(node: ast.expr) -> list[str]:
+    """The strings that stand in the code, those with values in them whole."""
+    whole = [one for one in ast.walk(node) if isinstance(one, ast.JoinedStr)]
+    parts = {id(part) for one in whole for part in one.values}
+    alone = [one for one in ast.walk(node) if isinstance(one, ast.Constant) and id(one) not in parts]
+    made = ["".join(str(part.value) if isinstance(part, ast.Constant) else "5" for part in one.values) for one in whole]
+    return made + [one.value for one in alone if isinstance(one.value, str)]
+
+
+def literals(source: str, printed: bool) -> list[str]:
+    """Sentences written in the code where people read them: given to an error, or printed."""
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    errors = [one for call in calls if name_of(call) in ERRORS for one in call.args]
+    shown = [one for call in calls if printed and name_of(call) in SAID for one in call.args]
+    return [text for one in (*errors, *shown) for text in written(one) if SENTENCE.search(text)]
+
+
+def test_no_sentence_for_people_stands_in_the_code() -> None:
+    found = {
+        path.relative_to(SOURCE).as_posix(): told
+        for path in SOURCE.rglob("*.py")
+        if (told := literals(path.read_text(), printed="serving" in path.parts))
+    }
+    # What a site's physicist signs is written in English only.
+    assert set(found) <= {"trabecula/serving/accept.py"}, found
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'raise WrongUsage("path-empty", "A path is empty.")',
+        'raise Defect("web-missing", f"Run {name} to go on")',
+        'raise typer.BadParameter("no such file")',
+        'print(f"{number} studies were screened")',
+    ],
+)
+def test_a_sentence_that_comes_back_is_found(line: str) -> None:
+    assert literals(line, printed=True)
+
+
 def test_every_kind_of_file_left_out_has_its_words() -> None:
     assert {f"left-out-{kind}" for kind in LeftOut} <= set(messages(DEFAULT_LANGUAGE))
 

@@ -62,6 +62,7 @@ VALUES = {
     "extra_forbidden": "value-unknown",
     "too_short": "value-too-short",
     "string_too_short": "value-too-short",
+    "string_too_long": "value-too-long",
     "literal_error": "value-among",
     "enum": "value-among",
     "greater_than": "value-above",
@@ -80,7 +81,7 @@ VALUES = {
 }
 """The kinds of ``pydantic``'s errors, by their name or the word it begins with."""
 
-LIMITS = ("gt", "ge", "lt", "le", "expected", "min_length")
+LIMITS = ("gt", "ge", "lt", "le", "expected", "min_length", "max_length")
 
 
 def cause_invalid(found: Mapping[str, Any]) -> Fact:
@@ -95,4 +96,4 @@ def cause_invalid(found: Mapping[str, Any]) -> Fact:
     if key is None:
         return str(found["msg"])
     limit = next((context[name] for name in LIMITS if name in context), None)
-    return Phrase(key, {} if limit is None else {"limit": str(limit)})
+    return Phrase(key, {} if limit is None else {"limit": str(limit).replace(" or ", ", ")})

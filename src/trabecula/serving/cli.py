@@ -53,7 +53,7 @@ def main() -> None:
         ended = INTERRUPTED
     if ended == INTERRUPTED:
         tell(say("stopped"))
-    sys.exit(ended)
+    sys.exit(ended or 0)
 
 
 def tell_defect(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -96,7 +96,7 @@ def test_the_language_is_that_of_the_option_else_of_the_machine(
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_control_chart_is_told_in_the_language(language: str) -> None:
-    profiles = tuple(Profile(f"2026-01-0{day}", 1.0, 2.0, 3.0, 4.0, "QRM") for day in range(1, 3))
+    profiles = tuple(Profile(f"2026-01-0{day}", "QRM", 1.0, 2.0, 3.0, 4.0) for day in range(1, 3))
     told = control_chart(ControlChart(profiles, None, None), language)
     assert messages(language)["chart-no-limits"] in told and "2026-01-02" in told
     out = control_chart(ControlChart(profiles, 1.5, (1.2, 1.8)), language)

@@ -62,7 +62,8 @@ def _with_bar(what: str, number: int, make: Callable[[Callable[[int], None]], in
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Bar(*columns, console=Console(stderr=True)) as bar:
+    console = Console(stderr=True)
+    with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(what, total=None)
         return make(lambda n: bar.update(task, completed=n, total=number if n else None))
 

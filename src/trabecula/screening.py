@@ -123,7 +123,7 @@ def read_input(
         except Refusal as refused:
             if not (as_far_as_possible and wanted.dicom):
                 raise
-            notes = (refused.message,)
+            notes = (refused.told(wanted.language),)
             mended = refused.code == "dicom-grid-mended"  # a report and a picture need no grid
             export = prepare(held, scan, replace(wanted, regions=False) if mended else replace(wanted, dicom=False))
     return Source(scan, export, round(time.perf_counter() - started, 3), notes)

@@ -18,6 +18,7 @@ from trabecula.batch.sources import Source
 from trabecula.batch.studies import Item
 from trabecula.batch.work import begin, screen_item, version
 from trabecula.errors import TrabeculaError, defect, failure, fault, wrong_usage
+from trabecula.messages import Phrase
 
 CONNECT_SECONDS = 20
 GIB = 2**30
@@ -42,7 +43,7 @@ def run_batch(
     engine: Engine,
     told: Told,
     sources: Sequence[Source] = (),
-    said: Callable[[str], None] = print,
+    said: Callable[[Phrase], None] = print,
 ) -> Path:
     """Screens what has no row yet, then writes the tables and the page; returns the page.
 

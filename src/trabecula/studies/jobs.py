@@ -12,7 +12,7 @@ from trabecula.anatomy import Level
 from trabecula.dicom.contents import UNCHOSEN, Choice
 from trabecula.errors import Defect, place_of, refusal
 from trabecula.export.bundle import DICOM_FOLDER, PDF, Export, Wanted
-from trabecula.messages import DEFAULT_LANGUAGE
+from trabecula.messages import DEFAULT_LANGUAGE, messages
 from trabecula.recipe import Recipe
 from trabecula.records import Assessment
 from trabecula.records.codec import decode
@@ -106,7 +106,7 @@ def unprintable(language: str) -> str | None:
         if language != DEFAULT_LANGUAGE:
             require_fonts(language)
     except Defect as defect:
-        return defect.message
+        return defect.told(language)
     return None
 
 
@@ -146,7 +146,7 @@ def _write(
         except Exception as error:
             LOG.error("exports: %s in %s", type(error).__name__, place_of(error.__traceback__))
             shutil.rmtree(made / DICOM_FOLDER, ignore_errors=True)
-            notes.append("DICOM and FHIR could not be made of this study; the fault is Trabecula's own.")
+            notes.append(messages(export.wanted.language)["objects-not-made"])
         _pack(made)
         if not (made / PDF).exists() and unprintable(export.wanted.language) is None:
             from trabecula.export.pdf import pdf_of

@@ -101,9 +101,11 @@ def took_too_long(seconds: float) -> Defect:
 
 def end(store: Store, job: Job, why: TrabeculaError) -> None:
     """Give up a job; its study says why."""
+    study = store.study(job.study_id)
+    message = why.message if study is None else why.told(study.language)
     if job.version == 0:
         store.unfolded(job.study_id)
     elif job.version == 1:
-        store.end_without_result(job.id, "failed", why.code, why.message)
+        store.end_without_result(job.id, "failed", why.code, message)
     else:
-        store.files_failed(job.study_id, job.version, f"{why.message} [{why.code}]")
+        store.files_failed(job.study_id, job.version, f"{message} [{why.code}]")

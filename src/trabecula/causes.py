@@ -96,4 +96,6 @@ def cause_invalid(found: Mapping[str, Any]) -> Fact:
     if key is None:
         return str(found["msg"])
     limit = next((context[name] for name in LIMITS if name in context), None)
-    return Phrase(key, {} if limit is None else {"limit": str(limit).replace(" or ", ", ")})
+    if limit is None:
+        return Phrase(key)
+    return Phrase(key, {"limit": f"{limit:g}" if isinstance(limit, float) else str(limit).replace(" or ", ", ")})

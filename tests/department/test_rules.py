@@ -36,7 +36,7 @@ def rules() -> Rules:
         (
             "slice_thickness_mm_most = 3.0",
             'slice_thickness_mm_most = "3"',
-            "rule[1].slice_thickness_mm_most: should be",
+            "rule[1].slice_thickness_mm_most: a number is needed.",
         ),
         ("quiet_seconds = 60.0", "quiet_seconds = 0.0", "node.quiet_seconds: a number above 0 is needed."),
         ('addresses = ["10.20.30.0/24"]', 'addresses = ["10.20.30"]', "peer[1].addresses: '10.20.30' is no address"),

@@ -10,7 +10,6 @@ import typer
 
 from trabecula.errors import TrabeculaError, WrongUsage, defect, wrong_usage
 from trabecula.serving.spoken import say, spoken
-from trabecula.serving.terminal import table
 
 if TYPE_CHECKING:
     from trabecula.department.ledger import Ledger
@@ -85,6 +84,8 @@ def ask_destinations(rules: "Rules") -> int:
 
 def status_text(ledger: "Ledger") -> str:
     """The studies as a table for people, without an identifier."""
+    from trabecula.serving.terminal import table
+
     columns = ("study", "sender", "state", "delivery", "result", "waiting", "code")
     rows = [[str("-" if one[name] is None else one[name]) for name in columns] for one in _status(ledger)]
     return table([say(f"node-head-{name}") for name in columns], rows) if rows else say("node-nothing")

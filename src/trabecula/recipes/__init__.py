@@ -2,7 +2,6 @@
 
 from trabecula.errors import wrong_usage
 from trabecula.recipe import Recipe
-from trabecula.recipes.counting import COUNTING
 from trabecula.recipes.fang2021 import FANG2021
 from trabecula.recipes.house import HOUSE
 from trabecula.recipes.niu2023 import NIU2023, NIU2023_BLOCK, NIU2023_FIXED_CROP
@@ -11,10 +10,9 @@ from trabecula.recipes.peng2023 import PENG2023
 from trabecula.recipes.yasaka2020 import YASAKA2020
 from trabecula.weights import INSTEAD, catalogue
 
-OURS = (HOUSE, COUNTING)
 PUBLISHED = (YASAKA2020, FANG2021, NIU2023, NIU2023_FIXED_CROP, PENG2023, PAN2024, PAN2024_L1)
 
-RECIPES: dict[str, Recipe] = {one.name: one for one in (*OURS, *PUBLISHED)}
+RECIPES: dict[str, Recipe] = {one.name: one for one in (HOUSE, *PUBLISHED)}
 DEFAULT = HOUSE.name
 ALL = "all"
 """What names every recipe at once."""

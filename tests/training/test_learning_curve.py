@@ -94,7 +94,10 @@ def test_one_command_goes_from_a_cohort_to_the_plot(tmp_path: Path, monkeypatch:
             assert rows[number][0].run.weights["pan2024-segmenter"] == one.sha256
         with (out / "learning-curve.csv").open() as file:
             lines = list(csv.DictReader(file))
-        assert [(line["training images"], line["cases"]) for line in lines] == [("1", "1"), ("2", "1")]
+        assert [(line["training images"], line["cases"], line["SD"]) for line in lines] == [
+            ("1", "1", "-"),  # one scan has no spread
+            ("2", "1", "-"),
+        ]
         page = (out / "learning-curve.md").read_text()
         assert "**Simulated**" in page and "trabecula learning-curve pan2024" in page and "--steps 2" in page
         assert (out / "learning-curve.png").stat().st_size > 5000

@@ -79,7 +79,7 @@ def write(points: Sequence[Point], recipe: str, out: Path, simulated: bool = Tru
         (
             str(one.images),
             f"{one.dice_mean:.3f}",
-            f"{one.dice_sd:.3f}",
+            f"{one.dice_sd:.3f}" if one.cases > 1 else "-",
             str(one.cases),
             f"{published[1]:.3f}, SD {published[2]:.3f}"
             if published is not None and published[0] == one.images

@@ -1,5 +1,6 @@
 """``trabecula compare`` killed (kill -9) in the middle and run again: the tables are those of a run without a break."""
 
+import json
 import os
 import signal
 import subprocess
@@ -85,5 +86,7 @@ def test_a_killed_comparison_goes_on_to_the_same_tables(cylinder_nifti: Path, tm
     for name in RECIPES:
         assert (broken / name / "rows.jsonl").read_text().splitlines()[:there] == before[name]  # not worked out again
         assert all('"refused": null' in line for line in before[name])
+        lines = (broken / name / "rows.jsonl").read_text().splitlines()
+        assert len({json.loads(line)["case"] for line in lines}) == len(lines) == CASES  # nothing torn is left
     assert tables(broken) == tables(whole)
     assert {"side-by-side.csv", "one-vs-rest.csv", "delong.csv", "kappa.csv", "results.md"} <= set(tables(whole))

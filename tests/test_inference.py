@@ -8,7 +8,8 @@ import pytest
 
 from trabecula import inference
 from trabecula.errors import Defect
-from trabecula.inference import network
+from trabecula.inference import Network, network
+from trabecula.weights import weights_named
 
 SMALL = (1, 1, 16, 24, 32)
 NAME = "niu2023-segmenter"
@@ -25,6 +26,17 @@ def test_the_shipped_network_runs_at_any_shape_it_was_compiled_for() -> None:
     np.testing.assert_array_equal(scores, run(image)[0])
     assert np.abs(scores - run(1 - image)[0]).max() > 1e-3
     assert network(NAME, SMALL) is run
+
+
+def test_a_process_of_one_thread_runs_on_one_and_answers_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = np.random.default_rng(0).random(SMALL, np.float32)
+    answers = []
+    for threads in ("1", "2"):
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        run = Network(weights_named(NAME), SMALL)
+        assert str(run.compiled.get_property("INFERENCE_NUM_THREADS")) == threads
+        answers.append(run(image)[0])
+    np.testing.assert_array_equal(*answers)
 
 
 def test_results_outlive_the_next_call() -> None:

@@ -25,9 +25,11 @@ class Network:
         core = openvino.Core()
         model = core.read_model(weights.content())
         model.reshape(list(shape))
-        self.compiled = core.compile_model(
-            model, "CPU", {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
-        )
+        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
+        # OpenVINO does not ask the environment: two workers of one thread each would run two threads each.
+        if (threads := os.environ.get("OMP_NUM_THREADS", "")).isdecimal() and int(threads) > 0:
+            settings["INFERENCE_NUM_THREADS"] = int(threads)
+        self.compiled = core.compile_model(model, "CPU", settings)
 
     def __call__(self, image: NDArray[np.float32]) -> list[NDArray[Any]]:
         """Every output, in the order of the ONNX file, for one input of the compiled shape."""

@@ -1,5 +1,6 @@
 """Several recipes over one cohort: each case loaded once, the rest gone on with, every table worked out by hand."""
 
+import csv
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
 from evaluation.toys import AREAL, BOTH, CLASSES, DENSITY, KINDS, ToySource, people
+from trabecula.anatomy import Level
 from trabecula.cohort.case import Case, Cohort, Known, Seen
 from trabecula.errors import Refusal, WrongUsage
 from trabecula.evaluation.compare import compare
@@ -16,6 +18,7 @@ from trabecula.evaluation.compared import delong_table
 from trabecula.evaluation.paired import auc_pairs, kappa_pairs
 from trabecula.evaluation.rows import CaseRow, read_rows, run_of
 from trabecula.evaluation.run import ROWS, evaluate, judge_together
+from trabecula.evaluation.score import Truth
 from trabecula.recipes import RECIPES
 from trabecula.records import Scan, Spine
 
@@ -88,6 +91,36 @@ def test_the_page_sets_them_side_by_side(compared: Path) -> None:
     table = (compared / "side-by-side.csv").read_text().splitlines()
     bias = next(line for line in table if line.startswith("BMD bias")).split(",")
     assert bias[1].endswith("mg/cm3") and bias[3] == "-" and bias[4].endswith("g/cm2")
+
+
+def against_the_rest(out: Path) -> dict[str, dict[str, str]]:
+    with (out / "one-vs-rest.csv").open(newline="", encoding="utf-8") as file:
+        return {line["against the rest"]: line for line in csv.DictReader(file)}
+
+
+def test_each_category_has_its_area_against_the_rest_and_its_people(compared: Path) -> None:
+    told = against_the_rest(compared)
+    assert list(told) == ["osteoporosis", "osteopenia", "normal"]
+    rows = rows_of(compared, CLASSES.name)
+    for category, line in told.items():
+        true = [row.true_category == category for row in rows]
+        area = roc_auc_score(true, [row.probabilities[category] for row in rows])
+        assert line[CLASSES.name].startswith(f"{area:.3f} (")
+        assert line[CLASSES.name].endswith(f"; {sum(true)} of 40 have it")
+    assert told["osteopenia"][AREAL.name] == "not ranked: the recipe gives no probability of it"
+    page = (compared / "index.html").read_text(encoding="utf-8")
+    assert "AUC of each category against the rest" in page and told["osteoporosis"][DENSITY.name] in page
+
+
+def test_a_category_that_too_few_have_is_told_so(tmp_path: Path) -> None:
+    cohort = people(40)
+    ill = [case for case in cohort.cases if np.mean([case.known.density[one] for one in (Level.L1, Level.L2)]) < 80]
+    some = [case for case in cohort.cases if case not in ill[1:]]
+    done(tmp_path, f"{DENSITY.name},{CLASSES.name}", replace(cohort, cases=tuple(some)))
+    told = against_the_rest(tmp_path)["osteoporosis"]
+    expected = f"too few: 1 of {len(some)} have it, at least 2 must and 2 must not"
+    assert (told[DENSITY.name], told[CLASSES.name]) == (expected, expected)
+    assert expected in (tmp_path / "results.md").read_text(encoding="utf-8")
 
 
 def test_areas_are_compared_on_the_patients_that_both_judged(compared: Path) -> None:
@@ -219,3 +252,21 @@ def test_an_unknown_recipe_is_told_with_all_there_are(tmp_path: Path) -> None:
         done(tmp_path / "out", "toy-density,homoeopathy", people(4))
     assert wrong.value.code == "unknown-recipe" and AREAL.name in wrong.value.message
     assert not (tmp_path / "out").exists()
+
+
+def test_the_truth_is_counted_once_and_gives_what_whole_masks_give() -> None:
+    (case,) = people(1).cases
+    seen = case.load(("trabecular",))
+    truth = Truth(seen)
+    spine = DENSITY.localise(seen.scan)
+    assert DENSITY.segment is not None
+    regions = DENSITY.segment(seen.scan, spine)
+    for level in (Level.L1, Level.L2, Level.T12):
+        true, found = seen.masks["trabecular"] == level.verse_id, regions.labels == level.verse_id
+        total = true.sum() + found.sum()
+        dice = round(float(2 * (true & found).sum() / total), 4) if total else None
+        assert truth.dice(level, regions, level) == dice
+        mean = round(float(seen.scan.volume.hu[true].mean()), 1) if true.any() else None
+        assert truth.mean_hu(level) == truth.mean_hu(level) == mean
+    assert truth.dice(Level.L1, regions, Level.L2) == 0.0
+    assert truth.dice(Level.L1, None, Level.L1) is None

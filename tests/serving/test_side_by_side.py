@@ -13,7 +13,7 @@ from toys.recipes import blocks, localise_blocks
 from trabecula.anatomy import Level
 from trabecula.line import Shared, screen
 from trabecula.recipes import ALL, RECIPES, recipes_named
-from trabecula.records import Scan, Spine
+from trabecula.records import FRACTURE, Effect, Readings, Reason, Scan, Spine
 from trabecula.screening import screen_to_folder
 
 TOYS = ("blocks", "refusing", "classifying", "areal")
@@ -57,13 +57,50 @@ def test_a_disagreement_stands_first_everywhere(trabecula: Program, ct: Path, tm
     assert ran.out.startswith(sentence) and "[recipes-disagree]" in ran.out.splitlines()[0]
     told = json.loads((tmp_path / "out" / "comparison.json").read_text())
     assert told["agree"] is False
-    assert [one["code"] for one in told["reasons"]] == ["recipes-disagree"]
+    assert [one["code"] for one in told["reasons"]] == ["recipes-disagree", "recipes-share"]
     page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
     assert page.index(sentence) < page.index("<table") < page.index("blocks/report.html")
     assert "no-vertebrae-found" in page and page.count("data:image/png") == 3
     trabecula("screen", ct, "--out", tmp_path / "zh", "--recipe", "blocks, areal", "--language", "zh")
     chinese = (tmp_path / "zh" / "index.html").read_text("utf-8")
     assert "给出类别的各方法，其最可能的类别一致：骨量减少（blocks、areal）" in chinese
+
+
+@dataclass(frozen=True)
+class Suspecting:
+    """Suspects a fracture of every vertebra."""
+
+    def __call__(self, scan: Scan, spine: Spine, regions: Any, calibration: Any, readings: Readings) -> Readings:
+        why = (Reason(FRACTURE, "Suspected.", None, Effect.WITHHOLD),)
+        return replace(readings, vertebrae=tuple(replace(one, density=None, reasons=why) for one in readings.vertebrae))
+
+
+@pytest.mark.usefixtures("toys_alone")
+def test_who_gives_no_category_and_why_and_who_is_no_second_opinion_stand_at_the_top(
+    trabecula: Program, ct: Path, tmp_path: Path
+) -> None:
+    """A row of its own says only that no vertebra was measurable."""
+    RECIPES["suspecting"] = replace(blocks(), name="suspecting", exclude=Suspecting())
+    ran = trabecula("screen", ct, "--out", tmp_path / "out", "--recipe", "blocks,areal,suspecting")
+    assert ran.code == 0, ran.err
+    first = ran.out.splitlines()[: ran.out.splitlines().index("")]
+    assert first[1] == "No category: suspecting [vertebral-fracture]. [recipes-without]"
+    assert [line.partition(":")[0] for line in first[2:-1]] == ["T12", "L1", "L2"]
+    assert "suspected by suspecting and not by blocks, areal" in first[3] and first[3].endswith("[recipes-fracture]")
+    assert first[-1].endswith("[recipes-share]") and "blocks, areal, suspecting" in first[-1]
+    told = json.loads((tmp_path / "out" / "comparison.json").read_text())["reasons"]
+    assert [f"{one['message']} [{one['code']}]" for one in told] == first
+    page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert all(page.index(one["message"]) < page.index("<table") for one in told)
+
+
+def test_recipes_that_find_the_spine_each_in_its_own_way_share_nothing(
+    trabecula: Program, ct: Path, tmp_path: Path
+) -> None:
+    RECIPES["own"] = replace(blocks(lambda scan: localise_blocks(scan)), name="own")
+    trabecula("screen", ct, "--out", tmp_path / "out", "--recipe", "blocks,own")
+    told = json.loads((tmp_path / "out" / "comparison.json").read_text())["reasons"]
+    assert [one["code"] for one in told] == ["recipes-agree"]
 
 
 def test_the_results_are_those_of_each_recipe_alone(trabecula: Program, ct: Path, tmp_path: Path) -> None:

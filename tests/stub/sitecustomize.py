@@ -6,8 +6,9 @@ A server and its worker are processes of their own: what is to be found in both 
 
 import os
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -115,8 +116,36 @@ def by_t_score(readings: Readings) -> Diagnosis:
     return Diagnosis(Category.OSTEOPENIA, Basis.T_SCORE, density, {}, (Level.L1, Level.L2))
 
 
-STUB = Recipe("stub", "nobody", localise, segment, calibrate, measure, Exclusions(()), BandDiagnosis())
-CLASSES = replace(STUB, name="stub-classes", measure=classify, diagnose=likeliest)
-AREAL = replace(STUB, name="stub-areal", segment=None, measure=measure_images, diagnose=by_t_score)
+@dataclass(frozen=True)
+class Called:
+    """A function of this file as a stage: what a run is known by is its name, which is the same in every process."""
+
+    function: str
+
+    def __call__(self, *given: Any) -> Any:
+        return globals()[self.function](*given)
+
+
+@dataclass(frozen=True)
+class OfLevels(Called):
+    """One that measures these vertebrae."""
+
+    levels: tuple[Level, ...] = tuple(PLACES)
+
+
+STUB = Recipe(
+    "stub",
+    "nobody",
+    Called("localise"),
+    OfLevels("segment"),
+    Called("calibrate"),
+    OfLevels("measure"),
+    Exclusions(()),
+    BandDiagnosis(),
+)
+CLASSES = replace(STUB, name="stub-classes", measure=OfLevels("classify"), diagnose=Called("likeliest"))
+AREAL = replace(
+    STUB, name="stub-areal", segment=None, measure=OfLevels("measure_images"), diagnose=Called("by_t_score")
+)
 for one in (STUB, CLASSES, AREAL):
     RECIPES[one.name] = one

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from trabecula.errors import TrabeculaError
-from trabecula.evaluation.figures import Figure, figures, one_a_patient, sickness
-from trabecula.evaluation.interval import Estimate, p_text
+from trabecula.evaluation.figures import NAMES, Figure, figures, one_a_patient, sickness
+from trabecula.evaluation.interval import NONE, Estimate, p_text
 from trabecula.evaluation.pages import Table, html_document, html_picture, html_table, write_csv
 from trabecula.evaluation.paired import FINDINGS, AucPair, KappaPair, auc_pairs, kappa_pairs
 from trabecula.evaluation.rows import CaseRow
@@ -24,15 +24,18 @@ SCHEMA = "trabecula.cohort-comparison/1"
 SHOWN = (
     *("Dice of a case, mean", "BMD R2", "BMD r", "BMD bias", "BMD lower limit of agreement"),
     *("BMD upper limit of agreement", "BMD mean absolute error", "BMD root-mean-square error"),
-    *("Osteoporosis: AUC", "Osteoporosis: sensitivity", "Osteoporosis: specificity"),
+    *("Osteoporosis: sensitivity", "Osteoporosis: specificity"),
     *("Abnormal: AUC", "Abnormal: sensitivity", "Abnormal: specificity"),
-    *("Normal: AUC", "Osteopenia: AUC", "Macro AUC", "Macro F1", "Accuracy in three categories"),
+    *("Macro AUC", "Macro F1", "Accuracy in three categories"),
     *("Kappa of categories", "Seconds a case, median"),
 )
 """The figures that stand side by side, without their units; each recipe's own page has more."""
 
 NO_CATEGORY = ("levels-not-in-view", "too-few-vertebrae", "level-unknown", "sex-unknown")
 """The reasons that leave a result without a category."""
+
+LEAST = 2
+"""An area takes so many people of a category, and so many of the rest."""
 
 PLOTS = ("scatter.png", "bland-altman.png", "roc.png")
 """As in figure 6 of Niu 2023: regression, Bland-Altman, ROC; each recipe's folder holds its own."""
@@ -53,6 +56,7 @@ def write(
     areas, agreed = auc_pairs(rows), kappa_pairs(rows)
     tables = {
         "recipes": ("Recipes", _recipes(rows, recipes, left_out)),
+        "one-vs-rest": ("AUC of each category against the rest", one_against_the_rest(rows, found)),
         "side-by-side": ("Figures side by side", _side_by_side(found)),
         "delong": ("DeLong's test between recipes", delong_table(areas)),
         "kappa": ("Agreement of categories, Cohen's kappa", _kappa(agreed, list(found))),
@@ -140,6 +144,31 @@ def _side_by_side(found: Mapping[str, Sequence[Figure]]) -> Table:
         if any(published):
             cells.append((f"{figure}, published", *(one or "-" for one in published)))
     return ("figure", *ours), cells
+
+
+def one_against_the_rest(rows: Sequence[Sequence[CaseRow]], found: Mapping[str, Sequence[Figure]]) -> Table:
+    """A row a category, a column a recipe: the area, and how many of those judged have the category."""
+    cells: list[tuple[str, ...]] = []
+    for category in reversed(NAMES):
+        figure = f"{category.capitalize()}: AUC"
+        areas = {name: next((one.estimate for one in of if one.name == figure), NONE) for name, of in found.items()}
+        cells.append((category, *(_area(areas[some[0].run.recipe], some, category) for some in rows)))
+        published = [_published(name, figure) for name in found]
+        if any(published):
+            cells.append((f"{category}, published", *(one or "-" for one in published)))
+    return ("against the rest", *found), cells
+
+
+def _area(area: Estimate, rows: Sequence[CaseRow], category: str) -> str:
+    """An area with its people, or why there is none."""
+    known = [row for row in one_a_patient(rows) if row.true_category is not None]
+    judged = [row for row in known if row.category != Category.UNDETERMINED]
+    ill = sum(row.true_category == category for row in judged)
+    if np.isfinite(area.value):
+        return f"{area.text(3)}; {ill} of {len(judged)} have it"
+    if not LEAST <= ill <= len(judged) - LEAST:
+        return f"too few: {ill} of {len(judged)} have it, at least {LEAST} must and {LEAST} must not"
+    return "not ranked: the recipe gives no probability of it"
 
 
 def _bare(name: str, unit: str) -> str:

@@ -61,8 +61,11 @@ def _point(line: str, number: int, name: str) -> Point:
     return point
 
 
-def write(points: Sequence[Point], recipe: str, out: Path, simulated: bool = True) -> Path:
-    """Writes learning-curve.md, .csv and .png, the published point among ours; returns the table."""
+def write(points: Sequence[Point], recipe: str, out: Path, simulated: bool = True, command: str = "") -> Path:
+    """Writes learning-curve.md, .csv and .png, the published point among ours; returns the table.
+
+    ``command`` is what made the points.
+    """
     from trabecula.evaluation import plots
 
     out.mkdir(parents=True, exist_ok=True)
@@ -72,7 +75,7 @@ def write(points: Sequence[Point], recipe: str, out: Path, simulated: bool = Tru
         (
             str(one.images),
             f"{one.dice_mean:.3f}",
-            f"{one.dice_sd:.3f}",
+            f"{one.dice_sd:.3f}" if one.cases > 1 else "-",
             str(one.cases),
             f"{published[1]:.3f}, SD {published[2]:.3f}"
             if published is not None and published[0] == one.images
@@ -92,6 +95,7 @@ def write(points: Sequence[Point], recipe: str, out: Path, simulated: bool = Tru
     )
     plots.save(figure, out / "learning-curve.png")
     words = "**Simulated**: trained and judged on virtual patients.\n\n" if simulated else ""
+    words += f"Made by `{command}`.\n\n" if command else ""
     page = out / "learning-curve.md"
     text = (
         f"# {recipe}: Dice against training images\n\n{words}![curve](learning-curve.png)\n\n{markdown(heads, cells)}\n"

@@ -16,7 +16,7 @@ from trabecula.evaluation import pages
 from trabecula.evaluation.reference import reference_of, require_reference, true_category_of
 from trabecula.evaluation.reporting import facts_of
 from trabecula.evaluation.rows import CaseRow, Run, read_rows, run_of, to_line
-from trabecula.evaluation.score import MASK, groups_of, score
+from trabecula.evaluation.score import MASK, Truth, groups_of, score
 from trabecula.line import Shared, screen
 from trabecula.recipe import Recipe
 from trabecula.recipes import recipe_named
@@ -33,17 +33,18 @@ def judge_together(case: Case, runs: Sequence[Run]) -> list[CaseRow]:
     """
     recipes = [recipe_named(run.recipe) for run in runs]
     try:
-        seen = case.load((MASK, "bodies"))
+        # Bodies only say where vertebrae are, and only where no trabecular mask does.
+        seen = case.load((MASK,) if MASK in case.source.masks else ("bodies",))
     except Exception as error:
         return [_unread(case, case.known, recipe, run, error) for recipe, run in zip(recipes, runs, strict=True)]
-    shared = Shared(recipes)
-    return [_judge(case, seen, recipe, run, shared) for recipe, run in zip(recipes, runs, strict=True)]
+    shared, truth = Shared(recipes), Truth(seen)
+    return [_judge(case, seen, recipe, run, shared, truth) for recipe, run in zip(recipes, runs, strict=True)]
 
 
-def _judge(case: Case, seen: Seen, recipe: Recipe, run: Run, shared: Shared) -> CaseRow:
+def _judge(case: Case, seen: Seen, recipe: Recipe, run: Run, shared: Shared, truth: Truth) -> CaseRow:
     try:
         assessment = screen(seen.scan, recipe, shared=shared)
-        return score(case, seen, recipe, assessment, run, sum(assessment.run["seconds"].values()))
+        return score(case, seen, recipe, assessment, run, sum(assessment.run["seconds"].values()), truth)
     except Exception as error:
         return _unread(case, seen.known, recipe, run, error)
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
 
 from trabecula.anatomy import NAMED_LEVELS, Level
 from trabecula.cohort.case import Case, Known, Seen
@@ -11,7 +13,7 @@ from trabecula.evaluation.reference import reference_of, true_category_of
 from trabecula.evaluation.rows import CaseRow, Run, VertebraRow
 from trabecula.quantity import Category
 from trabecula.recipe import Recipe
-from trabecula.records import Acquisition, Assessment
+from trabecula.records import Acquisition, Assessment, Regions
 from trabecula.volume import Float64
 
 SAME_PLACE_MM = 12.0
@@ -20,11 +22,19 @@ SAME_PLACE_MM = 12.0
 MASK = "trabecular"
 
 
-def score(case: Case, seen: Seen, recipe: Recipe, assessment: Assessment, run: Run, seconds: float) -> CaseRow:
-    """The row of a case that was screened."""
+def score(
+    case: Case,
+    seen: Seen,
+    recipe: Recipe,
+    assessment: Assessment,
+    run: Run,
+    seconds: float,
+    truth: "Truth | None" = None,
+) -> CaseRow:
+    """The row of a case that was screened; ``truth`` is that of this very case, where other recipes were held to it."""
     middles = middles_of(seen)
     wanted = wanted_levels(seen.known, middles, recipe.levels)
-    overlaps = _Overlaps(seen, assessment)
+    truth = Truth(seen) if truth is None else truth
     diagnosis = assessment.diagnosis
     quantity = None if diagnosis.density is None else diagnosis.density.quantity
     true_category = true_category_of(seen.known, recipe, quantity)
@@ -38,7 +48,7 @@ def score(case: Case, seen: Seen, recipe: Recipe, assessment: Assessment, run: R
         category=diagnosis.category.value,
         true_category=None if true_category is None else true_category.value,
         probabilities=_by_name(diagnosis.probabilities),
-        vertebrae=tuple(_vertebra(level, seen, assessment, middles.get(level), overlaps) for level in wanted),
+        vertebrae=tuple(_vertebra(level, seen, assessment, middles.get(level), truth) for level in wanted),
         invented=_invented(assessment, middles, seen.known),
         reasons=tuple(reason.code for reason in assessment.reasons),
         groups=groups_of(seen.known, seen.scan.acquisition),
@@ -96,34 +106,44 @@ def wanted_levels(known: Known, middles: Mapping[Level, Float64], levels: tuple[
     return [level for level in levels if level in there]
 
 
-class _Overlaps:
-    """Voxels of true and found regions and of what both share, counted in one pass."""
+class Truth:
+    """What every recipe's regions on one case are held against; what is counted of it is counted once for them all."""
 
-    def __init__(self, seen: Seen, assessment: Assessment) -> None:
-        self.true = seen.masks.get(MASK)
+    def __init__(self, seen: Seen) -> None:
+        self.mask = seen.masks.get(MASK)
         self.hu = seen.scan.volume.hu
-        self.known = self.true is not None and assessment.regions is not None
-        if self.known:
-            pairs = np.asarray(self.true, np.uint16) << 8 | assessment.labels
-            self.counts = np.bincount(pairs.ravel(), minlength=1 << 16).reshape(256, 256)
+        self._parts = [] if self.mask is None else ndimage.find_objects(self.mask)
+        self._mean_hu: dict[Level, float | None] = {}
 
-    def dice(self, level: Level, called: Level) -> float | None:
-        if not self.known:
-            return None
-        true, found = level.verse_id, called.verse_id
-        total = self.counts[true].sum() + self.counts[:, found].sum()
-        return round(float(2 * self.counts[true, found] / total), 4) if total else None
+    def voxels(self, level: Level) -> int:
+        """How many the true region has."""
+        return 0 if (where := self._where(level)) is None else int(where[1].sum())
 
-    def true_mean_hu(self, level: Level) -> float | None:
+    def mean_hu(self, level: Level) -> float | None:
         """Of the true region, in the CT as given."""
-        if self.true is None or not (inside := self.true == level.verse_id).any():
+        if level not in self._mean_hu:
+            where = self._where(level)
+            self._mean_hu[level] = None if where is None else round(float(self.hu[where[0]][where[1]].mean()), 1)
+        return self._mean_hu[level]
+
+    def dice(self, level: Level, regions: Regions | None, called: Level) -> float | None:
+        """Of the true region and what was found of ``called``; None where there is nothing to compare."""
+        if self.mask is None or regions is None:
             return None
-        return round(float(self.hu[inside].mean()), 1)
+        part = regions.part(called)
+        found = regions.labels[part] == called.verse_id
+        shared = int((found & (self.mask[part] == level.verse_id)).sum())
+        total = self.voxels(level) + int(found.sum())
+        return round(2 * shared / total, 4) if total else None
+
+    def _where(self, level: Level) -> tuple[tuple[slice, ...], NDArray[np.bool_]] | None:
+        """The part of the scan that a true region lies in, and the region over that part; None where there is none."""
+        number = level.verse_id
+        part = self._parts[number - 1] if number <= len(self._parts) else None
+        return None if part is None or self.mask is None else (part, self.mask[part] == number)
 
 
-def _vertebra(
-    level: Level, seen: Seen, assessment: Assessment, middle: Float64 | None, overlaps: _Overlaps
-) -> VertebraRow:
+def _vertebra(level: Level, seen: Seen, assessment: Assessment, middle: Float64 | None, truth: Truth) -> VertebraRow:
     known = seen.known
     reference = known.density.get(level)
     findings = tuple(name for name in known.findings.get(level, ()) if name != "schmorl_upper")
@@ -138,7 +158,8 @@ def _vertebra(
         if off is not None and off > SAME_PLACE_MM:
             called = None
     if called is None:
-        return VertebraRow(level.value, None, reference, None, findings=findings, dice=0.0 if overlaps.known else None)
+        missed = truth.mask is not None and assessment.regions is not None
+        return VertebraRow(level.value, None, reference, None, findings=findings, dice=0.0 if missed else None)
     reading = assessment.readings.find(called)
     density = None if reading is None or reading.withheld else reading.density
     same = density is not None and density.quantity == known.quantity
@@ -150,9 +171,9 @@ def _vertebra(
         withheld=tuple(r.code for r in reading.reasons) if reading is not None and reading.withheld else (),
         findings=findings,
         off_mm=off,
-        dice=overlaps.dice(level, called),
+        dice=truth.dice(level, assessment.regions, called),
         mean_hu=None if reading is None or not np.isfinite(reading.mean_hu) else round(reading.mean_hu, 1),
-        true_mean_hu=overlaps.true_mean_hu(level),
+        true_mean_hu=truth.mean_hu(level),
         probabilities={} if reading is None or reading.withheld else _by_name(reading.probabilities),
     )
 

@@ -17,7 +17,14 @@ WEIGHT = (
     # another vertebra may have been read than the one that is named
     *("level-uncertain", "category-depends-on-names", "vertebra-skipped", "transitional-vertebra"),
     # two ways of reading disagree
-    *("recipes-disagree", "category-against-density", "density-disagreement", "density-outlier"),
+    *(
+        "recipes-disagree",
+        "recipes-fracture",
+        "recipes-without",
+        "category-against-density",
+        "density-disagreement",
+        "density-outlier",
+    ),
     # the bone that was read is not all trabecular bone of a sound vertebra
     *("vertebral-fracture", "metal", "cement", "screws", "dense-focus", "sclerosis", "osteophytes", "fatty-focus"),
     *("uneven-density", "region-waits", "region-too-small", "region-incomplete", "regions-overlap"),
@@ -34,7 +41,8 @@ WEIGHT = (
     # what a reader did, what was found beside
     *("outlined-by-reader", "excluded-by-reader", "corrected-by-reader", "renamed-by-reader"),
     *("second-reading", "t-score", "reference"),
-    *("level-evidence", "numbering-variant", "recipes-agree", "series-chosen", "burned-in-annotation"),
+    *("level-evidence", "numbering-variant", "recipes-agree", "recipes-share"),
+    *("series-chosen", "burned-in-annotation"),
     *("files-left-out", "series-uids-differ", "frames-of-reference-differ", "decimal-comma"),
 )
 """Every reason by its code, the one that may change a verdict most first."""

@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from trabecula.anatomy import Level
 from trabecula.errors import TrabeculaError
 from trabecula.messages import DEFAULT_LANGUAGE, Fact, Phrase
 from trabecula.quantity import Quantity, rounded
 from trabecula.recipe import Recipe
-from trabecula.records import Assessment, Reason, Scan, reason
+from trabecula.records import FRACTURE, Assessment, Reason, Scan, reason, withholds
 from trabecula.records.codec import plain
 from trabecula.records.doubts import check_first, weighed
 from trabecula.report.folder import PAGE
@@ -69,6 +70,57 @@ def verdict(outcomes: Sequence[Outcome]) -> Reason | None:
     return reason("recipes-disagree", said=said)
 
 
+def remarks(outcomes: Sequence[Outcome]) -> tuple[Reason, ...]:
+    """What the verdict leaves out: who gives no category and why, a fracture that not all see, who rests on whom."""
+    found = {one.recipe.name: one.assessment for one in outcomes if one.assessment is not None}
+    return (*_without_category(found), *_fractures(found), *_found_alike(outcomes))
+
+
+def _without_category(found: Mapping[str, Assessment]) -> list[Reason]:
+    """By the codes for which its vertebrae were withheld, else by the first doubt of the whole."""
+    said = []
+    for name, assessment in found.items():
+        if assessment.diagnosis.determined:
+            continue
+        codes = [why.code for one in assessment.readings.vertebrae for why in one.reasons if withholds((why,))]
+        codes = codes or [one.code for one in weighed(assessment).reasons][:1]
+        said.append(
+            Phrase("refused-by", {"recipe": name, "code": Phrase("list", {"words": list(dict.fromkeys(codes))})})
+        )
+    return [reason("recipes-without", said=said)] if said else []
+
+
+def _fractures(found: Mapping[str, Assessment]) -> list[Reason]:
+    """Vertebrae that some recipes suspect to be broken and others measure."""
+    broken: dict[Level, list[str]] = {}
+    sound: dict[Level, list[str]] = {}
+    for name, assessment in found.items():
+        for one in assessment.readings.vertebrae:
+            if any(why.code == FRACTURE for why in one.reasons):
+                broken.setdefault(one.level, []).append(name)
+            elif not one.withheld:
+                sound.setdefault(one.level, []).append(name)
+    return [
+        reason("recipes-fracture", level=level, recipes=names, others=sound[level])
+        for level, names in broken.items()
+        if level in sound
+    ]
+
+
+def _found_alike(outcomes: Sequence[Outcome]) -> list[Reason]:
+    """Recipes whose spine one and the same stage finds: that they agree on a level's name says nothing of it."""
+    groups: list[tuple[object, list[str]]] = []
+    for one in outcomes:
+        if one.assessment is None:
+            continue
+        names = next((names for stage, names in groups if stage == one.recipe.localise), None)
+        if names is None:
+            groups.append((one.recipe.localise, [one.recipe.name]))
+        else:
+            names.append(one.recipe.name)
+    return [reason("recipes-share", recipes=names) for _, names in groups if len(names) > 1]
+
+
 def measures(recipe: Recipe) -> Phrase:
     """What a recipe measures, and in which unit."""
     said = [measured_as(one) for one in recipe.quantities]
@@ -88,7 +140,7 @@ def comparison_json(outcomes: Sequence[Outcome], run: Mapping[str, Any]) -> Json
     return {
         "schema": SCHEMA,
         "agree": None if said is None else said.code == "recipes-agree",
-        "reasons": [] if said is None else [_told(said)],
+        "reasons": [_told(one) for one in (*([] if said is None else [said]), *remarks(outcomes))],
         "recipes": [_row_json(one) for one in outcomes],
         "run": plain(dict(run)),
     }
@@ -151,6 +203,7 @@ def comparison_page(
         .render(
             say=say,
             verdict=None if said is None else {"code": said.code, "sentence": said.told(language)},
+            remarks=[(one.code, one.told(language)) for one in remarks(outcomes)],
             rows=[_row(one, pictures.get(one.recipe.name), language) for one in outcomes],
             scan_reasons=[(one.code, one.told(language)) for one in scan.reasons],
             version=run["version"],

@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from trabecula.flow.calibrate.asynchronous import ControlChart
 from trabecula.messages import DEFAULT_LANGUAGE, Phrase, messages
 from trabecula.records import FRACTURE, Assessment, VertebraReading
-from trabecula.report.comparison import Outcome, verdict
+from trabecula.report.comparison import Outcome, remarks, verdict
 from trabecula.report.verdict import Verdict
 from trabecula.screening import STAGES, Progress, silent
 
@@ -70,7 +70,8 @@ def summary_of_several(outcomes: Sequence[Outcome], language: str = DEFAULT_LANG
     """What several recipes made of one scan: whether they agree, and a line each."""
     said = verdict(outcomes)
     text = messages(language)
-    lines = [text["comparison-few"] if said is None else f"{said.told(language)} [{said.code}]", ""]
+    lines = [text["comparison-few"] if said is None else f"{said.told(language)} [{said.code}]"]
+    lines += [*(f"{one.told(language)} [{one.code}]" for one in remarks(outcomes)), ""]
     width = max(len(one.recipe.name) for one in outcomes)
     for one in outcomes:
         name = f"  {one.recipe.name:<{width}}  "

@@ -1,4 +1,4 @@
-"""The commands ``train``, ``evaluate`` and ``compare``: from a cohort to weights, and from a cohort to figures."""
+"""The commands ``train``, ``learning-curve``, ``evaluate`` and ``compare``: from a cohort to weights and to figures."""
 
 import shlex
 import sys
@@ -27,7 +27,7 @@ LeaveOut = Annotated[bool, typer.Option("--leave-out-bad", help="Go on without t
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
-    for command in (train, evaluate, compare):
+    for command in (train, learning_curve, evaluate, compare):
         app.command()(command)
 
 
@@ -53,13 +53,7 @@ def train(
     """Train a recipe's networks on a cohort and export them."""
     if debug:
         sys.excepthook = sys.__excepthook__
-    from importlib.util import find_spec
-
-    from trabecula.errors import defect
-
-    missing = [name for name in ("torch", "safetensors", "onnx") if find_spec(name) is None]
-    if missing:
-        raise defect("train-missing", packages=missing)
+    _require_training()
     from trabecula.cohort.read import read_cohort
     from trabecula.training.run import Wanted, train_recipe
 
@@ -71,6 +65,47 @@ def train(
     wanted = Wanted(preset, device, tuple(only or ()), workers, resume, steps, start)
     train_recipe(recipe, given, out, wanted, lambda said: tell(said.told(spoken())))
     print(out / "weights")
+
+
+def _require_training() -> None:
+    from importlib.util import find_spec
+
+    from trabecula.errors import defect
+
+    missing = [name for name in ("torch", "safetensors", "onnx") if find_spec(name) is None]
+    if missing:
+        raise defect("train-missing", packages=missing)
+
+
+def learning_curve(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Whose segmentation; see 'trabecula recipes'.")],
+    cohort: CohortGiven,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the trainings and the curve; run again to go on.")],
+    people: Annotated[str, typer.Option(help="How many to train on, with commas between them.")] = "100,200,300",
+    preset: Annotated[str, typer.Option(help="full, or small to see within minutes that all of it works.")] = "full",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
+    steps: Annotated[int | None, typer.Option(min=1, help="Fewer steps than the preset has, at every point.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that cut shards; scans at a time.")] = 2,
+    leave_out_bad: LeaveOut = False,
+    debug: Debug = False,
+) -> None:
+    """Train a recipe's segmentation on more and more people and plot its Dice on others."""
+    if debug:
+        sys.excepthook = sys.__excepthook__
+    _require_training()
+    from trabecula.cohort.read import read_cohort
+    from trabecula.evaluation.learning import write
+    from trabecula.recipes import recipe_named
+    from trabecula.serving.learning import learned, sizes
+    from trabecula.training.run import Wanted
+
+    chosen, numbers = recipe_named(recipe, trained=False), sizes(people)
+    teaching, judging = (read_cohort(cohort, judging=one, leave_out_bad=leave_out_bad) for one in (False, True))
+    wanted = Wanted(preset, device, workers=workers, steps=steps)
+    points = learned(chosen, teaching, judging, numbers, out, wanted, TimeLeft())
+    words = ["trabecula", "learning-curve", recipe, cohort, "--people", people, "--preset", preset]
+    words += [] if steps is None else ["--steps", str(steps)]
+    print(write(points, recipe, out, simulated=teaching.simulated, command=shlex.join(words)))
 
 
 def evaluate(

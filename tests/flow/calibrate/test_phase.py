@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from trabecula.flow.calibrate import vessels
 from trabecula.flow.calibrate.around import surroundings
 from trabecula.flow.calibrate.organs import kidney_hu, liver_hu
 from trabecula.flow.calibrate.phase import RISE_HU, Phase, judge, read_organs
@@ -37,6 +38,25 @@ def test_an_aorta_that_winds_and_is_lined_with_plaques_is_followed(scene: Any) -
     aorta = find_aorta(surroundings(scene.volume, scene.middles()))
     assert aorta is not None and aorta.hu == pytest.approx(104, abs=6)
     assert aorta.length_mm > 100
+
+
+@pytest.mark.parametrize("aorta_hu", [42.0, 160.0, 900.0])
+def test_the_brightest_level_is_that_of_a_climb_step_by_step(
+    scene: Any, aorta_hu: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    organs(scene, aorta_hu, 110.0, 55.0, 55.0)
+    scene.hu += np.random.default_rng(0).normal(0, 15, scene.hu.shape).astype(np.float32)
+    around = surroundings(scene.volume, scene.middles())
+    halved = [find_aorta(around), find_cava(around, None)]
+
+    def climbed(levels: Any, _: bool, key: Any) -> int:
+        return next((at for at, level in enumerate(levels) if key(level)), len(levels))
+
+    monkeypatch.setattr(vessels, "bisect_left", climbed)
+    for found, step_by_step in zip(halved, [find_aorta(around), find_cava(around, None)], strict=True):
+        assert found is not None and step_by_step is not None
+        assert (found.hu, found.length_mm) == (step_by_step.hu, step_by_step.length_mm)
+        np.testing.assert_array_equal(found.path, step_by_step.path)
 
 
 def test_bowel_with_contrast_before_the_spine_is_no_vessel(scene: Any) -> None:

@@ -91,6 +91,17 @@ def test_a_region_at_the_edge_of_the_crop_keeps_its_edge() -> None:
     np.testing.assert_array_equal(fill_holes(half)[0], half[0])
 
 
+def test_what_is_filled_does_not_depend_on_how_much_lies_around_it() -> None:
+    torn = ball() > 0.5
+    torn[:, 30:32] = False
+    torn[10:12] = False
+    torn[2, 2, 2] = True
+    wide = np.pad(torn, 9)
+    np.testing.assert_array_equal(fill_holes(wide)[9:-9, 9:-9, 9:-9], fill_holes(torn))
+    assert fill_holes(wide).sum() == fill_holes(torn).sum()
+    assert not fill_holes(np.zeros((4, 5, 6), bool)).any()
+
+
 def test_a_region_is_described_by_what_the_segmenter_found(volume: Volume) -> None:
     full, heights = ball(), BodyHeights(26.0, 25.0, 27.0)
     overlap = (reason("regions-overlap", Effect.WITHHOLD, level=Level.L1),)

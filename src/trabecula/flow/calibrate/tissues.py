@@ -15,7 +15,7 @@ from trabecula.flow.calibrate.around import Surroundings
 from trabecula.flow.calibrate.beam import at_energies, energies_kev, slope_at_energy
 from trabecula.messages import Phrase
 from trabecula.records import Rung
-from trabecula.volume import Float64
+from trabecula.volume import Float32, Float64
 
 TISSUE_SD_HU = {"air": 4.0, "subcutaneous_fat": 10.0, "muscle": 12.0, "blood": 8.0}
 """How far a person's tissue lies from its tabulated composition, 1 SD: muscle holds fat, and more of it with age. With
@@ -41,10 +41,12 @@ class EffectiveEnergy:
 
 def read_tissues(around: Surroundings, blood_hu: float | None) -> dict[str, float]:
     """HU of the tissues that are in view; ``blood_hu`` is None where there is contrast medium in it."""
+    boxes = around.box((-130, 130), (35, 130)), around.box((-55, 55), (25, 80))
+    even = _even(around, boxes[0] | boxes[1])
     found = {
         "air": _air(around),
-        "subcutaneous_fat": _commonest(around, (-135.0, -70.0), around.box((-130, 130), (35, 130))),
-        "muscle": _commonest(around, (20.0, 85.0), around.box((-55, 55), (25, 80))),
+        "subcutaneous_fat": _commonest(around, (-135.0, -70.0), boxes[0], even),
+        "muscle": _commonest(around, (20.0, 85.0), boxes[1], even),
         "blood": blood_hu,
     }
     return {name: hu for name, hu in found.items() if hu is not None}
@@ -85,11 +87,23 @@ def _air(around: Surroundings) -> float | None:
     return float(np.median(values))
 
 
-def _commonest(around: Surroundings, hu: tuple[float, float], where: NDArray[np.bool_]) -> float | None:
-    smooth = ndimage.gaussian_filter(around.hu, [2.0 / s for s in around.spacing_mm], truncate=2)
-    size = [max(3, round(8.0 / s)) for s in around.spacing_mm]
-    spread = ndimage.maximum_filter(smooth, size) - ndimage.minimum_filter(smooth, size)
-    values: Float64 = smooth[where & (spread < EVEN_HU) & (smooth > hu[0]) & (smooth < hu[1])].astype(float)
+def _even(around: Surroundings, where: NDArray[np.bool_]) -> Float32:
+    """Smoothed HU where it is even, else no number; only the rows of ``where`` are told."""
+    sigma, size = [2.0 / s for s in around.spacing_mm], [max(3, round(8.0 / s)) for s in around.spacing_mm]
+    told = np.full(around.hu.shape, np.nan, np.float32)
+    rows = np.flatnonzero(where.any(axis=(0, 2)))
+    if rows.size:
+        # So many rows more that the edge of the part changes nothing in these.
+        margin = int(2 * sigma[1] + 0.5) + size[1]
+        part = np.s_[:, max(0, rows[0] - margin) : rows[-1] + 1 + margin]
+        smooth = ndimage.gaussian_filter(around.hu[part], sigma, truncate=2)
+        spread = ndimage.maximum_filter(smooth, size) - ndimage.minimum_filter(smooth, size)
+        told[part] = np.where(spread < EVEN_HU, smooth, np.nan)
+    return told
+
+
+def _commonest(around: Surroundings, hu: tuple[float, float], where: NDArray[np.bool_], even: Float32) -> float | None:
+    values: Float64 = even[where & (even > hu[0]) & (even < hu[1])].astype(float)
     if values.size * float(np.prod(around.spacing_mm)) < 10_000:
         return None
     count, edges = np.histogram(values, np.arange(*hu, BIN_HU))

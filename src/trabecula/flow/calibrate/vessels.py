@@ -4,6 +4,7 @@ A vessel's blood is the brightest HU that an even disc keeps along the spine fro
 vessel does, in four slabs of five: a loop of bowel, a stomach with contrast or a plaque ends after some slabs.
 """
 
+from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,16 +78,18 @@ def _trace(around: Surroundings, allowed: NDArray[np.bool_]) -> Vessel | None:
     inside = inside[:, *part]
     inside &= uneven <= max(LEAST_UNEVEN_HU, 1.5 * float(np.median(uneven[inside])))
     reach = [max(1, round(BEND_MM / s)) for s in around.spacing_mm[1:]]
-    best: tuple[NDArray[np.intp], NDArray[np.bool_]] | None = None
-    for level_hu in np.arange(*STEPS_HU):
-        way = _longest_way(inside & (mean >= level_hu), reach)
-        hits = (inside & (mean >= level_hu))[np.arange(len(first)), way[:, 0], way[:, 1]]
-        if hits.mean() < SHARE_OF_SLABS:
-            break
-        best = way, hits
-    if best is None:
+
+    def hits_at(level_hu: float) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+        bright = inside & (mean >= level_hu)
+        way = _longest_way(bright, reach)
+        return way, bright[np.arange(len(first)), way[:, 0], way[:, 1]]
+
+    levels = np.arange(*STEPS_HU)
+    # What is bright at one level is at every lower one: no way meets more slabs as the level rises.
+    enough = bisect_left(levels, True, key=lambda level_hu: hits_at(level_hu)[1].mean() < SHARE_OF_SLABS)
+    if enough == 0:
         return None
-    way, hits = best
+    way, hits = hits_at(levels[enough - 1])
     values = mean[np.arange(len(first)), way[:, 0], way[:, 1]][hits]
     path = np.column_stack([first, way + [part[0].start, part[1].start]])
     return Vessel(float(np.median(values)), float(length_mm), path)

@@ -13,13 +13,19 @@ CRUMB_MM3 = 250.0
 
 def fill_holes(region: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """A trabecular region without the holes that dense bands, islands or a venous cleft tear into it."""
-    room = np.pad(region, 3)  # closing would otherwise stop at the crop's edge
+    found = ndimage.find_objects(region.astype(np.uint8))
+    if not found:
+        return region.copy()
+    part = found[0]  # nothing is filled beyond it
+    room = np.pad(region[part], 3)  # closing would otherwise stop at the edge
     closed = ndimage.binary_closing(room, ndimage.generate_binary_structure(3, 1), iterations=2)
     for axis in range(3):
         for plane in np.moveaxis(closed, axis, 0):
             if plane.any():
                 plane |= ndimage.binary_fill_holes(plane)
-    return np.asarray(closed[3:-3, 3:-3, 3:-3])
+    filled = np.zeros_like(region)
+    filled[part] = closed[3:-3, 3:-3, 3:-3]
+    return filled
 
 
 def to_scan(

@@ -10,7 +10,7 @@ work=runs/counting/work
 export OMP_NUM_THREADS=1
 resume=""
 if [ -e $work/training.json ]; then resume=--resume; fi
-$bin/trabecula train counting virtual:4000 --only house-counter --workers "${WORKERS:-1}" --out $work $resume
+$bin/trabecula train house virtual:4000 --only house-counter --workers "${WORKERS:-1}" --out $work $resume
 cp $work/weights/house-counter.onnx src/trabecula/weights/
 $bin/python - <<'PYTHON'
 import json

@@ -14,7 +14,7 @@ from trabecula.errors import Defect
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
-LEAST_FREE_MIB, LEAST_MEMORY_MIB = 2048, 2048
+LEAST_FREE_MIB, LEAST_MEMORY_MIB, LEAST_OPEN_FILES = 2048, 2048, 1024
 CGROUP = Path("/sys/fs/cgroup")
 """Where Linux tells a container or service what it may take."""
 
@@ -101,6 +101,25 @@ def memory() -> str:
     limit = "" if limited is None else f", {limited} MiB left within the limit"
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return f"{available} MiB available{limit}, {cores} processor cores"
+
+
+def open_files() -> str:
+    """Whether a program may have as many files open as a page or a node with many senders needs.
+
+    Raises:
+        Defect: too few.
+    """
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < LEAST_OPEN_FILES:
+        raise Defect(
+            "open-files-few",
+            f"{hard} files may be open at a time; {LEAST_OPEN_FILES} are needed. Raise the limit: LimitNOFILE= of a"
+            " systemd service, --ulimit nofile= of a container, ulimit -Hn in a shell.",
+        )
+    most = "any number" if hard == resource.RLIM_INFINITY else hard
+    return f"{soft} at a time, {most} where more are asked for"
 
 
 def available_mib() -> int:

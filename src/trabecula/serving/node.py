@@ -61,7 +61,7 @@ def ask_destinations(rules: "Rules") -> int:
     from trabecula.department.deliver import answers, require_usable
     from trabecula.department.fetch import archive_of
 
-    failed = 0
+    failed = _files_lacking(rules)
     counts = f"{len(rules.peer)} peers, {len(rules.source)} sources, {len(rules.rule)} rules"
     print(f"Rules: {counts}, {len(rules.destination)} destinations.")
     for source in rules.source:
@@ -79,6 +79,22 @@ def ask_destinations(rules: "Rules") -> int:
         failed += said != ""
         print(f"  {one.name}: {'answers' if not said else f'does not answer [{said}]'}")
     return 1 if failed else 0
+
+
+def _files_lacking(rules: "Rules") -> int:
+    """Says where fewer files may be open than the associations need; 1 then."""
+    from trabecula.department.transport import files_needed, open_files
+
+    needed = files_needed(rules.node)
+    allowed = open_files(needed)
+    if allowed >= needed:
+        return 0
+    print(
+        f"Open files: {allowed} are allowed, {needed} are needed for {rules.node.associations} associations at a time."
+        " Raise the limit (LimitNOFILE= of a systemd service, --ulimit nofile= of a container, ulimit -Hn in a shell),"
+        " or lower node.associations: who comes beyond is told to come back."
+    )
+    return 1
 
 
 def status_text(ledger: "Ledger") -> str:

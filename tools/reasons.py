@@ -17,7 +17,8 @@ MAKERS = [ROOT / "src" / "trabecula" / name for name in ("records/__init__.py", 
 ENGLISH = tomllib.loads((ROOT / "src" / "trabecula" / "messages" / "en.toml").read_text(encoding="utf-8"))
 WEB = {key.removeprefix("web-"): text for key, text in ENGLISH["web"].items()}
 MESSAGES = {"reason": ENGLISH["reasons"], "refusal": ENGLISH["refusals"], "wrong": WEB, "cannot": WEB}
-RAISED = {"refusal": "Refusal", "wrong": "WrongUsage", "cannot": "TrabeculaError"}
+MESSAGES["wrong_usage"] = ENGLISH["terminal"]
+RAISED = {"refusal": "Refusal", "wrong": "WrongUsage", "wrong_usage": "WrongUsage", "cannot": "TrabeculaError"}
 OUTCOMES = {
     "Refusal": "Refused: no result, exit code 3",
     "WrongUsage": "Wrong usage: exit code 2",

@@ -51,6 +51,12 @@ class WrongUsage(TrabeculaError):
     kind = "wrong-usage"
 
 
+def wrong_usage(key: str, **facts: Fact) -> WrongUsage:
+    """What the message files hold under ``key``, which is its code too."""
+    phrase = Phrase(key, facts)
+    return WrongUsage(key, phrase.told(), phrase)
+
+
 def require_language(language: str) -> None:
     """Raises WrongUsage where there is no file of messages for a language."""
     if language not in LANGUAGES:

@@ -1,12 +1,13 @@
 """``trabecula batch``: a cohort of any size on Dask, from a folder of studies or a table of paths."""
 
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from trabecula.errors import Defect, WrongUsage, require_language
+from trabecula.errors import Defect, TrabeculaError, WrongUsage, require_language
 from trabecula.messages import DEFAULT_LANGUAGE, Phrase
 from trabecula.serving.screen_cli import Language, path_given
 
@@ -50,18 +51,22 @@ def batch(
     from trabecula.batch.run import Engine, run_batch
     from trabecula.batch.sources import read_sources
     from trabecula.batch.studies import items_in
+    from trabecula.lock import one_run
     from trabecula.recipes import recipe_named
     from trabecula.serving.batch_progress import watched
-    from trabecula.studies.lock import locked
 
-    recipe_named(recipe)
-    sources = read_sources(given) if given.suffix == ".toml" else []
-    items = items_of(sources) if sources else items_in(given)
-    inside = given.resolve() in (out.resolve(), *out.resolve().parents)
-    if given.is_dir() and inside:
-        raise WrongUsage("output-in-input", f"{out} lies in {given}, and would be taken for a study. Name another.")
-    asked = Asked(recipe, deidentify, str((out / "results").resolve()) if reports else "")
-    with locked(out), watched(items, out, asked, not quiet, language) as told:
-        page = run_batch(items, out, asked, Engine(workers, scheduler, memory), told, sources, told.tell)
+    try:
+        recipe_named(recipe)
+        sources = read_sources(given) if given.suffix == ".toml" else []
+        items = items_of(sources) if sources else items_in(given)
+        inside = given.resolve() in (out.resolve(), *out.resolve().parents)
+        if given.is_dir() and inside:
+            raise WrongUsage("output-in-input", f"{out} lies in {given}, and would be taken for a study. Name another.")
+        asked = Asked(recipe, deidentify, str((out / "results").resolve()) if reports else "")
+        with one_run(out, "lock", private=True), watched(items, out, asked, not quiet, language) as told:
+            page = run_batch(items, out, asked, Engine(workers, scheduler, memory), told, sources, told.tell)
+    except TrabeculaError as error:
+        print(error.line(language), file=sys.stderr)
+        raise typer.Exit(error.exit_code) from error
     where = Phrase("summary-at", {"path": str(page)}).told(language)
     print(page if quiet else f"{told.said()}\n{where}")

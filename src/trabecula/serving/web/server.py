@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from trabecula.errors import WrongUsage
+from trabecula.lock import locked
 from trabecula.recipes import recipe_named
 from trabecula.serving.web.settings import Settings
 from trabecula.studies.folders import Folders
-from trabecula.studies.lock import locked
 from trabecula.studies.logs import log_nothing_but_ours
 
 

@@ -104,12 +104,14 @@ def retention(
     """Tell which CTs and studies are over their time by a site's rules, and with --apply remove them."""
     from trabecula.serving.web.people import operator
     from trabecula.studies.folders import Folders
-    from trabecula.studies.retention import due, remove, rules_from
+    from trabecula.studies.retention import due, finish, remove, rules_from
     from trabecula.studies.store import Store
 
     told, settings = rules_from(rules), _settings(data, database)
     store, folders = Store(_opened(settings), who=operator()), Folders(settings.data)
     answering, forget = _node(settings)
+    if apply:
+        finish(store, folders, forget)
     removed = 0
     for one in list(due(store, folders, told, answering)):
         gone = apply and not one.kept_by and remove(one, store, folders, forget)
@@ -246,7 +248,7 @@ def _due_told(one: "Due", apply: bool, gone: bool) -> str:
     if one.kept_by:
         did = f"kept: {SHIELDS[one.kept_by]}"
     elif apply:
-        did = "removed" if gone else "kept: the worker is at it"
+        did = "removed" if gone else "kept: it is worked on, or was changed just now"
     else:
         did = "would be removed"
     return f"study {one.number:>6}  {part:<5}  {one.idle_days:>5} days  {one.bytes / 2**20:>8.1f} MiB  {did}"

@@ -127,7 +127,7 @@ def test_a_second_batch_is_told_in_its_language_and_a_killed_one_bars_nobody(
     os.killpg(first.pid, signal.SIGKILL)
     first.communicate()
     hold.unlink()
-    assert "1 studies: 1 done." in ended(started(tmp_path / "studies", out, hold))
+    assert "1 study: 1 done." in ended(started(tmp_path / "studies", out, hold))
 
 
 def test_a_table_with_missing_paths_and_a_worker_that_dies(cylinder_nifti: Path, tmp_path: Path) -> None:

@@ -103,6 +103,14 @@ class Store(Queue):
         with self._session() as session:
             return session.scalar(select(Study).where(Study.id == study_id, *listing.sent_by(self.only)))
 
+    def found(self, ids: Sequence[str]) -> dict[str, Study]:
+        """Of these names, the studies that there are."""
+        if not ids:
+            return {}
+        with self._session() as session:
+            studies = session.scalars(select(Study).where(Study.id.in_(ids), *listing.sent_by(self.only)))
+            return {study.id: study for study in studies}
+
     def studies(self, sought: Sought = ANY, first: int = 0, count: int = 50) -> tuple[Sequence[Study], int]:
         """One page of the list, and how many there are."""
         with self._session() as session:

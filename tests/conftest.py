@@ -24,6 +24,10 @@ from trabecula.virtual.cohort import VirtualCt, scan_patient
 from trabecula.virtual.subject import sample_subject
 from trabecula.volume import Volume
 
+for variable in ("TRABECULA_LANGUAGE", "LC_ALL", "LC_MESSAGES"):
+    os.environ.pop(variable, None)
+os.environ["LANG"] = "C.UTF-8"  # whatever the machine speaks; a test of another language says so
+
 settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.load_profile("fixed")
 

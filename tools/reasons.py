@@ -1,6 +1,6 @@
 """Writes docs/reasons.md: every reason code in the source, with what it says. ``--check`` only compares.
 
-What the message files tell is looked up there; what only a command line can cause stands where it is raised.
+What each says is looked up in the message files: a sentence in the code would be in one language only.
 """
 
 import ast
@@ -16,9 +16,24 @@ PAGE = ROOT / "docs" / "reasons.md"
 MAKERS = [ROOT / "src" / "trabecula" / name for name in ("records/__init__.py", "errors.py", "studies/sentences.py")]
 ENGLISH = tomllib.loads((ROOT / "src" / "trabecula" / "messages" / "en.toml").read_text(encoding="utf-8"))
 WEB = {key.removeprefix("web-"): text for key, text in ENGLISH["web"].items()}
-MESSAGES = {"reason": ENGLISH["reasons"], "refusal": ENGLISH["refusals"], "wrong": WEB, "cannot": WEB}
-MESSAGES["wrong_usage"] = ENGLISH["terminal"]
-RAISED = {"refusal": "Refusal", "wrong": "WrongUsage", "wrong_usage": "WrongUsage", "cannot": "TrabeculaError"}
+MESSAGES = {
+    "reason": ENGLISH["reasons"],
+    "refusal": ENGLISH["refusals"],
+    "wrong_usage": ENGLISH["usage"],
+    "failure": ENGLISH["failures"],
+    "defect": ENGLISH["defects"],
+    "wrong": WEB,
+    "cannot": WEB,
+}
+RAISED = {
+    "refusal": "Refusal",
+    "wrong_usage": "WrongUsage",
+    "failure": "TrabeculaError",
+    "defect": "Defect",
+    "wrong": "WrongUsage",
+    "cannot": "TrabeculaError",
+}
+MADE_BY = {RAISED[name]: name for name in ("refusal", "wrong_usage", "failure", "defect")} | {"Reason": "reason"}
 OUTCOMES = {
     "Refusal": "Refused: no result, exit code 3",
     "WrongUsage": "Wrong usage: exit code 2",
@@ -69,37 +84,20 @@ def reasons(tree: ast.AST, path: Path) -> Iterator[tuple[str, str, str]]:
     for node in ast.walk(tree):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
             continue
-        if path in MAKERS:
+        if node.func.id in MADE_BY:
+            if path in MAKERS:
+                continue
+            maker = MADE_BY[node.func.id]
+            sys.exit(f"{path}:{node.lineno}: write {maker}(key, ...) and the sentence into messages/*.toml")
+        if node.func.id not in MESSAGES:
             continue
-        if node.func.id == "Reason":
-            sys.exit(f"{path}:{node.lineno}: write reason(key, ...) and the sentence into messages/*.toml")
-        if node.func.id not in (*OUTCOMES, *MESSAGES):
-            continue
-        given = {keyword.arg: keyword.value for keyword in node.keywords} | dict(
-            zip(("key",) if node.func.id in MESSAGES else ("code", "message"), node.args, strict=False)
-        )
-        code = given.get("key", given.get("code"))
-        if not (isinstance(code, ast.Constant) and isinstance(code.value, str)):
+        key = node.args[0] if node.args else None
+        if not (isinstance(key, ast.Constant) and isinstance(key.value, str)):
             sys.exit(f"{path}:{node.lineno}: write the reason code out as a plain string")
-        told = MESSAGES.get(node.func.id)
-        outcome = RAISED.get(node.func.id, node.func.id)
-        if told is None:
-            yield outcome, code.value, sentence(given.get("message"))
-        elif code.value in told:
-            yield outcome, code.value.partition(".")[0], escaped(shown(told[code.value]))
-        else:
-            sys.exit(f"{path}:{node.lineno}: messages/en.toml has no sentence for {code.value}")
-
-
-def sentence(message: ast.expr | None) -> str:
-    """The words of a string or an f-string, an ellipsis for each value; empty where it is made elsewhere."""
-    if isinstance(message, ast.Constant):
-        words = str(message.value)
-    elif isinstance(message, ast.JoinedStr):
-        words = "".join(str(part.value) if isinstance(part, ast.Constant) else "..." for part in message.values)
-    else:
-        words = "*(made of parts)*"
-    return escaped(words)
+        told = MESSAGES[node.func.id]
+        if key.value not in told:
+            sys.exit(f"{path}:{node.lineno}: messages/en.toml has no sentence for {key.value}")
+        yield RAISED.get(node.func.id, node.func.id), key.value.partition(".")[0], escaped(shown(told[key.value]))
 
 
 def shown(sentence: str) -> str:

@@ -4,8 +4,11 @@ TrabeculaError        the machine cannot (a full disk, say): a stable ``code`` a
   +-- WrongUsage      the command was given wrongly; exit code 2
   +-- Refusal         the input cannot be used; exit code 3
   +-- Defect          ours: weights missing or corrupted; exit code 1
+
+Each is made by the function below that is named for it, from a key of the message files and the facts of its sentence.
 """
 
+from collections.abc import Mapping
 from types import TracebackType
 from typing import ClassVar
 
@@ -15,7 +18,7 @@ from trabecula.messages import DEFAULT_LANGUAGE, LANGUAGES, Fact, Phrase, messag
 class TrabeculaError(Exception):
     """An expected failure: ``code`` is stable and for programs, ``message`` is for people, in English.
 
-    ``phrase`` is the message by its facts, for other languages; what only a command line can cause has none.
+    ``phrase`` is the message by its facts, for other languages; one that was kept as text has none.
     """
 
     exit_code: ClassVar[int] = 1
@@ -39,6 +42,11 @@ class TrabeculaError(Exception):
         sentence = "".join(letter if letter.isprintable() else "?" for letter in self.told(spoken))
         return f"{messages(spoken)[self.kind]} [{self.code}]: {sentence}"
 
+    @property
+    def coded(self) -> Phrase:
+        """Code and sentence, to stand in another sentence."""
+        return Phrase("coded", {"code": self.code, "said": self.phrase or self.message})
+
     def __reduce__(self) -> tuple[type["TrabeculaError"], tuple[str, str, Phrase | None]]:
         # Errors come back from worker processes; an exception is else rebuilt from its message alone.
         return type(self), (self.code, self.message, self.phrase)
@@ -51,31 +59,11 @@ class WrongUsage(TrabeculaError):
     kind = "wrong-usage"
 
 
-def wrong_usage(key: str, **facts: Fact) -> WrongUsage:
-    """What the message files hold under ``key``, which is its code too."""
-    phrase = Phrase(key, facts)
-    return WrongUsage(key, phrase.told(), phrase)
-
-
-def require_language(language: str) -> None:
-    """Raises WrongUsage where there is no file of messages for a language."""
-    if language not in LANGUAGES:
-        raise WrongUsage(
-            "unknown-language", f"There is no language {language!r}. Choose among: {', '.join(LANGUAGES)}."
-        )
-
-
 class Refusal(TrabeculaError):
     """The input is unfit: no number may come from it."""
 
     exit_code = 3
     kind = "refused"
-
-
-def refusal(key: str, **facts: Fact) -> Refusal:
-    """The refusal that the message files hold under ``key``; its code is what stands before a dot."""
-    phrase = Phrase(key, facts)
-    return Refusal(key.partition(".")[0], phrase.told(), phrase)
 
 
 class Defect(TrabeculaError):
@@ -84,9 +72,40 @@ class Defect(TrabeculaError):
     kind = "defect"
 
 
-def fault_of(error: BaseException) -> str:
-    """What is told of a failure that nobody foresaw. Its own words are left out: they may quote a patient's header."""
-    return f"Trabecula failed and the fault is its own: {type(error).__name__} in {place_of(error.__traceback__)}."
+def wrong_usage(key: str, /, **facts: Fact) -> WrongUsage:
+    """The wrong usage that the message files hold under ``key``; its code is what stands before a dot."""
+    return WrongUsage(*_told(key, facts))
+
+
+def refusal(key: str, /, **facts: Fact) -> Refusal:
+    """The same for an input that cannot be used."""
+    return Refusal(*_told(key, facts))
+
+
+def failure(key: str, /, **facts: Fact) -> TrabeculaError:
+    """The same for what the machine, or another one, cannot."""
+    return TrabeculaError(*_told(key, facts))
+
+
+def defect(key: str, /, **facts: Fact) -> Defect:
+    """The same for an installation that is at fault."""
+    return Defect(*_told(key, facts))
+
+
+def _told(key: str, facts: Mapping[str, Fact]) -> tuple[str, str, Phrase]:
+    phrase = Phrase(key, facts)
+    return key.partition(".")[0], phrase.told(), phrase
+
+
+def require_language(language: str) -> None:
+    """Raises WrongUsage where there is no file of messages for a language."""
+    if language not in LANGUAGES:
+        raise wrong_usage("unknown-language", name=language, choices=LANGUAGES)
+
+
+def fault(error: BaseException) -> Defect:
+    """A failure that nobody foresaw. Its own words are left out: they may quote a patient's header."""
+    return defect("defect.unforeseen", kind=type(error).__name__, place=place_of(error.__traceback__))
 
 
 def place_of(trace: TracebackType | None) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from trabecula.errors import WrongUsage, wrong_usage
+from trabecula.causes import cause_of
+from trabecula.errors import wrong_usage
 
 
 @contextmanager
@@ -44,11 +45,7 @@ def _held(folder: Path, name: str, private: bool) -> Iterator[bool]:
             folder.chmod(0o700)
         held = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600 if private else 0o666)
     except OSError as error:
-        raise WrongUsage(
-            "output-unwritable",
-            f"{folder} cannot be written: {(error.strerror or 'unknown cause').lower()}."
-            " Name a folder where you may write, on a disk with room.",
-        ) from error
+        raise wrong_usage("output-unwritable", path=str(folder), cause=cause_of(error)) from error
     try:
         yield _taken(held)
     finally:

@@ -15,7 +15,7 @@ import numpy as np
 
 from trabecula.dicom.contents import UNCHOSEN, Choice, ListedStudy
 from trabecula.dicom.reader import list_dicom
-from trabecula.errors import Refusal, WrongUsage, refusal, require_language
+from trabecula.errors import Refusal, refusal, require_language, wrong_usage
 from trabecula.export.bundle import REPORT_ALONE, Export, Wanted, prepare
 from trabecula.export.fhir import RELEASES
 from trabecula.flow.calibrate.asynchronous import ControlChart, Profile, Profiles, require_mode
@@ -123,7 +123,7 @@ def read_input(
         except Refusal as refused:
             if not (as_far_as_possible and wanted.dicom):
                 raise
-            notes = (refused.message,)
+            notes = (refused.told(wanted.language),)
             mended = refused.code == "dicom-grid-mended"  # a report and a picture need no grid
             export = prepare(held, scan, replace(wanted, regions=False) if mended else replace(wanted, dicom=False))
     return Source(scan, export, round(time.perf_counter() - started, 3), notes)
@@ -168,7 +168,7 @@ def require_known(wanted: Wanted) -> None:
     require_language(wanted.language)
     release = wanted.fhir_release
     if release not in RELEASES:
-        raise WrongUsage("unknown-fhir-version", f"There is no FHIR {release!r}. Choose among: {', '.join(RELEASES)}.")
+        raise wrong_usage("unknown-fhir-version", name=release, choices=tuple(RELEASES))
 
 
 def read_prior(given: Path) -> Assessment:
@@ -221,12 +221,10 @@ def with_phantoms(recipe: Recipe, phantom: Path | None, profiles: Path | None) -
     if phantom is None and profiles is None:
         return recipe
     if not isinstance(recipe.calibrate, LadderCalibration):
-        raise WrongUsage("recipe-without-ladder", f"The recipe {recipe.name} does not calibrate by a phantom.")
+        raise wrong_usage("recipe-without-ladder", recipe=recipe.name)
     certificate = None if phantom is None else read_certificate(phantom)
     if certificate is not None and certificate.stacked:
-        raise WrongUsage(
-            "phantom-scanned-alone", "A stacked phantom lies under no patient. Scan it alone and use calibrate."
-        )
+        raise wrong_usage("phantom-scanned-alone")
     ladder = LadderCalibration(certificate, None if profiles is None else Profiles(profiles))
     return replace(recipe, calibrate=ladder)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from trabecula import __version__
 from trabecula.dicom.contents import UNCHOSEN, Choice
-from trabecula.errors import Defect, TrabeculaError, fault_of, refusal
+from trabecula.errors import Defect, TrabeculaError, fault, refusal
 from trabecula.export.bundle import REPORT_ALONE, Wanted
 from trabecula.line import Shared
 from trabecula.messages import Phrase
@@ -70,7 +70,7 @@ def _outcome(
     except TrabeculaError as error:
         return Outcome(recipe, refused=error)
     except Exception as error:
-        return Outcome(recipe, refused=Defect("defect", fault_of(error)))
+        return Outcome(recipe, refused=fault(error))
     return Outcome(recipe, replace(found, regions=None))
 
 

@@ -155,8 +155,8 @@ def test_what_is_wrong_in_the_file_is_said(written: Written, tmp_path: Path) -> 
         ('[[source]]\nname = "x"\n', "give one of: path;"),
         ('[[source]]\nname = "x"\npath = "ct"\nporrt = 1\n', "source.1.porrt"),
         (2 * '[[source]]\nname = "x"\npath = "ct"\n', "'x' is given twice"),
-        (pacs("x", 104, 11113) + pacs("y", 104, 11113), "own_port: 11113 is given twice"),
-        ("[[source]\n", "this is no TOML"),
+        (pacs("x", 104, 11113) + pacs("y", 104, 11113), "own_port '11113' is given twice"),
+        ("[[source]\n", "is no TOML"),
     ):
         ran = batch(written(text), tmp_path / "out")
         assert ran.returncode == 2 and said in " ".join(ran.stderr.split()), ran.stderr

@@ -1,6 +1,8 @@
 """The summary page over many rows, and the journal that tables are made of."""
 
+import html
 import json
+import re
 import time
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from trabecula.batch.run import numbered
 from trabecula.batch.studies import Item, items_in
 from trabecula.batch.summary import summary_page
 from trabecula.errors import WrongUsage
+from trabecula.messages import LANGUAGES, messages, outline
 
 
 def some_rows(path: Path, number: int) -> list[str]:
@@ -45,6 +48,28 @@ def test_a_scanner_that_is_off_is_marked(tmp_path: Path) -> None:
     assert all(f"<td>Siemens Good {one}</td>" in page for one in range(3))
     assert "sharp-kernel" in page and "25%" in page
     assert page == summary_page(table_of(tmp_path / "rows.jsonl", keys))
+
+
+@pytest.mark.parametrize("language", sorted(set(LANGUAGES) - {"en"}))
+def test_the_page_is_told_in_the_language(language: str, tmp_path: Path) -> None:
+    keys = some_rows(tmp_path / "rows.jsonl", 60)
+    refused = {"number": 61, "key": "r", "state": "refused", "code": "no-dicom", "message": "", "order": "x"}
+    with (tmp_path / "rows.jsonl").open("a") as file:
+        file.write(json.dumps(refused) + "\n")
+    page = summary_page(table_of(tmp_path / "rows.jsonl", [*keys, "r"]), language)
+    text = messages(language)
+    shown = html.unescape(re.sub(r"<style>.*?</style>|<[^>]*>", " ", page, flags=re.DOTALL))
+    told = [key for key in text if key.startswith("summary-") and "{" not in text[key]]
+    unseen = {"summary-failed", "summary-duplicate", "summary-no-sex", "summary-none"}
+    assert [key for key in told if key not in unseen and text[key] not in shown] == []
+    assert text["no-dicom"] in shown and outline("sharp-kernel", language) in shown and "…" in shown
+    english = {messages("en")[key] for key in told if messages("en")[key] != text[key]}
+    assert [one for one in english if re.search(rf"(?<!\w){re.escape(one)}(?!\w)", shown)] == []
+
+
+def test_a_code_that_says_nothing_is_shown_bare() -> None:
+    assert outline("no-such-code", "de") == ""
+    assert outline("cut-by-view") == "… is cut by the end of the scan."
 
 
 @pytest.mark.slow

@@ -72,7 +72,7 @@ def test_a_bad_row_is_told_with_its_line_and_the_others_stand(tmp_path: Path, ro
     bad = next(bad for bad in cohort.bad if bad.error.code == code)
     assert bad.line == 3
     assert words in bad.error.message
-    with pytest.raises(WrongUsage, match=rf"line 3 \[{code}\]") as refused:
+    with pytest.raises(WrongUsage, match=rf"Line 3: \[{code}\]") as refused:
         require_sound(cohort)
     assert refused.value.code == "bad-rows"
     require_sound(cohort, leave_out_bad=True)

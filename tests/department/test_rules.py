@@ -36,18 +36,22 @@ def rules() -> Rules:
         (
             "slice_thickness_mm_most = 3.0",
             'slice_thickness_mm_most = "3"',
-            "rule[1].slice_thickness_mm_most: should be",
+            "rule[1].slice_thickness_mm_most: a number is needed.",
         ),
-        ("quiet_seconds = 60.0", "quiet_seconds = 0.0", "node.quiet_seconds: should be greater than 0."),
+        ("quiet_seconds = 60.0", "quiet_seconds = 0.0", "node.quiet_seconds: a number above 0 is needed."),
         ('addresses = ["10.20.30.0/24"]', 'addresses = ["10.20.30"]', "peer[1].addresses: '10.20.30' is no address"),
-        ('title = "CT1"', 'title = "A TITLE OF SEVENTEEN"', "peer[1].title: string should have at most 16 characters."),
-        ("undetermined = false", "undetermined = maybe", "this is no TOML"),
+        ('title = "CT1"', 'title = "A TITLE OF SEVENTEEN"', "peer[1].title: at most 16 letters fit here."),
+        ("undetermined = false", "undetermined = maybe", "is no TOML"),
         (
             'language = "en"',
             'language = "fr"',
             "node.language: there is no language 'fr'; choose among: de, en, es, zh.",
         ),
-        ('answer = ["sr"]', 'answer = ["sr", "fhir"]', "rule[2].answer[2]: should be 'seg', 'sr', 'pdf' or 'capture'."),
+        (
+            'answer = ["sr"]',
+            'answer = ["sr", "fhir"]',
+            "rule[2].answer[2]: only these are possible here: 'seg', 'sr', 'pdf', 'capture'.",
+        ),
         ("[retry]", "[rety]", "rety: this key is not known; did you mean 'retry'?"),
     ],
 )
@@ -69,7 +73,7 @@ def test_a_name_given_twice_is_told(tmp_path: Path, table: str, key: str) -> Non
     first = text[text.index(f"[[{table}]]") :]
     first = first[: first.index("\n\n")]
     (tmp_path / "rules.toml").write_text(f"{text}\n{first}\n")
-    with pytest.raises(WrongUsage, match=f"{table}.*{key}: .* is given twice; give each {table} a {key} of its own"):
+    with pytest.raises(WrongUsage, match=f"{table}.*{key}: {table}.{key} '.*' is given twice; each needs its own"):
         read_rules(tmp_path / "rules.toml")
 
 
@@ -99,14 +103,14 @@ def test_a_source_is_a_sender_for_the_rules(tmp_path: Path) -> None:
     ("written", "said"),
     [
         (SOURCE.replace("archive", "CT1"), "source[1].name: 'CT1' is the title of a peer"),
-        (2 * SOURCE, "source[2].name: 'archive' is given twice"),
+        (2 * SOURCE, "source[2].name: source.name 'archive' is given twice"),
         (
             f"{SOURCE}every_second = 5.0\n",
             "source[1].every_second: this key is not known; did you mean 'every_seconds'?",
         ),
         (
             f'{SOURCE.replace("https", "http")}tls.ca = "ca.pem"\n',
-            "source[1]: tls is given: write dicomweb with https.",
+            "source[1]: tls is given, so dicomweb has to begin with https.",
         ),
     ],
 )

@@ -59,7 +59,7 @@ def test_every_level_in_view_is_named_and_has_its_middle(ct: VirtualCt, assessme
         assert np.linalg.norm(middle - ct.subject.vertebra(level).centre_lps_mm) < 10
     heights = [box.centre_zx[0] for box in assessment.spine.vertebrae]
     assert heights == sorted(heights, reverse=True)
-    assert assessment.spine.reasons == ()
+    assert [(one.code, one.effect) for one in assessment.spine.reasons] == [("level-evidence", Effect.NOTE)]
 
 
 @pytest.mark.parametrize("level", IN_VIEW)

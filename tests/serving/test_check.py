@@ -32,7 +32,7 @@ def test_all_but_the_patient(trabecula: Program, tmp_path: Path) -> None:
         "weights",
         "disk",
         "memory",
-        "open files",
+        "files",
         "fonts en",
         "fonts zh",
         "fonts de",
@@ -58,7 +58,7 @@ def test_what_is_wrong_fails(trabecula: Program, tmp_path: Path, monkeypatch: py
     run = trabecula("check", "--quick", "--data", data, "--database", "sqlite:////nowhere/at/all.sqlite")
     assert run.code == 1
     failed = [line for line in run.out.splitlines() if line.startswith("  FAILS")]
-    assert [line.split()[1] for line in failed] == ["disk", "memory", "open", "rights", "database"]
+    assert [line.split()[1] for line in failed] == ["disk", "memory", "files", "rights", "database"]
     assert "Make room" in failed[0] and "LimitNOFILE=" in failed[2] and "chmod go= " in failed[3]
 
 

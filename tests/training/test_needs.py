@@ -56,7 +56,7 @@ def refused(recipe: str, weights: str, cohort: Cohort, out: Path) -> WrongUsage:
     [
         ("niu2023", "niu2023-densitometer", Known(sex="F"), "QCT of a vertebra"),
         ("niu2023", "niu2023-densitometer", Known(density={L1: 90.0}, quantity=VBMD_HA), "K2HPO4"),
-        ("fang2021", "fang2021-densitometer", Known(density={Level.T12: 90.0}), "L1 or L2 or L3 or L4"),
+        ("fang2021", "fang2021-densitometer", Known(density={Level.T12: 90.0}), "any of L1, L2, L3, L4"),
         ("pan2024", "pan2024-classifier", Known(density={L1: 90.0}), "L1 and L2"),
         ("peng2023", "peng2023-classifier", Known(density={L1: 90.0}, quantity=VBMD_HA), "K2HPO4"),
         ("yasaka2020", "yasaka2020-reader", Known(density={L1: 90.0}), "dxa_g_cm2"),
@@ -97,7 +97,7 @@ def test_a_shard_without_the_reference_is_left_out_and_said(tmp_path: Path) -> N
     paths = run._usable(task, cases, tmp_path, left_out, told.append)
     assert paths == (run.shard_path(folder, cases[0]),)
     assert [one.error.code for one in left_out] == ["reference-missing"]
-    assert "without" in told[0]
+    assert "without" in str(told[0])
 
 
 def test_what_a_case_belongs_to_follows_what_is_judged() -> None:
@@ -122,7 +122,7 @@ def test_a_classifiers_head_names_every_category() -> None:
 
 @pytest.mark.parametrize("head", [Bins(0, 300, 31, "vbmd-ha"), Bins(0, 2, 31, "abmd"), Number(), CLASSIFIER])
 def test_a_number_of_another_quantity_fits_no_recipe(head: Bins | Number | Classes) -> None:
-    with pytest.raises(WrongUsage, match="bins of vbmd-k2hpo4") as found:
+    with pytest.raises(WrongUsage, match=r"needs Bins\(vbmd-k2hpo4\)") as found:
         require_fitting(RECIPES["niu2023"], "niu2023-densitometer", head)
     assert found.value.code == "weights-misfit"
 

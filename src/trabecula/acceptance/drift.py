@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from trabecula.acceptance.charts import Chart, Observed, chart_of
-from trabecula.errors import WrongUsage
+from trabecula.errors import wrong_usage
 from trabecula.flow.calibrate.asynchronous import LEAST_SD_FRACTION, Profile
 from trabecula.quantity import QUANTITIES
 from trabecula.studies.store import Store
@@ -69,7 +69,7 @@ def samples_in(path: Path) -> list[Sample]:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = [_sample(row) for row in csv.DictReader(file)]
     except (OSError, UnicodeDecodeError, KeyError, ValueError) as error:
-        raise WrongUsage("table-unreadable", f"{path} is missing, or no studies.csv of trabecula batch.") from error
+        raise wrong_usage("table-unreadable.batch", path=str(path)) from error
     return sorted((one for one in rows if one.month and one.state in ENDED), key=lambda one: one.month)
 
 
@@ -113,7 +113,7 @@ def phantom_charts(folder: Path, baseline: int = BASELINE_SCANS) -> list[Chart]:
         WrongUsage: there is no such folder, or a profile is damaged.
     """
     if not folder.is_dir():
-        raise WrongUsage("input-missing", f"There is no folder of profiles at {folder}.")
+        raise wrong_usage("input-missing.profiles", folder=str(folder))
     charts = []
     for path in sorted(folder.glob("*.json")):
         try:
@@ -123,7 +123,7 @@ def phantom_charts(folder: Path, baseline: int = BASELINE_SCANS) -> list[Chart]:
             words = [told["mode"][key] for key in ("manufacturer", "model", "station", "kernel") if told["mode"][key]]
             title = f"Phantom, {' '.join(words)}, {told['mode']['kvp']} kVp"
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise WrongUsage("profile-damaged", f"The profile {path.name} cannot be read; measure it again.") from error
+            raise wrong_usage("profile-damaged", name=path.name) from error
         slopes = np.array([one.slope_hu_cm3_mg for one in scans[:baseline]])
         least = LEAST_SD_FRACTION * float(slopes.mean()) if len(slopes) else 1.0
         observed = [Observed(one.measured, one.slope_hu_cm3_mg, least) for one in scans]

@@ -15,7 +15,8 @@ from trabecula.acceptance.criteria import Outcome, Part, verdict
 from trabecula.acceptance.drawings import picture_of_chart
 from trabecula.acceptance.drift import alarms_of
 from trabecula.acceptance.plan import Limits, Plan
-from trabecula.errors import WrongUsage
+from trabecula.causes import cause_of
+from trabecula.errors import wrong_usage
 from trabecula.export.pdf import pdf_of
 from trabecula.report.words import NO_RULING_OUT, RESEARCH_ONLY
 from trabecula.weights import catalogue
@@ -84,7 +85,7 @@ def _write(out: Path, name: str, told: dict[str, Any]) -> None:
         (out / f"{name}.pdf").write_bytes(printed)
         (out / f"{name}.json").write_text(json.dumps(_without_drawings(told), indent=1), encoding="utf-8")
     except OSError as error:
-        raise WrongUsage("output-unwritable", f"{out} cannot be written: {error.strerror}.") from error
+        raise wrong_usage("output-unwritable", path=str(out), cause=cause_of(error)) from error
 
 
 def _without_drawings(value: Any) -> Any:

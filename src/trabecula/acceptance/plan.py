@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from trabecula.errors import WrongUsage
+from trabecula.causes import cause_invalid, cause_of
+from trabecula.errors import wrong_usage
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -78,13 +79,11 @@ def read_plan(path: Path) -> Plan:
         told = tomllib.loads(path.read_text(encoding="utf-8"))
         plan = Plan.model_validate(told)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise WrongUsage("plan-unreadable", f"The plan {path} cannot be read: {error}.") from error
+        raise wrong_usage("plan-unreadable", path=str(path), cause=cause_of(error)) from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(one) for one in first["loc"]) or "the file"
-        raise WrongUsage(
-            "plan-wrong", f"{path}, {place}: {first['msg']}. docs/guides/acceptance.md says what a plan holds."
-        ) from error
+        raise wrong_usage("plan-wrong", path=str(path), place=place, cause=cause_invalid(first)) from error
     return _from(path.parent, plan)
 
 
@@ -99,7 +98,5 @@ def _from(folder: Path, plan: Plan) -> Plan:
     if plan.repeat is not None:
         parts["repeat"] = Repeat(people=[[folder / one for one in person] for person in plan.repeat.people])
         if any(len(person) < 2 for person in plan.repeat.people):
-            raise WrongUsage(
-                "plan-wrong", "repeat.people: somebody was scanned once. Give each person's scans together."
-            )
+            raise wrong_usage("plan-wrong.once")
     return plan.model_copy(update=parts)

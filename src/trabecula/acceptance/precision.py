@@ -13,7 +13,7 @@ from scipy import stats
 
 from trabecula.acceptance.criteria import Criterion, Outcome, Part, at_least, at_most
 from trabecula.acceptance.plan import Limits, Repeat
-from trabecula.errors import Refusal, WrongUsage
+from trabecula.errors import Refusal, wrong_usage
 from trabecula.export.bundle import Wanted
 from trabecula.recipe import Recipe
 from trabecula.records import Assessment
@@ -109,7 +109,7 @@ def of_repeats(given: Repeat | None, recipe: Recipe, limits: Limits) -> Part:
 def _assessed(path: Path, recipe: Recipe, name: str, notes: list[str]) -> Assessment | None:
     """The result of a CT or in a result folder; None, and a note, where it is refused."""
     if not path.exists():
-        raise WrongUsage("plan-wrong", f"repeat.people: there is no {path}.")
+        raise wrong_usage("plan-wrong.repeat", path=str(path))
     try:
         if path.name == ASSESSMENT or (path / ASSESSMENT).is_file():
             return read_prior(path)

@@ -13,7 +13,7 @@ from trabecula.acceptance.criteria import Criterion, Outcome, Part, at_least, at
 from trabecula.acceptance.drawings import picture_of
 from trabecula.acceptance.plan import Limits, Read
 from trabecula.anatomy import Level
-from trabecula.errors import WrongUsage
+from trabecula.errors import wrong_usage
 from trabecula.evaluation.agreement import Agreement, agreement
 from trabecula.evaluation.clustered import resampled_together
 from trabecula.evaluation.interval import NONE, Estimate, clopper_pearson
@@ -84,16 +84,14 @@ def vertebrae_read(given: Read) -> list[Vertebra]:
     from trabecula.studies.tables import open_database
 
     if not given.data.is_dir():
-        raise WrongUsage("plan-wrong", f"read.data: there is no folder {given.data}.")
+        raise wrong_usage("plan-wrong.data", path=str(given.data))
     engine = open_database(given.database or f"sqlite:///{given.data / 'trabecula.sqlite'}", given.data / "backups")
     store, folders = Store(engine), Folders(given.data)
     try:
         studies = {study.number: (study, versions) for study, versions in store.all_versions()}
         unread = [number for number in given.studies if not _is_read(store, *studies.get(number, (None, [])))]
         if unread:
-            raise WrongUsage(
-                "case-unread", f"Nobody has corrected, confirmed or signed study {unread[0]}. Read it first."
-            )
+            raise wrong_usage("case-unread", number=unread[0])
         chosen = given.studies or [n for n, (study, versions) in studies.items() if _is_read(store, study, versions)]
         return [one for number in chosen for one in _of(studies[number][0], studies[number][1], folders)]
     finally:
@@ -104,7 +102,7 @@ def _is_read(store: Store, study: Study | None, versions: list[Version]) -> bool
     if study is None:
         return False
     if any(one.pending for one in versions):
-        raise WrongUsage("case-unread", f"A region of study {study.number} is still being measured. Try again later.")
+        raise wrong_usage("case-unread.pending", number=study.number)
     return len(versions) > 1 or any(act.what == "signed" for act in store.acts(study.id))
 
 

@@ -10,7 +10,8 @@ from typing import Any
 from trabecula.archives.address import Search, WebAddress
 from trabecula.archives.tls import client_context, why_unreachable
 from trabecula.archives.trouble import disk_full, not_retrieved, unreachable
-from trabecula.errors import WrongUsage
+from trabecula.errors import wrong_usage
+from trabecula.messages import Phrase
 
 STUDY, SERIES, INSTANCE = "0020000D", "0020000E", "00080018"
 INSTANCES_OF_STUDY = "00201208"
@@ -40,7 +41,7 @@ class DicomWeb:
 
     def answers(self) -> None:
         """Raises TrabeculaError where a search is not answered."""
-        with self._asking("the search"):
+        with self._asking(Phrase("asked-search")):
             self.client.search_for_studies(limit=1)
 
     def studies(self, search: Search) -> list[str]:
@@ -55,7 +56,7 @@ class DicomWeb:
         filters = {"ModalitiesInStudy": "CT"}
         filters |= {"StudyDate": search.study_date} if search.study_date else {}
         filters |= {"StudyDescription": search.description} if search.description else {}
-        with self._asking("the search"):
+        with self._asking(Phrase("asked-search")):
             found = _paged(STUDY, lambda offset: self.client.search_for_studies(search_filters=filters, offset=offset))
             return {study: _count(one) for study, one in found.items()}
 
@@ -65,11 +66,11 @@ class DicomWeb:
         Raises:
             TrabeculaError: as ``trouble`` tells them.
         """
-        with self._asking("the search"):
+        with self._asking(Phrase("asked-search")):
             return {series: self._instances(study, series) for series in self._series(study)}
 
     def fetch(self, study: str, folder: Path) -> None:
-        with self._asking("the study"):
+        with self._asking(Phrase("asked-study")):
             series = self._series(study)
         self.fetch_series(study, series, folder)
 
@@ -87,15 +88,15 @@ class DicomWeb:
         Raises:
             TrabeculaError: as ``trouble`` tells them.
         """
-        with self._asking("the study"):
+        with self._asking(Phrase("asked-study")):
             for uid in series:
                 for number, instance in enumerate(self.client.iter_series(study, uid, media_types=DICOM)):
                     instance.save_as(folder / f"{uid}-{number:05d}.dcm", enforce_file_format=True)
         if not any(folder.iterdir()):
-            raise not_retrieved(self.address.name, "it has no CT of that study")
+            raise not_retrieved(self.address.name, Phrase("no-ct-of-study"))
 
     @contextmanager
-    def _asking(self, what: str) -> Iterator[None]:
+    def _asking(self, what: Phrase) -> Iterator[None]:
         from requests import ConnectionError, HTTPError, RequestException, Timeout
 
         name, seconds = self.address.name, self.address.seconds_silent
@@ -104,8 +105,8 @@ class DicomWeb:
         except HTTPError as error:
             status = 0 if error.response is None else error.response.status_code
             if status >= 500:
-                raise unreachable(name, "", seconds, f" (HTTP {status})") from error
-            raise not_retrieved(name, f"{what} was answered with HTTP {status}") from error
+                raise unreachable(name, "", seconds, status) from error
+            raise not_retrieved(name, Phrase("answered-http", {"what": what, "status": status})) from error
         except (ConnectionError, Timeout) as error:
             raise unreachable(name, why_unreachable(error), seconds) from error
         except OSError as error:
@@ -113,7 +114,7 @@ class DicomWeb:
                 raise disk_full(name) from error
             raise unreachable(name, why_unreachable(error), seconds) from error
         except (RequestException, ValueError, KeyError, IndexError) as error:
-            raise not_retrieved(name, f"{what} was answered with something else") from error
+            raise not_retrieved(name, Phrase("answered-otherwise", {"what": what})) from error
 
 
 def _authorization(address: WebAddress) -> str:
@@ -121,11 +122,7 @@ def _authorization(address: WebAddress) -> str:
     try:
         return address.authorization_file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise WrongUsage(
-            "authorization-missing",
-            f"{address.name}: there is no readable file {address.authorization_file}. Write the Authorization header"
-            " into it, readable by the node alone.",
-        ) from error
+        raise wrong_usage("authorization-missing", name=address.name, path=str(address.authorization_file)) from error
 
 
 def _paged(tag: str, ask: Callable[[int | None], list[dict[str, Any]]]) -> dict[str, dict[str, Any]]:

@@ -22,7 +22,9 @@ from trabecula.archives.address import PacsAddress, Search
 from trabecula.archives.listening import Server
 from trabecula.archives.tls import client_context, server_context, why_no_association
 from trabecula.archives.trouble import disk_full, not_retrieved, unreachable
-from trabecula.errors import TrabeculaError, WrongUsage
+from trabecula.causes import cause_of
+from trabecula.errors import TrabeculaError, failure, wrong_usage
+from trabecula.messages import Phrase
 
 SUCCESS, OUT_OF_RESOURCES, NOT_ASKED_FOR = 0x0000, 0xA700, 0xC001
 PENDING = (0xFF00, 0xFF01)
@@ -53,10 +55,8 @@ class Pacs:
                 server_class=Server,
             )
         except OSError as error:
-            raise WrongUsage(
-                "address-unusable",
-                f"{self.address.name}: {at[0]}, port {at[1]}, cannot be listened at:"
-                f" {(error.strerror or 'unknown cause').lower()}. Give own_host and own_port others.",
+            raise wrong_usage(
+                "address-unusable.pacs", name=self.address.name, host=at[0], port=at[1], cause=cause_of(error)
             ) from error
         ae._servers.append(server)  # what start_server does, so that shutdown finds it
         self.server = server
@@ -86,7 +86,7 @@ class Pacs:
         finally:
             del self.folders[study]
         if not any(folder.iterdir()):
-            raise not_retrieved(self.address.name, "it has no CT of that study, or sends it elsewhere: see own_title")
+            raise not_retrieved(self.address.name, Phrase("no-ct-of-study.pacs"))
 
     def _find(self, asked: Dataset) -> list[Dataset]:
         found = []
@@ -97,11 +97,7 @@ class Pacs:
                 if status.Status in PENDING and answer is not None:
                     found.append(answer)
                 elif status.Status != SUCCESS:
-                    raise TrabeculaError(
-                        "archive-refused",
-                        f"{self.address.name} refuses the search with status {status.Status:04x}."
-                        " Let it allow the title given as own_title.",
-                    )
+                    raise failure("archive-refused.search", name=self.address.name, status=f"{status.Status:04x}")
         return found
 
     def _move(self, study: str, series: str) -> None:
@@ -115,7 +111,7 @@ class Pacs:
                 if "Status" not in status:
                     raise self._silent()
                 if status.Status not in (*PENDING, SUCCESS):
-                    raise not_retrieved(self.address.name, f"the move ended with status {status.Status:04x}")
+                    raise not_retrieved(self.address.name, Phrase("move-ended", {"status": f"{status.Status:04x}"}))
 
     @contextmanager
     def _associated(self, model: UID) -> Iterator[Association]:
@@ -127,10 +123,7 @@ class Pacs:
         if not assoc.is_established:
             _close(assoc)
         if assoc.is_rejected:
-            raise TrabeculaError(
-                "archive-refused",
-                f"{self.address.name} rejects the association. Let it allow the title {self.address.own_title}.",
-            )
+            raise failure("archive-refused", name=self.address.name, title=self.address.own_title)
         if not assoc.is_established:
             raise self._silent()
         try:

@@ -6,7 +6,7 @@ import urllib.error
 from contextlib import suppress
 
 from trabecula.archives.address import Tls
-from trabecula.errors import WrongUsage
+from trabecula.errors import wrong_usage
 
 EXPIRED = 10
 """What OpenSSL calls a certificate whose time is over (X509_V_ERR_CERT_HAS_EXPIRED)."""
@@ -25,7 +25,7 @@ def server_context(tls: Tls, where: str) -> ssl.SSLContext:
         WrongUsage: a certificate is missing or does not fit its key.
     """
     if tls.certificate is None or tls.key is None:
-        raise WrongUsage("certificate-unusable", f"{where} needs certificate and key, two PEM files.")
+        raise wrong_usage("certificate-unusable.missing", where=where)
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     made.minimum_version = ssl.TLSVersion.TLSv1_2
     return _loaded(made, tls, where)
@@ -48,10 +48,7 @@ def _loaded(made: ssl.SSLContext, tls: Tls, where: str) -> ssl.SSLContext:
             made.load_verify_locations(tls.ca)
             made.verify_mode = ssl.CERT_REQUIRED
     except (OSError, ssl.SSLError) as error:
-        raise WrongUsage(
-            "certificate-unusable",
-            f"{where}: a certificate, key or authority cannot be read, or they do not belong together. Name PEM files.",
-        ) from error
+        raise wrong_usage("certificate-unusable", where=where) from error
     return made
 
 

@@ -16,7 +16,8 @@ from trabecula.archives.address import Archive
 from trabecula.archives.trouble import OF_THE_WHOLE, disk_full
 from trabecula.batch.sources import Source, archive_of
 from trabecula.batch.studies import Item, items_in
-from trabecula.errors import Defect, TrabeculaError, fault_of
+from trabecula.errors import TrabeculaError, fault
+from trabecula.messages import Phrase, in_turn
 
 SILENT_IN_A_ROW = 2
 """After as many studies an archive that does not answer is asked for no more in this run."""
@@ -59,7 +60,7 @@ class Fetching:
     """Items with their files on this machine, as they become ready; ``said`` is told what concerns a whole archive."""
 
     def __init__(
-        self, items: Sequence[Item], sources: Sequence[Source], folder: Path, ahead: int, said: Callable[[str], None]
+        self, items: Sequence[Item], sources: Sequence[Source], folder: Path, ahead: int, said: Callable[[Phrase], None]
     ) -> None:
         self.folder, self.said = folder, said
         self.ready: queue.Queue[Item | None] = queue.Queue(max(1, ahead))
@@ -120,12 +121,12 @@ class Fetching:
                     item, error = self._fetched(source, archive, waiting.pop(0))
                     silent = silent + 1 if error is not None and error.code in OF_THE_WHOLE else 0
                     if error is not None and silent == SILENT_IN_A_ROW and waiting:
-                        self.said(f"{error.message} {len(waiting)} more studies of it were not asked for.")
+                        self.said(in_turn([_sentence(error), Phrase("archive-given-up", {"number": len(waiting)})]))
                         waiting = [replace(one, trouble=(error.code, error.message)) for one in waiting]
                     self._put(item)
         except Exception as error:  # nothing can be had from it: its port here is taken, say
-            known = error if isinstance(error, TrabeculaError) else Defect("defect", fault_of(error))
-            self.said(known.message)
+            known = error if isinstance(error, TrabeculaError) else fault(error)
+            self.said(_sentence(known))
             waiting = [replace(one, trouble=(known.code, known.message)) for one in waiting]
         for item in waiting:
             self._put(item)
@@ -141,7 +142,7 @@ class Fetching:
             failed: TrabeculaError = error
         except Exception as error:  # whatever an archive sends is no exception to the other studies
             full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-            failed = disk_full(source.name) if full else Defect("defect", fault_of(error))
+            failed = disk_full(source.name) if full else fault(error)
         else:
             return replace(item, local=str(place.resolve())), None
         shutil.rmtree(place, ignore_errors=True)
@@ -152,3 +153,7 @@ class Fetching:
             with suppress(queue.Full):
                 self.ready.put(item, timeout=0.2)
                 return
+
+
+def _sentence(error: TrabeculaError) -> Phrase:
+    return error.phrase or Phrase("list", {"words": (error.message,)})

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trabecula.batch.rows import COLUMNS, REAL, TEXT, Row
-from trabecula.errors import WrongUsage
+from trabecula.causes import cause_of
+from trabecula.errors import WrongUsage, wrong_usage
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,17 +32,12 @@ class Journal:
         try:
             foreign = sorted(one.name for one in out.iterdir() if one.name not in OURS) if out.exists() else []
             if foreign:
-                raise WrongUsage(
-                    "output-not-empty", f"{out} holds something else ({len(foreign)} entries). Name a new folder."
-                )
+                raise wrong_usage("output-not-empty.entries", path=str(out), number=len(foreign))
             out.mkdir(parents=True, exist_ok=True)
             self._mend()
             self.file = self.path.open("a", encoding="utf-8")
         except OSError as error:
-            raise WrongUsage(
-                "output-unwritable",
-                f"{out} cannot be written: {(error.strerror or 'unknown cause').lower()}. Name another folder.",
-            ) from error
+            raise wrong_usage("output-unwritable", path=str(out), cause=cause_of(error)) from error
 
     def _mend(self) -> None:
         if not self.path.exists():
@@ -152,8 +148,4 @@ def write_tables(table: "pa.Table", page: str, out: Path) -> None:
 
 def unwritable(out: Path, error: OSError) -> WrongUsage:
     """The disk is full, or fails; rows that were kept are."""
-    cause = os.strerror(error.errno) if error.errno else "unknown cause"  # Arrow's own text quotes paths
-    return WrongUsage(
-        "output-unwritable",
-        f"{out} cannot be written: {cause.lower()}. What is in it is whole; make room and run the same command again.",
-    )
+    return wrong_usage("output-unwritable.kept", path=str(out), cause=cause_of(error))

@@ -9,6 +9,7 @@ from typing import Any
 from trabecula.anatomy import USUAL_LEVELS, Level
 from trabecula.batch.studies import Item
 from trabecula.errors import Refusal, TrabeculaError
+from trabecula.messages import DEFAULT_LANGUAGE
 from trabecula.quantity import CATEGORIES, Measurement
 from trabecula.records import Assessment, Effect, Reason
 
@@ -67,6 +68,7 @@ class Asked:
     recipe: str | None = None
     deidentify: bool = False
     reports: str = ""  # the folder that result folders go to; none where empty
+    language: str = DEFAULT_LANGUAGE  # of the page and of the results' folders; a row is the same in every language
 
     @property
     def order(self) -> str:

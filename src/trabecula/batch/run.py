@@ -17,16 +17,13 @@ from trabecula.batch.rows import Asked, Row, row_without
 from trabecula.batch.sources import Source
 from trabecula.batch.studies import Item
 from trabecula.batch.work import begin, screen_item, version
-from trabecula.errors import Defect, TrabeculaError, WrongUsage, fault_of
+from trabecula.errors import TrabeculaError, defect, failure, fault, wrong_usage
+from trabecula.messages import Phrase
 
 CONNECT_SECONDS = 20
 GIB = 2**30
 
-KILLED = Defect(
-    "worker-killed",
-    "Screening this study brought its worker down, or the machine took the worker's memory; the others went on."
-    " Run the same command again to try it once more, with a larger --memory.",
-)
+KILLED = defect("worker-killed")
 Told = Callable[[int, Row], None]
 
 
@@ -46,7 +43,7 @@ def run_batch(
     engine: Engine,
     told: Told,
     sources: Sequence[Source] = (),
-    said: Callable[[str], None] = print,
+    said: Callable[[Phrase], None] = print,
 ) -> Path:
     """Screens what has no row yet, then writes the tables and the page; returns the page.
 
@@ -73,7 +70,7 @@ def run_batch(
     finally:
         journal.close()
     table = table_of(journal.path, [one.key for one in items])
-    write_tables(table, summary_page(table), out)
+    write_tables(table, summary_page(table, asked.language), out)
     return out / PAGE
 
 
@@ -129,7 +126,7 @@ def _rows(client: Any, items: Fetching, asked: Asked) -> Iterator[Row]:
         elif isinstance(error, KilledWorker):
             row = row_without(item, asked, KILLED, 0.0)
         else:
-            row = row_without(item, asked, Defect("defect", fault_of(error)), 0.0)
+            row = row_without(item, asked, fault(error), 0.0)
         future.release()
         items.done(item)
         fill()
@@ -160,10 +157,7 @@ def _client(engine: Engine) -> Iterator[Any]:
         try:
             client = Client(engine.scheduler, timeout=CONNECT_SECONDS)
         except (OSError, ValueError, TimeoutError) as error:
-            raise WrongUsage(
-                "scheduler-unreachable",
-                "The Dask scheduler does not answer. Check the address given with --scheduler, as tcp://HOST:8786.",
-            ) from error
+            raise wrong_usage("scheduler-unreachable") from error
         with client:
             _require_same_version(client)
             yield client
@@ -187,13 +181,10 @@ def _client(engine: Engine) -> Iterator[Any]:
 def _require_same_version(client: Any) -> None:
     versions = client.run(version)
     if not versions:
-        raise WrongUsage("workers-missing", "The scheduler has no workers. Start some: dask worker ADDRESS")
+        raise wrong_usage("workers-missing")
     others = sorted({str(one) for one in versions.values()} - {__version__})
     if others:
-        raise WrongUsage(
-            "workers-of-another-version",
-            f"Workers run Trabecula {', '.join(others)}, this is {__version__}. Install the same everywhere.",
-        )
+        raise wrong_usage("workers-of-another-version", others=others, version=__version__)
 
 
 def _memory_bytes() -> int:
@@ -201,6 +192,4 @@ def _memory_bytes() -> int:
 
 
 def _lost() -> TrabeculaError:
-    return TrabeculaError(
-        "scheduler-lost", "The scheduler is gone. What was done is kept: run the same command again to go on."
-    )
+    return failure("scheduler-lost")

@@ -10,7 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from trabecula.archives.address import Archive, PacsAddress, Port, Search, Title, Tls, WebAddress
 from trabecula.archives.tls import client_context
-from trabecula.errors import WrongUsage
+from trabecula.causes import Unfit, cause_invalid, cause_of
+from trabecula.errors import WrongUsage, wrong_usage
+from trabecula.messages import Fact, Phrase
 
 
 class Source(BaseModel):
@@ -38,11 +40,11 @@ class Source(BaseModel):
     def _one_way(self) -> "Source":
         pacs = self.title is not None and self.host is not None and self.port is not None
         if sum((pacs, self.dicomweb is not None, self.path is not None)) != 1:
-            raise ValueError("give one of: path; title, host and port (a PACS); dicomweb")
+            raise Unfit("value-one-source")
         if pacs and self.tls is not None and (self.tls.certificate is None or self.tls.key is None):
-            raise ValueError("tls: give certificate and key, PEM files: the PACS sends to us by TLS too")
+            raise Unfit("value-tls-both")
         if self.dicomweb is not None and self.tls is not None and self.dicomweb.startswith("http:"):
-            raise ValueError("tls: write dicomweb with https")
+            raise Unfit("value-https")
         return self
 
     @property
@@ -90,24 +92,26 @@ def read_sources(path: Path) -> list[Source]:
     try:
         sources = Sources.model_validate(tomllib.loads(path.read_text(encoding="utf-8"))).source
     except (OSError, UnicodeDecodeError) as error:
-        raise _wrong(path, "it cannot be read. Name a TOML file in UTF-8") from error
+        raise _wrong(path, "", Phrase("value-no-file", {"cause": cause_of(error)})) from error
     except tomllib.TOMLDecodeError as error:
-        raise _wrong(path, f"this is no TOML: {error}") from error
+        raise _wrong(path, "", cause_of(error)) from error
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(f"{one + 1}" if isinstance(one, int) else str(one) for one in first["loc"])
-        raise _wrong(path, f"{key}: {str(first['msg']).removeprefix('Value error, ')}") from error
+        raise _wrong(path, key, cause_invalid(first)) from error
     names = [one.name for one in sources]
     for name in names:
         if names.count(name) > 1:
-            raise _wrong(path, f"source.name: {name!r} is given twice. Give each source a name of its own")
+            raise _wrong(path, "", Phrase("value-twice", {"name": name, "key": "source.name"}))
     ports = [one.own_port for one in sources if one.title is not None]
     for port in ports:
         if ports.count(port) > 1:
-            raise _wrong(path, f"source.own_port: {port} is given twice. Give each PACS a port of its own to send to")
+            raise _wrong(path, "", Phrase("value-twice", {"name": str(port), "key": "source.own_port"}))
     for one in sources:
         if one.authorization_file is not None and not one.authorization_file.is_file():
-            raise _wrong(path, f"authorization_file: there is no {one.authorization_file}")
+            raise _wrong(
+                path, "authorization_file", Phrase("value-no-such-file", {"path": str(one.authorization_file)})
+            )
         if one.tls is not None:  # what is wrong with it is said before anything is asked
             client_context(_beside(one.tls, path), f"{path.name}: {one.name}.tls")
     return [one.model_copy(update=_places(one, path)) for one in sources]
@@ -123,5 +127,5 @@ def _beside(tls: Tls, path: Path) -> Tls:
     return Tls(**{name: str(path.parent / file) for name, file in tls.model_dump(exclude_none=True).items()})
 
 
-def _wrong(path: Path, said: str) -> WrongUsage:
-    return WrongUsage("sources-wrong", f"{path.name}: {said.rstrip('.')}.")
+def _wrong(path: Path, key: str, cause: Fact) -> WrongUsage:
+    return wrong_usage("sources-wrong", place=[path.name, *([key] if key else [])], cause=cause)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from trabecula.errors import TrabeculaError, WrongUsage
+from trabecula.errors import TrabeculaError, wrong_usage
 from trabecula.report.folder import LITTER
 
 PATH, NAME, STUDY, SERIES = "path", "name", "study", "series"
@@ -47,10 +47,10 @@ def items_in(given: Path) -> list[Item]:
     if given.is_dir():
         found = sorted(one for one in given.iterdir() if not one.name.startswith(".") and one.name not in LITTER)
         if not found:
-            raise WrongUsage("batch-empty", f"{given} is empty. Name a folder that holds a study in each entry.")
+            raise wrong_usage("batch-empty", path=str(given))
         return [Item(number, one.name, str(one.resolve())) for number, one in enumerate(found, 1)]
     if not given.is_file():
-        raise WrongUsage("batch-missing", f"There is no {given}. Name a folder of studies, or a CSV table of paths.")
+        raise wrong_usage("batch-missing", path=str(given))
     return list(_rows(given))
 
 
@@ -60,10 +60,7 @@ def _rows(table: Path) -> Iterator[Item]:
         reader = csv.reader(io.StringIO(text), delimiter=";" if ";" in text.partition("\n")[0] else ",", strict=True)
         heads = [head.strip().lower() for head in next(reader, [])]
         if PATH not in heads or len(set(heads)) < len(heads):
-            raise WrongUsage(
-                "batch-table-wrong",
-                f"{table.name}, line 1: the table needs one column {PATH!r}; it may have {', '.join(KNOWN[1:])}.",
-            )
+            raise wrong_usage("batch-table-wrong.columns", name=table.name, column=PATH, others=KNOWN[1:])
         number = 0
         for cells in reader:
             if not any(cell.strip() for cell in cells):
@@ -75,6 +72,6 @@ def _rows(table: Path) -> Iterator[Item]:
             place = str((table.parent / path).resolve()) if path else ""
             yield Item(number, told.get(NAME, "") or str(number), place, told.get(STUDY, ""), told.get(SERIES, ""))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise WrongUsage("batch-table-wrong", f"{table.name} is no CSV table in UTF-8.") from error
+        raise wrong_usage("batch-table-wrong", name=table.name) from error
     if number == 0:
-        raise WrongUsage("batch-empty", f"{table.name} names no study.")
+        raise wrong_usage("batch-empty.table", name=table.name)

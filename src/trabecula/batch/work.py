@@ -9,13 +9,10 @@ from pathlib import Path
 
 from trabecula.batch.rows import Asked, Row, row_of, row_without
 from trabecula.batch.studies import Item, Untaken
-from trabecula.errors import Defect, Refusal, TrabeculaError, WrongUsage, fault_of
+from trabecula.errors import TrabeculaError, fault, refusal, wrong_usage
 
-OUT_OF_MEMORY = Refusal(
-    "scan-too-large-for-memory",
-    "The scan needs more memory than a worker may take. Send the part that shows T11 to L5, or give --memory.",
-)
-MISSING = WrongUsage("input-missing", "There is no such file or folder. Correct the path in the table.")
+OUT_OF_MEMORY = refusal("scan-too-large-for-memory.batch")
+MISSING = wrong_usage("input-missing.table")
 
 
 def version() -> str:
@@ -57,7 +54,7 @@ def screen_item(item: Item, asked: Asked) -> Row:
         if not item.path or not path.exists():
             raise MISSING
         recipe, choice = recipe_named(asked.recipe), Choice(item.study, item.series)
-        wanted = Wanted(deidentify=asked.deidentify)
+        wanted = Wanted(deidentify=asked.deidentify, language=asked.language)
         if asked.reports:
             folder = Path(asked.reports) / f"{item.number:06d}"
             assessment, _ = screen_to_folder(path, folder, recipe, wanted, choice=choice)
@@ -69,7 +66,7 @@ def screen_item(item: Item, asked: Asked) -> Row:
     except MemoryError:
         failed = OUT_OF_MEMORY
     except Exception as error:
-        failed = Defect("defect", fault_of(error))
+        failed = fault(error)
     finally:
         gc.collect()
     return row_without(item, asked, failed, time.perf_counter() - started)

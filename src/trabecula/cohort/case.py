@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trabecula.anatomy import Level
-from trabecula.errors import WrongUsage
+from trabecula.errors import WrongUsage, wrong_usage
+from trabecula.messages import Phrase, in_turn, joined
 from trabecula.quantity import VBMD_K2HPO4, Quantity
 from trabecula.records import Scan
 from trabecula.volume import Point, Volume
@@ -130,7 +131,7 @@ class Case:
         """
         missing = [kind for kind in masks if kind not in self.source.masks]
         if missing:
-            raise WrongUsage("mask-missing", f"{self.name} has no mask of {' and '.join(missing)}.")
+            raise wrong_usage("mask-missing", name=self.name, kinds=joined(missing))
         return self.source.labelled(self.known, masks, field)
 
 
@@ -141,8 +142,10 @@ class BadRow:
     line: int
     error: WrongUsage
 
-    def __str__(self) -> str:
-        return f"line {self.line} [{self.error.code}]: {self.error.message}"
+    @property
+    def phrase(self) -> Phrase:
+        """The line and why, as it stands in another sentence."""
+        return Phrase("row-bad", {"line": self.line, "said": self.error.coded})
 
 
 @dataclass(frozen=True)
@@ -170,14 +173,12 @@ def require_sound(cohort: Cohort, leave_out_bad: bool = False) -> None:
         WrongUsage: ``bad-rows`` with each line and its reason, or ``cohort-empty``.
     """
     if cohort.bad and not leave_out_bad:
-        told = " ".join(str(row) for row in cohort.bad[:LISTED])
-        more = f" And {len(cohort.bad) - LISTED} more." if len(cohort.bad) > LISTED else ""
-        raise WrongUsage(
-            "bad-rows",
-            f"{len(cohort.bad)} rows of {cohort.name} cannot be used. {told}{more} Mend them, or give --leave-out-bad.",
-        )
+        more = len(cohort.bad) - LISTED
+        rows = [row.phrase for row in cohort.bad[:LISTED]]
+        rows += [Phrase("rows-more", {"number": more})] if more > 0 else []
+        raise wrong_usage("bad-rows", number=len(cohort.bad), name=cohort.name, rows=in_turn(rows))
     if not cohort.cases:
-        raise WrongUsage("cohort-empty", f"There is no usable case in {cohort.name}.")
+        raise wrong_usage("cohort-empty", name=cohort.name)
 
 
 def validation_split(cases: tuple[Case, ...], share: float = 0.1) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
@@ -196,11 +197,7 @@ def validation_split(cases: tuple[Case, ...], share: float = 0.1) -> tuple[tuple
     training = tuple(case for case in usable if case.patient not in marked)
     judging = tuple(case for case in usable if case.patient in marked)
     if not training or not judging:
-        raise WrongUsage(
-            "too-few-patients",
-            f"{len({case.patient for case in usable})} patient(s) may be trained on; at least two are needed, one of"
-            " them for validation.",
-        )
+        raise wrong_usage("too-few-patients", number=len({case.patient for case in usable}))
     return training, judging
 
 

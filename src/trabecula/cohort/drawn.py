@@ -13,7 +13,7 @@ from trabecula.anatomy import LEVELS, Level
 from trabecula.cohort.case import Case, Cohort, Field, Known, Labelled, Masks, Seen
 from trabecula.cohort.folder import groups
 from trabecula.cohort.grids import nearest
-from trabecula.errors import WrongUsage
+from trabecula.errors import wrong_usage
 from trabecula.records import Acquisition, Scan
 from trabecula.virtual.cohort import VirtualCt, draw, scan, scan_patient, spine_grid, torso_grid
 from trabecula.virtual.counting import CountingTruth
@@ -86,14 +86,10 @@ def drawn_cohort(given: str, judging: bool) -> Cohort:
     number, _, family = given.removeprefix(PREFIX).partition(":")
     family = family or "a"
     if not number.isdecimal() or int(number) < 1 or family not in FAMILIES:
-        raise WrongUsage(
-            "unknown-cohort",
-            f"{given!r} names no virtual patients; write virtual:NUMBER or virtual:NUMBER:FAMILY, the family one of"
-            f" {', '.join(FAMILIES)}.",
-        )
+        raise wrong_usage("unknown-cohort", given=given, families=tuple(FAMILIES))
     first = TEST_SEED if judging else TRAINING_SEED
     if int(number) > TEST_SEED - TRAINING_SEED:
-        raise WrongUsage("unknown-cohort", f"{number} virtual patients are more than there are seeds for training.")
+        raise wrong_usage("unknown-cohort.many", number=number)
     cases = tuple(
         Case(f"virtual-{family}-{seed}", f"virtual-{family}-{seed}", Drawn(seed, family, judging), Known())
         for seed in range(first, first + int(number))

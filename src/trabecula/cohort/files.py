@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from trabecula.cohort.case import Field, Known, Labelled, Masks, Seen
 from trabecula.cohort.labels import LABELS, Labels
-from trabecula.errors import TrabeculaError, WrongUsage
+from trabecula.errors import TrabeculaError, wrong_usage
 from trabecula.formats.given import RAS_FROM_LPS, volume_from_given
 from trabecula.formats.grid import mask_outside, require_bearable, require_finite, require_sound_affine
 from trabecula.records import Acquisition, Scan
@@ -64,10 +64,7 @@ def read_ct(path: Path) -> Scan:
         from trabecula.flow.read import read
     except ModuleNotFoundError as error:
         if not path.name.endswith(NIFTI):
-            raise WrongUsage(
-                "package-missing",
-                f"{path.name} cannot be read without {error.name}. Install Trabecula whole, or give NIfTI files.",
-            ) from error
+            raise wrong_usage("package-missing.file", name=path.name, package=str(error.name)) from error
         values, affine_lps = read_nifti(path)
         require_finite(values)
         volume, orientation = volume_from_given(values, affine_lps)
@@ -87,16 +84,12 @@ def read_mask(path: Path, volume: Volume, labels: Labels) -> NDArray[np.uint8]:
         values, affine_lps = read_nifti(path)
         mask, _ = volume_from_given(values, affine_lps)
     except (OSError, ValueError, EOFError, zlib.error, TrabeculaError) as error:
-        raise WrongUsage("mask-unreadable", f"The mask {path.name} is no sound NIfTI file.") from error
+        raise wrong_usage("mask-unreadable", name=path.name) from error
     near = mask.shape == volume.shape and np.allclose(
         mask.affine, volume.affine, rtol=0, atol=0.02 * min(volume.spacing_mm) + 0.01
     )
     if not near:
-        raise WrongUsage(
-            "mask-elsewhere",
-            f"The mask {path.name} does not lie on its CT's grid ({mask.shape} and {volume.shape} voxels); save it"
-            " on the grid of the CT.",
-        )
+        raise wrong_usage("mask-elsewhere", name=path.name, mask=str(mask.shape), ct=str(volume.shape))
     return labels.to_verse(mask.hu, path.name)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from trabecula.anatomy import NAMED_LEVELS, Level
 from trabecula.cohort.case import MASKS, Case, Cohort, Known, Split
 from trabecula.cohort.files import Files
-from trabecula.errors import WrongUsage
+from trabecula.errors import wrong_usage
 from trabecula.volume import point
 
 Json = dict[str, Any]
@@ -34,11 +34,7 @@ def read_folder(folder: Path) -> Cohort:
         if not str(note["schema"]).startswith("trabecula.cohort/"):
             raise ValueError(note["schema"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WrongUsage(
-            "no-cohort",
-            f"{folder} is no folder that 'trabecula simulate' wrote (it has no sound {NOTE}); give such a folder, a"
-            " table (.csv), or virtual:NUMBER.",
-        ) from error
+        raise wrong_usage("no-cohort", path=str(folder), note=NOTE) from error
     digest = hashlib.sha256()
     cases: list[Case] = []
     for truth_path in sorted(folder.glob("subject-*/truth.json")):
@@ -47,9 +43,7 @@ def read_folder(folder: Path) -> Cohort:
         try:
             cases += _cases(truth_path.parent, json.loads(content))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise WrongUsage(
-                "truth-damaged", f"{truth_path} is damaged; remove that subject's folder and simulate again."
-            ) from error
+            raise wrong_usage("truth-damaged", path=str(truth_path)) from error
     return Cohort(
         folder.name,
         digest.hexdigest(),

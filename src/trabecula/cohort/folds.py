@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from trabecula.cohort.case import Case, Cohort, Split, lot
-from trabecula.errors import WrongUsage
+from trabecula.errors import wrong_usage
 from trabecula.recipe import Recipe
 from trabecula.weights import weights_named
 
@@ -22,9 +22,7 @@ def in_fold(cohort: Cohort, number: int, folds: int) -> Cohort:
         WrongUsage: ``fold-unusable``: there is no such fold; ``too-few-patients``: fewer patients than parts.
     """
     if folds < 2 or not 1 <= number <= folds:
-        raise WrongUsage(
-            "fold-unusable", f"There is no fold {number} of {folds}; give --folds of at least 2 and --fold from 1 on."
-        )
+        raise wrong_usage("fold-unusable", number=number, folds=folds)
     places = dealt(cohort.cases, folds)
     split = {0: Split.TEST, number: Split.VALIDATION}
     cases = tuple(replace(case, split=split.get(places[case.patient], Split.TRAIN)) for case in cohort.cases)
@@ -52,11 +50,7 @@ def require_of_fold(fold: Cohort, recipe: Recipe) -> None:
     for name in recipe.weights:
         data = weights_named(name).training.get("data")
         if not isinstance(data, Mapping) or data.get("digest") != fold.digest:
-            raise WrongUsage(
-                "weights-other-fold",
-                f"{name} was not trained by 'trabecula train {recipe.name} {fold.given}' and may know the patients that"
-                " this fold holds out; give --weights of that training, with every network of the recipe.",
-            )
+            raise wrong_usage("weights-other-fold", name=name, recipe=recipe.name, given=fold.given)
 
 
 def dealt(cases: tuple[Case, ...], folds: int) -> dict[str, int]:
@@ -70,8 +64,6 @@ def dealt(cases: tuple[Case, ...], folds: int) -> dict[str, int]:
     rest = [patient for patient in patients if patient not in tested]
     parts = folds if tested else folds + 1
     if len(rest) < parts:
-        raise WrongUsage(
-            "too-few-patients", f"{len(rest)} patient(s) cannot be dealt into {parts} parts: give more, or fewer folds."
-        )
+        raise wrong_usage("too-few-patients.folds", number=len(rest), parts=parts)
     first = 1 if tested else 0
     return dict.fromkeys(tested, 0) | {patient: first + at % parts for at, patient in enumerate(rest)}

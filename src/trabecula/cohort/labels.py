@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trabecula.anatomy import NAMED_LEVELS, UNKNOWN_LEVELS, USUAL_LEVELS, Level
-from trabecula.errors import WrongUsage
+from trabecula.errors import wrong_usage
 from trabecula.volume import Float32
 
 HIGHEST_LABEL = 65535
@@ -37,11 +37,7 @@ class Labels:
         there[whole] = True
         unknown = sorted({int(label) for label in np.flatnonzero(there)} - {0, *self.verse_ids, *UNNAMED})
         if self.alone and unknown:
-            raise WrongUsage(
-                "mask-numbering",
-                f"The mask {name} holds {', '.join(map(str, unknown))}, which is no vertebra by the numbering in the"
-                f" column labels; name the right one there: {', '.join(LABELS)}, or a file of your own.",
-            )
+            raise wrong_usage("mask-numbering", name=name, labels=unknown, known=tuple(LABELS))
         table = np.zeros(HIGHEST_LABEL + 1, np.uint8)
         for label, verse_id in self.verse_ids.items():
             table[label] = verse_id
@@ -75,20 +71,16 @@ def read_labels(path: Path) -> Labels:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise WrongUsage("labels-unusable", f"{path.name} is missing or no text in UTF-8.") from error
+        raise wrong_usage("labels-unusable", name=path.name) from error
     rows = csv.DictReader(io.StringIO(text), delimiter=";" if ";" in text.partition("\n")[0] else ",")
     found: dict[int, int] = {}
     for row in rows:
         cell, level = (row.get("label") or "").strip(), (row.get("level") or "").strip()
         if not cell.isascii() or not cell.isdigit() or not 0 < int(cell) <= HIGHEST_LABEL or level not in levels:
-            raise WrongUsage(
-                "labels-unusable",
-                f"Line {rows.line_num} of {path.name} gives no label and level; write the columns label and level, and"
-                " in them a whole number from 1 on and a vertebra from C1 to S1, as in 7,L1.",
-            )
+            raise wrong_usage("labels-unusable.line", line=rows.line_num, name=path.name)
         if int(cell) in found:
-            raise WrongUsage("labels-unusable", f"{path.name} names the label {cell} twice.")
+            raise wrong_usage("labels-unusable.twice", name=path.name, label=cell)
         found[int(cell)] = levels[level]
     if not found:
-        raise WrongUsage("labels-unusable", f"{path.name} names no vertebra; write columns label and level.")
+        raise wrong_usage("labels-unusable.empty", name=path.name)
     return Labels(found)

@@ -10,7 +10,7 @@ from trabecula.anatomy import LEVELS, Level
 from trabecula.cohort.case import Case, Cohort, Field, Known, Labelled, Seen, Split
 from trabecula.cohort.drawn import Drawn, spine_labelled
 from trabecula.cohort.folder import groups
-from trabecula.errors import WrongUsage
+from trabecula.errors import wrong_usage
 from trabecula.records import Acquisition, Scan
 from trabecula.virtual.cohort import draw, is_whole, scan_field, spine_grid, true_levels
 from trabecula.virtual.drawn import LevelTruth
@@ -91,7 +91,7 @@ def like_cohort(given: str) -> Cohort:
     try:
         part_of = float(share or 1)
     except ValueError:
-        raise WrongUsage("share-unusable", f"{share!r} is no share; write like:{name}:0.2, say.") from None
+        raise wrong_usage("share-unusable.word", share=share, name=name) from None
     cases = tuple(
         _case(publication, part, index) for part in publication.parts for index in range(people_of(part, part_of))
     )

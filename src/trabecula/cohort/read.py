@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from trabecula.cohort.case import Cohort, require_sound
-from trabecula.errors import WrongUsage
+from trabecula.errors import wrong_usage
 
 
 def read_cohort(given: str, judging: bool, leave_out_bad: bool = False) -> Cohort:
@@ -28,9 +28,6 @@ def read_cohort(given: str, judging: bool, leave_out_bad: bool = False) -> Cohor
     elif path.exists():
         cohort = read_table(path)
     else:
-        raise WrongUsage(
-            "cohort-missing",
-            f"There is no {given}: give a folder that simulate wrote, a table, virtual:NUMBER or like:NAME.",
-        )
+        raise wrong_usage("cohort-missing", given=given)
     require_sound(cohort, leave_out_bad)
     return cohort

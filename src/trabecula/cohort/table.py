@@ -12,7 +12,8 @@ from trabecula.anatomy import NAMED_LEVELS, Level
 from trabecula.cohort.case import CONTRAST, MASKS, BadRow, Case, Cohort, Known, Split
 from trabecula.cohort.files import Files
 from trabecula.cohort.labels import LABELS, Labels, read_labels
-from trabecula.errors import WrongUsage
+from trabecula.errors import WrongUsage, wrong_usage
+from trabecula.messages import Phrase, joined
 from trabecula.quantity import VBMD_HA, VBMD_K2HPO4, Quantity
 
 MATERIALS: dict[str, Quantity] = {"K2HPO4": VBMD_K2HPO4, "HA": VBMD_HA}
@@ -63,7 +64,7 @@ def read_table(path: Path) -> Cohort:
         content = path.read_bytes()
         text = content.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise WrongUsage("table-unreadable", f"The table {path} is missing or no text in UTF-8.") from error
+        raise wrong_usage("table-unreadable", path=str(path)) from error
     reader = csv.reader(io.StringIO(text), delimiter=";" if ";" in text.partition("\n")[0] else ",")
     heads = [head.strip() for head in next(reader, [])]
     _require_columns(heads, path)
@@ -76,16 +77,12 @@ def read_table(path: Path) -> Cohort:
             continue
         row = _Row(dict(zip(heads, (cell.strip() for cell in cells), strict=False)), path.parent)
         if len(cells) != len(heads):
-            row.problems.append(
-                WrongUsage("cells-missing", f"The row has {len(cells)} cells and the table {len(heads)} columns.")
-            )
+            row.problems.append(wrong_usage("cells-missing", cells=len(cells), columns=len(heads)))
         case = row.case()
         if (patient := row.cells.get("patient") or row.cells.get("case")) and case.split is not None:
             places[patient].setdefault(case.split, reader.line_num)
         if case.name in lines:
-            row.problems.append(
-                WrongUsage("case-repeated", f"The case is named as the one of line {lines[case.name]}.")
-            )
+            row.problems.append(wrong_usage("case-repeated", line=lines[case.name]))
         lines.setdefault(case.name, reader.line_num)
         if row.problems:
             bad += [BadRow(reader.line_num, problem) for problem in row.problems]
@@ -99,23 +96,23 @@ def _require_columns(heads: list[str], path: Path) -> None:
     missing = [name for name in REQUIRED if name not in heads]
     unknown = [name for name in heads if name not in COLUMNS]
     twice = sorted({name for name in heads if heads.count(name) > 1})
-    for names, what in ((missing, "lacks"), (unknown, "has unknown"), (twice, "repeats")):
-        if names:
-            raise WrongUsage(
-                "table-columns", f"{path.name} {what} columns: {', '.join(names)}. docs/cohorts.md says what there is."
-            )
+    if missing:
+        raise wrong_usage("table-columns", name=path.name, columns=missing)
+    if unknown:
+        raise wrong_usage("table-columns.unknown", name=path.name, columns=unknown)
+    if twice:
+        raise wrong_usage("table-columns.twice", name=path.name, columns=twice)
 
 
 def _require_apart(places: Mapping[str, Mapping[Split, int]], path: Path) -> None:
     """Refuses a table in which one patient is in two splits; names lines, not the patient."""
     leaks = [where for where in places.values() if len(where) > 1]
     if leaks:
-        told = "; ".join(" and ".join(f"{split} on line {line}" for split, line in where.items()) for where in leaks)
-        raise WrongUsage(
-            "leakage",
-            f"{path.name} has one patient in two splits ({told}): what was trained on would be judged by itself."
-            " Keep all scans of a patient in one split.",
-        )
+        places_told = [
+            joined([Phrase("split-on-line", {"split": str(split), "line": line}) for split, line in where.items()])
+            for where in leaks
+        ]
+        raise wrong_usage("leakage", name=path.name, places=places_told)
 
 
 class _Row:
@@ -129,11 +126,11 @@ class _Row:
     def case(self) -> Case:
         name = self.take("case", str) or ""
         if not name:
-            self.problems.append(WrongUsage("case-unnamed", "The row names no case."))
+            self.problems.append(wrong_usage("case-unnamed"))
         masks = {kind: path for kind in MASKS if (path := self.take(f"{kind}_mask", self._file)) is not None}
         ct = self.take("path", self._file)
         if ct is None and not self.cells.get("path"):
-            self.problems.append(WrongUsage("path-missing", "The row gives no path of a CT."))
+            self.problems.append(wrong_usage("path-missing"))
         files = Files(ct or Path(), masks, self.take("labels", self._labels) or LABELS["verse"])
         split = self.take("split", _among("split", {one.value: one for one in Split}))
         known = self._known()
@@ -182,14 +179,14 @@ class _Row:
     def _file(self, cell: str) -> Path:
         path = self.folder / cell
         if not path.exists():
-            raise WrongUsage("file-missing", f"There is no {cell}.")
+            raise wrong_usage("file-missing", path=cell)
         return path
 
 
 def _among(column: str, choices: Mapping[str, object]) -> Callable[[str], str]:
     def read(cell: str) -> str:
         if cell not in choices:
-            raise WrongUsage("cell-unknown", f"{column} is {cell!r}; choose among {', '.join(choices)}.")
+            raise wrong_usage("cell-unknown", column=column, cell=cell, choices=tuple(choices))
         return cell
 
     return read
@@ -202,11 +199,7 @@ def _number(column: str, unit: str, limits: tuple[float, float]) -> Callable[[st
         except ValueError:
             value = float("nan")
         if not limits[0] < value <= limits[1]:
-            raise WrongUsage(
-                "number-unusable",
-                f"{column} is {cell!r}, no number above {limits[0]:g} and up to {limits[1]:g} {unit}; leave the cell"
-                " empty where it is not known.",
-            )
+            raise wrong_usage("number-unusable", column=column, cell=cell, least=limits[0], most=limits[1], unit=unit)
         return value
 
     return read
@@ -214,7 +207,7 @@ def _number(column: str, unit: str, limits: tuple[float, float]) -> Callable[[st
 
 def _sex(cell: str) -> str:
     if cell.upper() not in ("F", "M"):
-        raise WrongUsage("cell-unknown", f"sex is {cell!r}; give F, M or nothing.")
+        raise wrong_usage("cell-unknown.sex", cell=cell)
     return cell.upper()
 
 
@@ -225,6 +218,6 @@ def _findings(cell: str) -> dict[Level, tuple[str, ...]]:
     for one in cell.split():
         level, _, what = one.partition(":")
         if level not in names or not what:
-            raise WrongUsage("cell-unknown", f"findings hold {one!r}; write them as L1:fracture+cement L3:metal.")
+            raise wrong_usage("cell-unknown.findings", cell=one)
         found[names[level]] = tuple(what.split("+"))
     return found

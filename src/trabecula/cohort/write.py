@@ -5,11 +5,12 @@ import io
 from collections.abc import Mapping
 from pathlib import Path
 
+from trabecula.causes import cause_of
 from trabecula.cohort.case import CONTRAST, MASKS, Case, Cohort
 from trabecula.cohort.files import Files
 from trabecula.cohort.labels import LABELS
 from trabecula.cohort.table import COLUMNS, MATERIALS, QCT
-from trabecula.errors import WrongUsage
+from trabecula.errors import wrong_usage
 
 TABLE = "cohort.csv"
 
@@ -33,7 +34,7 @@ def write_table(cohort: Cohort, folder: Path) -> Path:
         partial.write_text(text.getvalue(), encoding="utf-8")
         partial.replace(path)
     except OSError as error:
-        raise WrongUsage("output-unwritable", f"{path} cannot be written: {error.strerror}.") from error
+        raise wrong_usage("output-unwritable", path=str(path), cause=cause_of(error)) from error
     return path
 
 

@@ -20,7 +20,7 @@ from trabecula.archives.tls import client_context, why_no_association, why_unrea
 from trabecula.department.ledger import Ledger, Take
 from trabecula.department.logs import tell, warn
 from trabecula.department.rules import Destination, Rules
-from trabecula.errors import WrongUsage, place_of
+from trabecula.errors import place_of, wrong_usage
 from trabecula.studies.folders import DICOM_ZIP, Folders
 
 IDLE_SECONDS = 0.5
@@ -126,13 +126,9 @@ def require_usable(destination: Destination) -> None:
         WrongUsage: a certificate or the file with the Authorization header cannot.
     """
     if destination.tls is not None:
-        client_context(destination.tls, f"destination {destination.name}")
+        client_context(destination.tls, f"[[destination]] {destination.name}")
     if destination.authorization_file is not None and not Path(destination.authorization_file).is_file():
-        raise WrongUsage(
-            "authorization-missing",
-            f"destination {destination.name}: there is no file {destination.authorization_file}. Write the"
-            " Authorization header into it, readable by the node alone.",
-        )
+        raise wrong_usage("authorization-missing", name=destination.name, path=destination.authorization_file)
 
 
 def answers(destination: Destination, own_title: str) -> str:
@@ -208,7 +204,7 @@ def _associate(ae: ApplicationEntity, destination: Destination) -> Association:
 
 
 def _secure(destination: Destination) -> ssl.SSLContext | None:
-    return None if destination.tls is None else client_context(destination.tls, f"destination {destination.name}")
+    return None if destination.tls is None else client_context(destination.tls, f"[[destination]] {destination.name}")
 
 
 def _authorized(destination: Destination) -> dict[str, str]:

@@ -25,6 +25,7 @@ from trabecula.dicom.headers import written
 from trabecula.errors import Refusal, TrabeculaError, place_of
 from trabecula.formats.budget import Budget
 from trabecula.formats.damage import muted
+from trabecula.messages import Phrase
 
 
 @dataclass(frozen=True)
@@ -120,9 +121,8 @@ class Fetcher:
             self.archive.fetch_series(study, series, folder)
             arrived = self._arrived(folder, study, wanted)
             if arrived.keys() < wanted:
-                raise not_retrieved(
-                    self.source.name, f"{len(wanted) - len(arrived)} of {len(wanted)} slices are missing"
-                )
+                missing = Phrase("slices-not-sent", {"number": len(wanted) - len(arrived), "of": len(wanted)})
+                raise not_retrieved(self.source.name, missing)
             self._keep(arrived, key)
         finally:
             shutil.rmtree(folder, ignore_errors=True)

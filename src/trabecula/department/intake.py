@@ -31,6 +31,7 @@ from pynetdicom.transport import AssociationSocket
 from sqlalchemy.exc import SQLAlchemyError
 
 from trabecula.archives.tls import server_context
+from trabecula.causes import cause_of
 from trabecula.department.arrivals import Arrivals
 from trabecula.department.commitment import Commitments
 from trabecula.department.logs import tell, warn
@@ -39,7 +40,7 @@ from trabecula.department.spool import Spool, key_of
 from trabecula.department.transport import MIB, Server, pdu_bytes, ready
 from trabecula.dicom.files import open_dataset
 from trabecula.dicom.headers import written
-from trabecula.errors import Refusal, WrongUsage, place_of
+from trabecula.errors import Refusal, place_of, wrong_usage
 from trabecula.formats.budget import Budget
 from trabecula.formats.damage import muted
 
@@ -102,11 +103,7 @@ class Intake:
                 ended=self._ended,
             )
         except OSError as error:
-            raise WrongUsage(
-                "address-unusable",
-                f"{node.host}, port {node.port}, cannot be listened at: {(error.strerror or 'unknown').lower()}."
-                " Give node.host and node.port others.",
-            ) from error
+            raise wrong_usage("address-unusable.node", host=node.host, port=node.port, cause=cause_of(error)) from error
         assert isinstance(server, Server)
         self.server = server
         ae._servers.append(server)  # what start_server does, so that shutdown finds it

@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from pydantic_core import ErrorDetails
 
 from trabecula.archives.address import Port, Title, Tls
-from trabecula.errors import WrongUsage
-from trabecula.messages import DEFAULT_LANGUAGE, LANGUAGES
+from trabecula.causes import Unfit, cause_invalid, cause_of
+from trabecula.errors import WrongUsage, wrong_usage
+from trabecula.messages import DEFAULT_LANGUAGE, LANGUAGES, Fact, Phrase
 from trabecula.recipes import RECIPES
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=64)]
@@ -78,7 +79,7 @@ class Source(Table):
     @model_validator(mode="after")
     def _secure(self) -> "Source":
         if self.tls is not None and self.dicomweb.startswith("http:"):
-            raise ValueError("tls is given: write dicomweb with https")
+            raise Unfit("value-https")
         return self
 
 
@@ -97,9 +98,9 @@ class Destination(Table):
     def _one_way(self) -> "Destination":
         dicom = self.title is not None and self.host is not None and self.port is not None
         if dicom == (self.stow is not None):
-            raise ValueError("give either title, host and port (C-STORE) or stow (the address of /studies)")
+            raise Unfit("value-one-way")
         if self.stow is not None and not re.match(r"https?://", self.stow):
-            raise ValueError("stow must begin with http:// or https://")
+            raise Unfit("value-http")
         return self
 
 
@@ -157,7 +158,7 @@ class Rules(Table):
     @model_validator(mode="after")
     def _something_comes(self) -> "Rules":
         if not self.peer and not self.source:
-            raise ValueError("nothing could come: write a [[peer]] that sends, or a [[source]] that is asked")
+            raise Unfit("value-nothing-comes")
         return self
 
     def destination_named(self, name: str) -> Destination | None:
@@ -176,18 +177,17 @@ def read_rules(path: Path) -> Rules:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise _wrong(path, None, "", "it cannot be read. Name a TOML file in UTF-8") from error
+        raise _wrong(path, None, "", Phrase("value-no-file", {"cause": cause_of(error)})) from error
     try:
         told = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         found = re.search(r"line (\d+)", str(error))
-        said = re.sub(r" \(at.*\)", "", str(error)).lower()
-        raise _wrong(path, int(found.group(1)) if found else None, "", f"this is no TOML: {said}") from error
+        raise _wrong(path, int(found.group(1)) if found else None, "", cause_of(error)) from error
     try:
         rules = Rules.model_validate(told)
     except ValidationError as error:
         first = error.errors()[0]
-        raise _wrong(path, line_of(text, first["loc"]), _key(first["loc"]), _cure(first)) from error
+        raise _wrong(path, line_of(text, first["loc"]), _key(first["loc"]), _cause(first)) from error
     _require_known(rules, path, text)
     return rules
 
@@ -197,16 +197,15 @@ def _require_known(rules: Rules, path: Path, text: str) -> None:
 
     def require(value: str, known: list[str], loc: tuple[int | str, ...], what: str) -> None:
         if value not in known:
-            near = difflib.get_close_matches(value, known, 1)
-            cure = f"did you mean {near[0]!r}?" if near else f"choose among: {', '.join(known)}"
-            raise _wrong(path, line_of(text, loc), _key(loc), f"there is no {what} {value!r}; {cure}")
+            facts: dict[str, Fact] = {"what": Phrase(f"rules-{what}"), "name": value, "cure": _cure(value, known)}
+            raise _wrong(path, line_of(text, loc), _key(loc), Phrase("value-none-such", facts))
 
     def once(values: list[str], table: str, key: str) -> None:
         for number, value in enumerate(values):
             if value in values[:number]:
                 loc = (table, number, key)
-                cure = f"{value!r} is given twice; give each {table} a {key} of its own"
-                raise _wrong(path, line_of(text, loc), _key(loc), cure)
+                twice = Phrase("value-twice", {"name": value, "key": f"{table}.{key}"})
+                raise _wrong(path, line_of(text, loc), _key(loc), twice)
 
     titles, places = [one.title for one in rules.peer], [one.name for one in rules.destination]
     once(titles, "peer", "title")
@@ -214,8 +213,7 @@ def _require_known(rules: Rules, path: Path, text: str) -> None:
     for number, source in enumerate(rules.source):
         if source.name in titles:
             loc: tuple[int | str, ...] = ("source", number, "name")
-            cure = f"{source.name!r} is the title of a peer; rules could not tell them apart, give it another name"
-            raise _wrong(path, line_of(text, loc), _key(loc), cure)
+            raise _wrong(path, line_of(text, loc), _key(loc), Phrase("value-of-a-peer", {"name": source.name}))
     titles += [one.name for one in rules.source]
     once(places, "destination", "name")
     once([one.name for one in rules.rule], "rule", "name")
@@ -224,19 +222,19 @@ def _require_known(rules: Rules, path: Path, text: str) -> None:
         for name in one.destinations:
             require(name, places, ("rule", number, "destinations"), "destination")
         for title in one.senders:
-            require(title, titles, ("rule", number, "senders"), "peer or source")
+            require(title, titles, ("rule", number, "senders"), "sender")
         if one.recipe is not None:
             require(one.recipe, list(RECIPES), ("rule", number, "recipe"), "recipe")
     for title in rules.never.senders:
-        require(title, titles, ("never", "senders"), "peer or source")
+        require(title, titles, ("never", "senders"), "sender")
     for number, peer in enumerate(rules.peer):
         for address in peer.addresses:
             try:
                 ipaddress.ip_network(address, strict=False)
             except ValueError as error:
                 loc = ("peer", number, "addresses")
-                cure = f"{address!r} is no address or network; write 10.1.2.3 or 10.1.0.0/16"
-                raise _wrong(path, line_of(text, loc), _key(loc), cure) from error
+                no_network = Phrase("value-no-network", {"address": address})
+                raise _wrong(path, line_of(text, loc), _key(loc), no_network) from error
 
 
 def line_of(text: str, loc: tuple[int | str, ...]) -> int | None:
@@ -271,16 +269,16 @@ def _key(loc: tuple[int | str, ...]) -> str:
     return told
 
 
-def _cure(error: ErrorDetails) -> str:
+def _cause(error: ErrorDetails) -> Fact:
     if error["type"] == "extra_forbidden":
-        known = _known_keys(error["loc"])
-        near = difflib.get_close_matches(str(error["loc"][-1]), known, 1)
-        return f"this key is not known; {f'did you mean {near[0]!r}?' if near else 'known are ' + ', '.join(known)}"
-    if error["type"] == "missing":
-        return "this is missing; write it"
-    said = str(error["msg"])
-    said = said.removeprefix("Value error, ").removeprefix("Input ")
-    return said[0].lower() + said[1:]
+        return Phrase("value-unknown-key", {"cure": _cure(str(error["loc"][-1]), _known_keys(error["loc"]))})
+    return cause_invalid(error)
+
+
+def _cure(value: str, known: list[str]) -> Phrase:
+    """What may have been meant."""
+    near = difflib.get_close_matches(value, known, 1)
+    return Phrase("did-you-mean", {"name": near[0]}) if near else Phrase("choose-among", {"choices": known})
 
 
 def _known_keys(loc: tuple[int | str, ...]) -> list[str]:
@@ -299,9 +297,13 @@ def _known_keys(loc: tuple[int | str, ...]) -> list[str]:
     return list(table.model_fields)
 
 
-def _wrong(path: Path, line: int | None, key: str, cure: str) -> WrongUsage:
-    place = path.name + ("" if line is None else f", line {line}") + (f", {key}" if key else "")
-    return WrongUsage("rules-wrong", f"{place}: {cure.rstrip('.')}.")
+def _wrong(path: Path, line: int | None, key: str, cause: Fact) -> WrongUsage:
+    place: list[Fact] = [
+        path.name,
+        *([] if line is None else [Phrase("on-line", {"line": line})]),
+        *([key] if key else []),
+    ]
+    return wrong_usage("rules-wrong", place=place, cause=cause)
 
 
 def as_dict(rules: Rules) -> dict[str, Any]:

@@ -16,8 +16,9 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
 from trabecula import __version__
+from trabecula.causes import cause_of
 from trabecula.department.ledger import Ledger
-from trabecula.errors import WrongUsage
+from trabecula.errors import wrong_usage
 
 Checks = Callable[[], Mapping[str, bool]]
 
@@ -98,11 +99,7 @@ class Watch:
         try:
             self.server = ThreadingHTTPServer((host, port), Answers)
         except OSError as error:
-            raise WrongUsage(
-                "address-unusable",
-                f"{host}, port {port}, cannot be served at: {(error.strerror or 'unknown cause').lower()}."
-                " Give node.health_host and node.health_port others.",
-            ) from error
+            raise wrong_usage("address-unusable.health", host=host, port=port, cause=cause_of(error)) from error
         self.server.daemon_threads = True
         self.thread = threading.Thread(target=self.server.serve_forever, name="watch", daemon=True)
 

@@ -9,7 +9,7 @@ from trabecula.dicom.headers import text, written
 from trabecula.dicom.planes import Plane
 from trabecula.dicom.series import Series, group, rank
 from trabecula.dicom.studies import split_studies
-from trabecula.errors import WrongUsage
+from trabecula.errors import wrong_usage
 
 
 @dataclass(frozen=True)
@@ -143,5 +143,5 @@ def chosen_series(series: Sequence[Series], wanted: str) -> list[Series]:
         return [ordered[int(wanted) - 1]]
     found = [one for one in ordered if one.planes[0].series_uid == wanted]
     if not found:
-        raise WrongUsage("series-not-found", f"There is no series {wanted[:64]!r} here; there are {len(ordered)}.")
+        raise wrong_usage("series-not-found", name=wanted[:64], number=len(ordered))
     return found

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 from pydicom import Dataset
 
 from trabecula.dicom.headers import written
-from trabecula.errors import WrongUsage, refusal
+from trabecula.errors import refusal, wrong_usage
 
 MIN_SLICES = 3
 """Fewer images of another study make no scan: they strayed into the folder."""
@@ -90,5 +90,5 @@ def _chosen(studies: list[list[T]], wanted: str) -> list[T]:
         return studies[int(wanted) - 1]
     found = [study for study in studies if study[0].study.uid == wanted]
     if len(found) != 1:
-        raise WrongUsage("study-not-found", f"There is no study {wanted[:64]!r} here; there are {len(studies)}.")
+        raise wrong_usage("study-not-found", name=wanted[:64], number=len(studies))
     return found[0]

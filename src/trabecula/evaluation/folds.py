@@ -14,7 +14,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from trabecula.errors import WrongUsage
+from trabecula.errors import WrongUsage, wrong_usage
 from trabecula.evaluation.figures import Figure, figures
 from trabecula.evaluation.pictures import draw
 from trabecula.evaluation.rows import CaseRow, read_rows
@@ -63,21 +63,17 @@ def pooled(folds: Sequence[Sequence[CaseRow]]) -> tuple[Pooled, ...]:
 
 def _require_folds(folds: Sequence[Sequence[CaseRow]]) -> None:
     if len(folds) < 2 or not all(folds):
-        raise WrongUsage("folds-too-few", "At least two folds are needed, each with a case that was evaluated.")
+        raise wrong_usage("folds-too-few")
     first = folds[0][0].run
     for number, rows in enumerate(folds, 1):
         differing = [name for name in SAME if getattr(rows[0].run, name) != getattr(first, name)]
         if differing:
-            raise WrongUsage("other-run", f"Fold {number} is of another run: it differs in {', '.join(differing)}.")
+            raise wrong_usage("other-run.fold", number=number, fields=differing)
     held: dict[str, int] = {}
     for number, rows in enumerate(folds, 1):
         for patient in {row.patient for row in rows}:
             if held.setdefault(patient, number) != number:
-                raise WrongUsage(
-                    "patient-in-two-folds",
-                    f"A patient stands in folds {held[patient]} and {number}: give the cases that each fold held out,"
-                    " not a test set that all of them share.",
-                )
+                raise wrong_usage("patient-in-two-folds", first=held[patient], second=number)
 
 
 def write(folds: Sequence[Sequence[CaseRow]], out: Path, command: str) -> Path:
@@ -129,7 +125,8 @@ def main(
         given = " ".join(str(fold) for fold in folds)
         page = write([read_rows(fold / ROWS) for fold in folds], out, f"python -m trabecula.evaluation.folds {given}")
     except WrongUsage as error:
-        raise typer.BadParameter(f"{error.message} [{error.code}]") from error
+        typer.echo(error.line(), err=True)
+        raise typer.Exit(error.exit_code) from error
     print(page)
 
 

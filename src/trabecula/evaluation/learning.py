@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from trabecula.errors import WrongUsage
+from trabecula.errors import WrongUsage, wrong_usage
 from trabecula.evaluation.tables import PUBLISHED_CURVES, markdown
 
 
@@ -36,32 +36,28 @@ def read_curve(path: Path) -> list[Point]:
             lines tell of the same number of images.
     """
     if not path.is_file():
-        raise WrongUsage("curve-missing", f"There is no {path}.")
+        raise wrong_usage("curve-missing", path=str(path))
     points: dict[int, Point] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         if line.strip():
-            point = _point(line, f"Line {number} of {path.name}")
+            point = _point(line, number, path.name)
             if point.images in points:
-                raise WrongUsage(
-                    "curve-damaged", f"Line {number} of {path.name}: {point.images} images stand there twice."
-                )
+                raise wrong_usage("curve-damaged.twice", line=number, name=path.name, images=point.images)
             points[point.images] = point
     if not points:
-        raise WrongUsage("curve-damaged", f"{path.name} tells no training.")
+        raise wrong_usage("curve-damaged.empty", name=path.name)
     return [points[images] for images in sorted(points)]
 
 
-def _point(line: str, where: str) -> Point:
+def _point(line: str, number: int, name: str) -> Point:
     try:
         told = json.loads(line)
         point = Point(int(told["images"]), float(told["dice_mean"]), float(told["dice_sd"]), int(told["cases"]))
     except (ValueError, KeyError, TypeError) as error:
-        raise WrongUsage(
-            "curve-damaged", f"{where} is no training: it takes images, dice_mean, dice_sd and cases."
-        ) from error
+        raise wrong_usage("curve-damaged", line=number, name=name) from error
     sound = 0 <= point.dice_mean <= 1 and 0 <= point.dice_sd <= 1 and math.isfinite(point.dice_mean)
     if not sound or point.images < 1 or point.cases < 1:
-        raise WrongUsage("curve-damaged", f"{where}: Dice and its SD lie in 0 to 1, images and cases are 1 or more.")
+        raise wrong_usage("curve-damaged.limits", line=number, name=name)
     return point
 
 
@@ -114,7 +110,8 @@ def main(
     try:
         print(write(read_curve(curve), recipe, out, simulated=not people))
     except WrongUsage as error:
-        raise typer.BadParameter(f"{error.message} [{error.code}]") from error
+        typer.echo(error.line(), err=True)
+        raise typer.Exit(error.exit_code) from error
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ import numpy as np
 
 from trabecula.anatomy import Level
 from trabecula.cohort.case import Case, Cohort, Known
-from trabecula.errors import WrongUsage
+from trabecula.errors import wrong_usage
+from trabecula.messages import Phrase, joined
 from trabecula.quantity import AREAL_BMD, BANDS, Category, Quantity
 from trabecula.recipe import Recipe
 
@@ -74,13 +75,11 @@ def require_reference(recipe: Recipe, cohort: Cohort, cases: Sequence[Case]) -> 
     if cohort.simulated and cases and _has(cases[0].load(()).known, recipe, dxa):
         return
     if dxa:
-        needed = "areal BMD by DXA, g/cm2, in the column dxa_g_cm2"
+        needed = Phrase("judged-by-dxa")
     else:
-        names = " and ".join(f"qct_{level}" for level in deciding_levels(recipe))
-        needed = f"the QCT density in {names}, or masks"
-    raise WrongUsage(
-        "reference-missing", f"No case of {cohort.name} has what {recipe.name} is judged by: it takes {needed}."
-    )
+        columns = joined([f"qct_{level}" for level in deciding_levels(recipe)])
+        needed = Phrase("judged-by-qct", {"columns": columns})
+    raise wrong_usage("reference-missing.cohort", cohort=cohort.name, recipe=recipe.name, needed=needed)
 
 
 def _has(known: Known, recipe: Recipe, dxa: bool) -> bool:

@@ -16,7 +16,7 @@ import numpy as np
 
 import trabecula
 from trabecula.cohort.case import Cohort
-from trabecula.errors import WrongUsage
+from trabecula.errors import wrong_usage
 from trabecula.recipe import Recipe
 from trabecula.records.codec import plain
 from trabecula.weights import weights_named
@@ -157,7 +157,7 @@ def read_rows(path: Path, run: Run | None = None) -> list[CaseRow]:
         try:
             row = _row(json.loads(line))
         except (ValueError, KeyError, TypeError) as error:
-            raise WrongUsage("rows-damaged", f"Line {number} of {path} is no row of an evaluation.") from error
+            raise wrong_usage("rows-damaged", line=number, path=str(path)) from error
         run = run or row.run
         _require_same(row.run, run, path)
         rows.append(row)
@@ -167,11 +167,7 @@ def read_rows(path: Path, run: Run | None = None) -> list[CaseRow]:
 def _require_same(found: Run, run: Run, path: Path) -> None:
     differing = [one.name for one in fields(Run) if getattr(found, one.name) != getattr(run, one.name)]
     if differing:
-        raise WrongUsage(
-            "other-run",
-            f"{path} holds rows of another run: they differ in {', '.join(differing)} (recipe {found.recipe}, version"
-            f" {found.version}). Name a new folder.",
-        )
+        raise wrong_usage("other-run", path=str(path), fields=differing, recipe=found.recipe, version=found.version)
 
 
 def _row(told: dict[str, Any]) -> CaseRow:

@@ -9,8 +9,9 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from trabecula.causes import cause_of
 from trabecula.cohort.case import Case, Cohort, Known, Seen, Split
-from trabecula.errors import TrabeculaError, WrongUsage
+from trabecula.errors import TrabeculaError, wrong_usage
 from trabecula.evaluation import pages
 from trabecula.evaluation.reference import reference_of, require_reference, true_category_of
 from trabecula.evaluation.reporting import facts_of
@@ -120,7 +121,7 @@ def told_as_unwritable(out: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise WrongUsage("output-unwritable", f"{out} cannot be written: {error.strerror}.") from error
+        raise wrong_usage("output-unwritable", path=str(out), cause=cause_of(error)) from error
 
 
 def judged_cases(cohort: Cohort) -> list[Case]:
@@ -141,11 +142,7 @@ def _judged(wanted: Sequence[tuple[Case, list[Run]]], workers: int) -> Iterator[
             for job in as_completed(jobs):
                 yield job.result()
     except BrokenProcessPool as error:
-        raise WrongUsage(
-            "worker-lost",
-            f"One of {workers} --workers was stopped from outside, most often for lack of memory; give fewer."
-            " The rows that are there are whole; run it again to go on.",
-        ) from error
+        raise wrong_usage("worker-lost", workers=workers) from error
 
 
 def _mend(path: Path) -> None:

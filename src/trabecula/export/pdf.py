@@ -13,7 +13,7 @@ from pydicom import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import EncapsulatedPDFStorage
 
-from trabecula.errors import Defect
+from trabecula.errors import defect
 from trabecula.export.series import TRANSFER_SYNTAX, NewSeries, finished
 from trabecula.formats.scratch import libraries_write_here
 from trabecula.messages import messages
@@ -32,11 +32,7 @@ def pdf_of(html: str) -> bytes:
             from weasyprint import HTML
             from weasyprint.urls import URLFetcher
     except OSError as error:
-        raise Defect(
-            "pdf-library-missing",
-            "The report cannot be printed: the library Pango is not installed"
-            " (Debian: apt-get install libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0).",
-        ) from error
+        raise defect("pdf-library-missing") from error
     printed: bytes = HTML(string=html, url_fetcher=URLFetcher(allowed_protocols=["data"])).write_pdf()
     return printed
 
@@ -56,12 +52,7 @@ def require_fonts(language: str) -> None:
     finally:
         logger.removeHandler(missing)
     if missing.characters:
-        raise Defect(
-            "pdf-font-missing",
-            "The report cannot be printed in this language: no font holds its characters"
-            f" ({missing.characters[:8]}...). Install one, for Chinese the Debian package fonts-noto-cjk or"
-            " fonts-wqy-microhei, or leave --dicom out.",
-        )
+        raise defect("pdf-font-missing", letters=missing.characters[:8])
 
 
 class _Missing(logging.Handler):

@@ -10,7 +10,7 @@ from scipy import ndimage
 from trabecula.dicom.contents import UNCHOSEN, Choice
 from trabecula.dicom.reader import read_dicom
 from trabecula.dicom.slices import judge_slices
-from trabecula.errors import Refusal, WrongUsage, refusal
+from trabecula.errors import Refusal, refusal, wrong_usage
 from trabecula.formats import nifti, nrrd
 from trabecula.formats.archive import nested
 from trabecula.formats.grid import mask_outside
@@ -68,7 +68,7 @@ def _read(given: Opened, progress: FileProgress, choice: Choice) -> Scan:
         except Refusal as error:
             raise (refusal("archive-nested") if error.code == "no-dicom" and nested(given.files) else error) from None
     if choice != UNCHOSEN:
-        raise WrongUsage("nothing-to-choose", "A NIfTI or NRRD holds one image: leave --study and --series out.")
+        raise wrong_usage("nothing-to-choose")
     image = given.files[0]
     read_image = nifti.read_nifti if given.kind == "nifti" else nrrd.read_nrrd
     scan = read_image(image, given.budget)

@@ -6,7 +6,7 @@ import zlib
 from enum import StrEnum
 from pathlib import Path
 
-from trabecula.errors import WrongUsage
+from trabecula.errors import WrongUsage, wrong_usage
 from trabecula.formats import nifti
 from trabecula.formats.nrrd_header import MAGIC as NRRD_MAGIC
 from trabecula.formats.stream import GZIP_MAGIC
@@ -66,15 +66,13 @@ def require_ordinary(path: Path) -> None:
     except PermissionError as error:
         raise _forbidden(path) from error
     except (OSError, ValueError) as error:
-        raise WrongUsage("input-missing", f"There is no file or folder {_shown(path)}.") from error
+        raise wrong_usage("input-missing", path=_shown(path)) from error
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise WrongUsage(
-            "input-no-file", f"{_shown(path)} is neither a file nor a folder. Give the CT as one of these."
-        )
+        raise wrong_usage("input-no-file", path=_shown(path))
 
 
 def _forbidden(path: Path) -> WrongUsage:
-    return WrongUsage("input-unreadable", f"You may not read {_shown(path)}: ask for access.")
+    return wrong_usage("input-unreadable", path=_shown(path))
 
 
 def _shown(path: Path) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from trabecula.errors import WrongUsage, refusal
+from trabecula.errors import refusal, wrong_usage
 from trabecula.formats.archive import unpacked
 from trabecula.formats.budget import Budget
 from trabecula.formats.kinds import Kind, kind_of, require_ordinary
@@ -50,9 +50,9 @@ def told_as_missing(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise WrongUsage("input-missing", f"There is no file or folder {path}.") from error
+        raise wrong_usage("input-missing", path=str(path)) from error
     except PermissionError as error:
-        raise WrongUsage("input-unreadable", f"You may not read {path}: ask for access.") from error
+        raise wrong_usage("input-unreadable", path=str(path)) from error
 
 
 @contextmanager

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from trabecula.errors import WrongUsage
+from trabecula.causes import cause_of
+from trabecula.errors import WrongUsage, wrong_usage
 
 PREFIX = "trabecula-"
 LOCK, SET_ASIDE = ".lock", "old"
@@ -143,12 +144,5 @@ def _user() -> int:
 
 def _unwritable(error: OSError) -> WrongUsage:
     if error.errno in FULL:
-        return WrongUsage(
-            "temporary-disk-full",
-            "The disk for temporary files is full: free some space on it, or name another folder in TMPDIR.",
-        )
-    return WrongUsage(
-        "temporary-disk-unwritable",
-        f"Temporary files cannot be written: {(error.strerror or 'unknown cause').lower()}."
-        " Name a folder where you may write in TMPDIR.",
-    )
+        return wrong_usage("temporary-disk-full")
+    return wrong_usage("temporary-disk-unwritable", cause=cause_of(error))

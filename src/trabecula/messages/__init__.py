@@ -10,9 +10,10 @@ in the order of ``plural-form``, a rule of the language in the words of gettext 
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, reduce
 from gettext import c2py
 from pathlib import Path
+from string import Formatter
 from typing import TypeAlias
 
 FOLDER = Path(__file__).parent
@@ -52,6 +53,22 @@ def joined(words: Sequence[Fact]) -> Phrase:
     if len(words) < 2:
         return Phrase("list", {"words": tuple(words)})
     return Phrase("and", {"first": Phrase("list", {"words": tuple(words[:-1])}), "last": words[-1]})
+
+
+def in_turn(sentences: Sequence[Phrase]) -> Phrase:
+    """Sentences one after another."""
+    return reduce(lambda before, after: Phrase("in-turn", {"before": before, "after": after}), sentences)
+
+
+@cache
+def outline(code: str, language: str = DEFAULT_LANGUAGE) -> str:
+    """What a reason code says, with an ellipsis for each fact: its first sentence; empty where there is none."""
+    told = messages(language)
+    sentence = next((text for key, text in told.items() if key.partition(".")[0] == code), "")
+    parts = []
+    for words, name, how, _ in Formatter().parse(sentence):
+        parts += [words, how.split("|")[-1] if how and "|" in how else "" if name is None else "…"]
+    return "".join(parts)
 
 
 @cache

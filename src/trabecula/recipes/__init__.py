@@ -1,8 +1,7 @@
 """The recipes by name. A new one is a file beside these and a line here."""
 
-from trabecula.errors import WrongUsage
+from trabecula.errors import wrong_usage
 from trabecula.recipe import Recipe
-from trabecula.recipes.counting import COUNTING
 from trabecula.recipes.fang2021 import FANG2021
 from trabecula.recipes.house import HOUSE
 from trabecula.recipes.niu2023 import NIU2023, NIU2023_BLOCK, NIU2023_FIXED_CROP
@@ -11,10 +10,9 @@ from trabecula.recipes.peng2023 import PENG2023
 from trabecula.recipes.yasaka2020 import YASAKA2020
 from trabecula.weights import INSTEAD, catalogue
 
-OURS = (HOUSE, COUNTING)
 PUBLISHED = (YASAKA2020, FANG2021, NIU2023, NIU2023_FIXED_CROP, PENG2023, PAN2024, PAN2024_L1)
 
-RECIPES: dict[str, Recipe] = {one.name: one for one in (*OURS, *PUBLISHED)}
+RECIPES: dict[str, Recipe] = {one.name: one for one in (HOUSE, *PUBLISHED)}
 DEFAULT = HOUSE.name
 ALL = "all"
 """What names every recipe at once."""
@@ -31,13 +29,9 @@ def recipe_named(name: str | None, trained: bool = True) -> Recipe:
     """
     found = RECIPES.get(name or DEFAULT) or TO_TRAIN.get(name or DEFAULT)
     if found is None:
-        raise WrongUsage("unknown-recipe", f"There is no recipe {name!r}. Choose among: {', '.join(sorted(RECIPES))}.")
+        raise wrong_usage("unknown-recipe", name=str(name), choices=sorted(RECIPES))
     if trained and found.name in TO_TRAIN and (missing := sorted(set(found.weights) - set(catalogue()))):
-        raise WrongUsage(
-            "recipe-untrained",
-            f"{found.name} takes {', '.join(missing)}, which is not shipped. Train it (trabecula train {found.name}"
-            f" COHORT --out DIR --only {missing[0]}) and name DIR/weights in {INSTEAD}.",
-        )
+        raise wrong_usage("recipe-untrained", recipe=found.name, missing=missing, first=missing[0], variable=INSTEAD)
     return found
 
 

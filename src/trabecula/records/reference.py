@@ -7,7 +7,8 @@ import csv
 import math
 from pathlib import Path
 
-from trabecula.errors import WrongUsage
+from trabecula.causes import cause_of
+from trabecula.errors import wrong_usage
 from trabecula.quantity import VBMD_K2HPO4
 from trabecula.records import Assessment, Effect, Reason, reason
 from trabecula.records.population import Point, Population
@@ -39,20 +40,20 @@ def read_reference(given: str) -> Population:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise WrongUsage("reference-unreadable", f"The reference table cannot be read: {error}.") from error
+        raise wrong_usage("reference-unreadable", cause=cause_of(error)) from error
     points: dict[str, list[Point]] = {}
     for number, row in enumerate(rows, 2):
         sex = (row.get("sex") or "").strip().upper()
         if sex not in ("F", "M"):
-            raise WrongUsage("reference-sex", f"Line {number} of the reference table: sex is F or M, not {sex!r}.")
+            raise wrong_usage("reference-sex", line=number, sex=sex)
         age, mean, sd = (_number(row, head, number) for head in HEADS[1:])
         if not 0 <= age <= 120 or not LIKELY_MG_CM3[0] <= mean <= LIKELY_MG_CM3[1] or not 0 < sd < mean:
-            raise WrongUsage("reference-impossible", f"Line {number} of the reference table holds impossible values.")
+            raise wrong_usage("reference-impossible", line=number)
         if points.get(sex) and age <= points[sex][-1].age_years:
-            raise WrongUsage("reference-unordered", f"Line {number} of the reference table: ages must rise.")
+            raise wrong_usage("reference-unordered", line=number)
         points.setdefault(sex, []).append(Point(age, mean, sd))
     if not points:
-        raise WrongUsage("reference-empty", f"The reference table needs the columns {', '.join(HEADS)} and rows.")
+        raise wrong_usage("reference-empty", columns=HEADS)
     return Population(path.stem, {sex: tuple(of) for sex, of in points.items()})
 
 
@@ -62,7 +63,7 @@ def _number(row: dict[str, str], head: str, line: int) -> float:
     except ValueError:
         found = math.nan
     if not math.isfinite(found):
-        raise WrongUsage("reference-without-number", f"Line {line} of the reference table has no number as {head}.")
+        raise wrong_usage("reference-without-number", line=line, column=head)
     return found
 
 

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from trabecula.errors import WrongUsage
+from trabecula.causes import cause_of
+from trabecula.errors import wrong_usage
 from trabecula.formats.scratch import SET_ASIDE, locked_folder
 from trabecula.messages import DEFAULT_LANGUAGE
 from trabecula.records import Assessment, Scan
@@ -89,19 +90,15 @@ def require_writable(out: Path) -> None:
 
 def _require_replaceable(out: Path) -> None:
     if not out.is_dir():
-        raise WrongUsage("output-unwritable", f"{out} is a file. Name a folder that does not exist yet.")
+        raise wrong_usage("output-unwritable.file", path=str(out))
     if os.path.ismount(out):
-        raise WrongUsage("output-unwritable", f"{out} is where a disk is mounted. Name a new folder inside it.")
+        raise wrong_usage("output-unwritable.mount", path=str(out))
     with _told_as_unwritable(out):
         earlier = _earlier_files(out)
         folders = {parent.as_posix() for name in earlier for parent in PurePosixPath(name).parents}
         foreign = set(_names(out, out, folders)) - earlier
     if foreign:
-        raise WrongUsage(
-            "output-not-empty",
-            f"{out} holds something else than an earlier Trabecula result ({len(foreign)} entries)."
-            " Name a new or an empty folder.",
-        )
+        raise wrong_usage("output-not-empty.entries", path=str(out), number=len(foreign))
 
 
 def _names(out: Path, folder: Path, folders: set[str]) -> Iterator[str]:
@@ -142,11 +139,7 @@ def _told_as_unwritable(out: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise WrongUsage(
-            "output-unwritable",
-            f"{out} cannot be written: {(error.strerror or 'unknown cause').lower()}."
-            " Name a folder where you may write, on a disk with room.",
-        ) from error
+        raise wrong_usage("output-unwritable", path=str(out), cause=cause_of(error)) from error
 
 
 def _swap_in(made: Path, out: Path, old: Path) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trabecula.errors import Defect, WrongUsage
+from trabecula.errors import defect, wrong_usage
 
 if TYPE_CHECKING:
     from trabecula.acceptance.drift import Sample
@@ -58,7 +58,7 @@ def drift(
 ) -> None:
     """Draw the control charts of a site; exit code 1 where one is out of control at its end."""
     if data is None and database is None and table is None and profiles is None:
-        raise WrongUsage("nothing-to-chart", "Name what is to be watched: --data, --table or --profiles.")
+        raise wrong_usage("nothing-to-chart")
     from trabecula.acceptance.drift import phantom_charts, population_charts, share_charts
     from trabecula.acceptance.page import write_charts
 
@@ -90,7 +90,7 @@ def _samples(table: Path | None, data: Path | None, database: str | None) -> "li
 
     folder = (data or Path()).resolve()
     if data is not None and not folder.is_dir():
-        raise WrongUsage("input-missing", f"There is no folder {data}.")
+        raise wrong_usage("input-missing.data", path=str(data))
     engine = open_database(database or f"sqlite:///{folder / 'trabecula.sqlite'}", folder / "backups")
     try:
         return samples_of(Store(engine))
@@ -102,4 +102,4 @@ def _require_studies() -> None:
     from importlib.util import find_spec
 
     if any(find_spec(needed) is None for needed in ("sqlalchemy", "alembic")):
-        raise Defect("web-missing", "What keeps studies is not installed. Run: pip install trabecula[web]")
+        raise defect("web-missing")

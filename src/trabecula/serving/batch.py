@@ -1,14 +1,13 @@
 """``trabecula batch``: a cohort of any size on Dask, from a folder of studies or a table of paths."""
 
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from trabecula.errors import Defect, TrabeculaError, WrongUsage, require_language
-from trabecula.messages import DEFAULT_LANGUAGE, Phrase
+from trabecula.errors import defect, wrong_usage
+from trabecula.messages import Phrase
 from trabecula.serving.screen_cli import Language, path_given
 
 NEEDED = ("dask", "distributed", "cryptography", "pyarrow")
@@ -39,13 +38,12 @@ def batch(
     deidentify: Annotated[
         bool, typer.Option("--deidentify", help="Leave paths and names out of the tables, and identifiers of reports.")
     ] = False,
-    language: Language = DEFAULT_LANGUAGE,
+    language: Language = "",
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress and print only where the page is.")] = False,
 ) -> None:
     """Screen a cohort: a row a study, whatever it brings; run it again to go on where it was stopped."""
-    require_language(language)
     if any(find_spec(needed) is None for needed in NEEDED):
-        raise Defect("cohort-missing", "What a batch needs is not installed. Run: pip install trabecula[cohort]")
+        raise defect("cohort-missing.packages")
     from trabecula.batch.fetch import items_of
     from trabecula.batch.rows import Asked
     from trabecula.batch.run import Engine, run_batch
@@ -55,18 +53,14 @@ def batch(
     from trabecula.recipes import recipe_named
     from trabecula.serving.batch_progress import watched
 
-    try:
-        recipe_named(recipe)
-        sources = read_sources(given) if given.suffix == ".toml" else []
-        items = items_of(sources) if sources else items_in(given)
-        inside = given.resolve() in (out.resolve(), *out.resolve().parents)
-        if given.is_dir() and inside:
-            raise WrongUsage("output-in-input", f"{out} lies in {given}, and would be taken for a study. Name another.")
-        asked = Asked(recipe, deidentify, str((out / "results").resolve()) if reports else "")
-        with one_run(out, "lock", private=True), watched(items, out, asked, not quiet, language) as told:
-            page = run_batch(items, out, asked, Engine(workers, scheduler, memory), told, sources, told.tell)
-    except TrabeculaError as error:
-        print(error.line(language), file=sys.stderr)
-        raise typer.Exit(error.exit_code) from error
+    recipe_named(recipe)
+    sources = read_sources(given) if given.suffix == ".toml" else []
+    items = items_of(sources) if sources else items_in(given)
+    inside = given.resolve() in (out.resolve(), *out.resolve().parents)
+    if given.is_dir() and inside:
+        raise wrong_usage("output-in-input", out=str(out), given=str(given))
+    asked = Asked(recipe, deidentify, str((out / "results").resolve()) if reports else "", language)
+    with one_run(out, "lock", private=True), watched(items, out, asked, not quiet, language) as told:
+        page = run_batch(items, out, asked, Engine(workers, scheduler, memory), told, sources, told.tell)
     where = Phrase("summary-at", {"path": str(page)}).told(language)
     print(page if quiet else f"{told.said()}\n{where}")

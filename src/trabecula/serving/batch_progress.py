@@ -39,9 +39,9 @@ class Watched:
             facts: dict[str, Fact] = {"done": done, "todo": self.todo, "rate": rate, "minutes": minutes}
             self.console.print(Phrase("batch-progress", facts).told(self.language), style="dim")
 
-    def tell(self, sentence: str) -> None:
+    def tell(self, sentence: Phrase) -> None:
         """What concerns many studies at once, on stderr."""
-        (self.console or Console(stderr=True)).print(sentence, highlight=False, soft_wrap=True)
+        (self.console or Console(stderr=True)).print(sentence.told(self.language), highlight=False, soft_wrap=True)
 
     def said(self) -> str:
         """What came of this run, in a line."""

@@ -3,6 +3,7 @@
 What a command needs is imported inside it, so that ``--help`` answers at once.
 """
 
+import os
 import sys
 from pathlib import Path
 from types import TracebackType
@@ -10,11 +11,12 @@ from typing import Annotated
 
 import typer
 
-from trabecula.errors import Defect, TrabeculaError, WrongUsage, fault_of, require_language
-from trabecula.messages import DEFAULT_LANGUAGE
+from trabecula.errors import TrabeculaError, WrongUsage, defect, fault, wrong_usage
 from trabecula.serving import accept, batch, check, node, operations, screen_cli, train_cli
 from trabecula.serving.screen_cli import Language, RecipesAsked, path_given
+from trabecula.serving.spoken import language_asked, say, speak, spoken, tell
 from trabecula.serving.train_cli import Debug
+from trabecula.serving.usage import NOT_UNDERSTOOD, help_at, misunderstood
 
 INTERRUPTED = 130
 """The exit code after Ctrl+C."""
@@ -37,20 +39,26 @@ accept.register(app)
 def main() -> None:
     """Run the command line and exit with its code."""
     sys.excepthook = tell_defect
+    speak(language_asked(sys.argv[1:], os.environ))
     try:
-        typer.main.get_command(app)()
+        ended = typer.main.get_command(app)(standalone_mode=False)
     except TrabeculaError as error:
-        print(error.line(), file=sys.stderr)
+        tell(error.line(spoken()))
         sys.exit(error.exit_code)
-    except SystemExit as ended:
-        if ended.code == INTERRUPTED:
-            print("Stopped. What was finished is there.", file=sys.stderr)
-        raise
+    except NOT_UNDERSTOOD as error:
+        if (wrong := misunderstood(error)) is not None:
+            tell(f"{wrong.line(spoken())}\n{help_at(error)}")
+        sys.exit(WrongUsage.exit_code)
+    except typer.Abort:
+        ended = INTERRUPTED
+    if ended == INTERRUPTED:
+        tell(say("stopped"))
+    sys.exit(ended or 0)
 
 
 def tell_defect(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """An unexpected failure in one line."""
-    print(f"{fault_of(error)} The same command with --debug shows all of it.", file=sys.stderr)
+    tell(f"{fault(error).told(spoken())} {say('debug-hint')}")
 
 
 def _version(asked: bool) -> None:
@@ -67,6 +75,7 @@ def _options(
     config: Annotated[
         Path | None, typer.Option(envvar="TRABECULA_CONFIG", help="TOML file of settings: a table for each command.")
     ] = None,
+    language: Language = "",
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
@@ -84,7 +93,7 @@ def list_contents(
         Path, typer.Argument(metavar="INPUT", parser=path_given, help="A DICOM folder, file or zip, as for 'screen'.")
     ],
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
-    language: Language = DEFAULT_LANGUAGE,
+    language: Language = "",
     debug: Debug = False,
 ) -> None:
     """List the studies and series of CT in an input, to choose among with 'screen --study N --series N'."""
@@ -92,12 +101,7 @@ def list_contents(
     from trabecula.screening import studies_in
     from trabecula.serving.contents import contents_json, contents_text
 
-    require_language(language)
-    try:
-        studies = studies_in(given)
-    except TrabeculaError as error:
-        print(error.line(language), file=sys.stderr)
-        raise typer.Exit(error.exit_code) from error
+    studies = studies_in(given)
     print(contents_json(studies) if as_json else contents_text(studies, language))
 
 
@@ -111,6 +115,7 @@ def calibrate(
     profiles: Annotated[
         Path, typer.Option("--profiles", envvar="TRABECULA_PROFILES", help="Folder that keeps the scanners' profiles.")
     ] = Path("profiles"),
+    language: Language = "",
     debug: Debug = False,
 ) -> None:
     """Keep a scanner's line from a scan of a phantom, and show its control chart."""
@@ -118,23 +123,17 @@ def calibrate(
     from trabecula.screening import calibrate_scanner
     from trabecula.serving.terminal import control_chart
 
-    try:
-        chart = calibrate_scanner(given, phantom, profiles)
-    except TrabeculaError as error:
-        print(error.line(DEFAULT_LANGUAGE), file=sys.stderr)
-        raise typer.Exit(error.exit_code) from error
-    print(control_chart(chart))
+    print(control_chart(calibrate_scanner(given, phantom, profiles), language))
 
 
 @app.command()
 def recipes(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
-    language: Language = DEFAULT_LANGUAGE,
+    language: Language = "",
 ) -> None:
     """List the recipes: what each does and measures, in which unit, and how right it was."""
     from trabecula.serving.listing import recipes_json, recipes_text
 
-    require_language(language)
     print(recipes_json() if as_json else recipes_text(language))
 
 
@@ -172,7 +171,7 @@ def serve(
     from importlib.util import find_spec
 
     if any(find_spec(needed) is None for needed in ("fastapi", "uvicorn", "sqlalchemy", "python_multipart")):
-        raise Defect("web-missing", "What the web page needs is not installed. Run: make web")
+        raise defect("web-missing.page")
     from trabecula.serving.web import people, server
     from trabecula.serving.web.settings import Settings
 
@@ -230,7 +229,7 @@ def simulate(
         order_like(LikeOrder(like, 1.0 if share is None else share, format), out, workers)
         return
     if share is not None:
-        raise WrongUsage("share-of-nothing", "--share is of a study's cohort: name it with --like, or give -n.")
+        raise wrong_usage("share-of-nothing")
     count, first, generators = number if number is not None else 10, seed or 0, family or "a"
     if gallery:
         draw_gallery(out, count, first, generators)
@@ -246,13 +245,14 @@ def demo(
     ],
     seed: Annotated[int, typer.Option(min=0, help="Which virtual patient.")] = 0,
     recipe: RecipesAsked = None,
+    language: Language = "",
     debug: Debug = False,
 ) -> None:
     """Simulate a patient, screen the CT, compare with the truth."""
     _debug(debug)
     from trabecula.serving.demo import demonstrate
 
-    demonstrate(out, seed, recipe)
+    demonstrate(out, seed, recipe, language)
 
 
 def _debug(wanted: bool) -> None:

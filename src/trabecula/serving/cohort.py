@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from trabecula.errors import WrongUsage
+from trabecula.errors import wrong_usage
+from trabecula.serving.spoken import say
 from trabecula.virtual.order import Order, simulate
 from trabecula.virtual.order_like import LikeOrder, simulate_like
 
@@ -14,8 +15,8 @@ def order_cohort(order: Order, number: int, out: Path, workers: int) -> None:
     Raises:
         WrongUsage: as ``virtual.order.simulate``.
     """
-    made = _with_bar("virtual patients", number, lambda progress: simulate(order, number, out, workers, progress))
-    print(f"{number} virtual patients in {out} ({made} made now).")
+    made = _with_bar(say("bar-patients"), number, lambda progress: simulate(order, number, out, workers, progress))
+    print(say("patients-made", number=number, path=str(out), made=made))
 
 
 def order_like(order: LikeOrder, out: Path, workers: int) -> None:
@@ -28,11 +29,13 @@ def order_like(order: LikeOrder, out: Path, workers: int) -> None:
     from trabecula.cohort.write import write_table
 
     number = order.people
-    made = _with_bar(f"like {order.like}", number, lambda progress: simulate_like(order, out, workers, progress))
+    made = _with_bar(
+        say("bar-like", name=order.like), number, lambda progress: simulate_like(order, out, workers, progress)
+    )
     table = write_table(read_folder(out), out)
-    parts = ", ".join(f"{part.name} {count}" for part, count in order.parts)
-    print(f"{number} virtual patients like those of {order.like} in {out} ({made} made now): {parts}.")
-    print(f"Table: {table}")
+    parts = [f"{part.name} {count}" for part, count in order.parts]
+    print(say("patients-made.like", number=number, name=order.like, path=str(out), made=made, parts=parts))
+    print(say("table-at", path=str(table)))
 
 
 def require_alone(name: str, others: Mapping[str, object]) -> None:
@@ -43,11 +46,7 @@ def require_alone(name: str, others: Mapping[str, object]) -> None:
     """
     given = [option for option, value in others.items() if value not in (None, False)]
     if given:
-        raise WrongUsage(
-            "like-settles-it",
-            f"--like {name} settles {', '.join(given)} by itself: leave {'it' if len(given) == 1 else 'them'} out, and"
-            " give --share for fewer people.",
-        )
+        raise wrong_usage("like-settles-it", name=name, options=given)
 
 
 def _with_bar(what: str, number: int, make: Callable[[Callable[[int], None]], int]) -> int:
@@ -63,7 +62,8 @@ def _with_bar(what: str, number: int, make: Callable[[Callable[[int], None]], in
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Bar(*columns, console=Console(stderr=True)) as bar:
+    console = Console(stderr=True)
+    with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(what, total=None)
         return make(lambda n: bar.update(task, completed=n, total=number if n else None))
 
@@ -80,5 +80,5 @@ def draw_gallery(out: Path, number: int, seed: int, family: str) -> None:
         gallery(out, number, seed, family, progress)
         return number
 
-    _with_bar("drawing", number, draw)
-    print(f"{number} virtual patients on {out}.")
+    _with_bar(say("bar-drawing"), number, draw)
+    print(say("patients-drawn", number=number, path=str(out)))

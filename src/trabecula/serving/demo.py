@@ -5,13 +5,15 @@ from pathlib import Path
 import numpy as np
 
 from trabecula.anatomy import Level
-from trabecula.errors import WrongUsage
+from trabecula.errors import wrong_usage
+from trabecula.export.bundle import Wanted
+from trabecula.messages import DEFAULT_LANGUAGE, Phrase, messages
 from trabecula.quantity import QCT_BANDS, VBMD_K2HPO4
 from trabecula.recipes import ALL, recipes_named
 from trabecula.records import Assessment
 from trabecula.report.verdict import Verdict
 from trabecula.screening import screen_to_folder
-from trabecula.serving.terminal import progress_shown, summary_of_several
+from trabecula.serving.terminal import progress_shown, summary_of_several, table
 from trabecula.serving.wrapping import wrapped
 from trabecula.side_by_side import screen_side_by_side
 from trabecula.virtual.cohort import VirtualCt, scan_patient
@@ -23,7 +25,7 @@ PROTOCOL = Protocol(thickness_mm=2.5, increment_mm=2.5, noise_hu=12.0, noise_pea
 """A soft-kernel abdomen."""
 
 
-def demonstrate(out: Path, seed: int, names: str | None = None) -> None:
+def demonstrate(out: Path, seed: int, names: str | None = None, language: str = DEFAULT_LANGUAGE) -> None:
     """Writes ``out/ct`` (DICOM) and ``out/result``, and prints what was found beside what is true.
 
     ``names`` are recipes with commas between them, or all.
@@ -33,37 +35,45 @@ def demonstrate(out: Path, seed: int, names: str | None = None) -> None:
     """
     recipes = recipes_named(names)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise WrongUsage("output-not-empty", f"{out} already holds something; name a new folder.")
-    print(f"Simulating virtual patient {seed} ...", flush=True)
+        raise wrong_usage("output-not-empty", path=str(out))
+    wanted = Wanted(language=language)
+    print(Phrase("demo-simulating", {"seed": seed}).told(language), flush=True)
     ct = scan_patient(sample_subject(seed), PROTOCOL, Level.T9, Level.L5, seed)
     write_dicom(ct.volume, out / "ct", seed=seed, header=header_of(ct.subject, ct.protocol))
-    with progress_shown(True) as progress:
+    with progress_shown(True, language) as progress:
         if len(recipes) == 1 and names != ALL:
-            assessment, written = screen_to_folder(out / "ct", out / "result", recipes[0], progress=progress)
-            told = _beside_truth(assessment, ct)
+            assessment, written = screen_to_folder(out / "ct", out / "result", recipes[0], wanted, progress)
+            told = _beside_truth(assessment, ct, language)
         else:
-            outcomes, written = screen_side_by_side(out / "ct", out / "result", recipes, progress=progress)
-            told = summary_of_several(outcomes)
+            outcomes, written = screen_side_by_side(out / "ct", out / "result", recipes, wanted, progress)
+            told = summary_of_several(outcomes, language)
     print(wrapped(told))
-    print(f"True: {_true(ct)}, simulated\nThe CT: {out / 'ct'}\nThe report: {written}")
+    for one in (_true(ct), Phrase("demo-ct", {"path": str(out / "ct")}), Phrase("report-at", {"path": str(written)})):
+        print(one.told(language))
 
 
-def _beside_truth(assessment: Assessment, ct: VirtualCt) -> str:
+def _beside_truth(assessment: Assessment, ct: VirtualCt, language: str) -> str:
     """The vertebrae's densities beside the true ones; of another quantity none is known vertebra by vertebra."""
     if assessment.quantity != VBMD_K2HPO4:
-        return Verdict(assessment).headline()
-    lines = [f"{'':6}{'measured':>10}{'true':>8}   mg/cm3, simulated"]
-    for vertebra in assessment.readings.vertebrae:
-        measured = "withheld" if vertebra.density is None else f"{vertebra.density.value:.0f}"
-        lines.append(f"{vertebra.level:6}{measured:>10}{_number(ct.bmd.get(vertebra.level)):>8}")
-    return "\n".join([*lines, Verdict(assessment).headline()])
+        return Verdict(assessment, language).headline()
+    text = messages(language)
+    rows = [
+        [
+            str(one.level),
+            text["withheld"] if one.density is None else f"{one.density.value:.0f}",
+            _number(ct.bmd.get(one.level)),
+        ]
+        for one in assessment.readings.vertebrae
+    ]
+    beside = table(["", text["demo-measured"], text["demo-true"]], rows)
+    return "\n".join([beside, f"  {text['demo-unit']}", Verdict(assessment, language).headline()])
 
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.0f}"
 
 
-def _true(ct: VirtualCt) -> str:
+def _true(ct: VirtualCt) -> Phrase:
     """The true mean of L1 and L2 and its category."""
     mean = float(np.mean([ct.bmd[Level.L1], ct.bmd[Level.L2]]))
-    return f"{mean:.0f} mg/cm3, mean of L1 and L2, {QCT_BANDS.category(mean)}"
+    return Phrase("demo-truth", {"mean": mean, "category": Phrase(f"word-{QCT_BANDS.category(mean)}")})

@@ -1,14 +1,13 @@
 """What ``trabecula screen`` asks for, carried out for one study after another."""
 
 import json
-import sys
 import webbrowser
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from trabecula.dicom.contents import UNCHOSEN, Choice
-from trabecula.errors import TrabeculaError, WrongUsage
+from trabecula.errors import TrabeculaError, wrong_usage
 from trabecula.export.bundle import Wanted
 from trabecula.messages import Phrase
 from trabecula.recipe import Recipe
@@ -17,6 +16,7 @@ from trabecula.records.population import Population
 from trabecula.records.reference import read_reference
 from trabecula.report.folder import ASSESSMENT, COMPARISON
 from trabecula.screening import Beside, Progress, read_prior, require_known, screen_to_folder, with_phantoms
+from trabecula.serving.spoken import say, tell
 from trabecula.serving.terminal import progress_shown, summary, summary_of_several
 from trabecula.serving.wrapping import wrapped
 from trabecula.side_by_side import screen_side_by_side
@@ -52,7 +52,7 @@ class Door:
         self.recipes: list[Recipe] = [with_phantoms(one, asked.phantom, asked.profiles) for one in recipes]
         self.several = len(self.recipes) > 1 or asked.recipe == ALL
         if self.several and asked.priors:
-            raise WrongUsage("prior-of-several", "An earlier result is compared with one recipe's. Name one.")
+            raise wrong_usage("prior-of-several")
 
     @cached_property
     def reference(self) -> Population | None:
@@ -101,7 +101,7 @@ def told_as_json(error: TrabeculaError) -> str:
 def open_page(written: Path) -> None:
     """Opens a page in the browser; where there is none it says so."""
     if not webbrowser.open(written.as_uri()):
-        print("No browser could be opened on this machine.", file=sys.stderr)
+        tell(say("no-browser"))
 
 
 def _use(weights: Path, recipe: str | None) -> None:
@@ -109,5 +109,5 @@ def _use(weights: Path, recipe: str | None) -> None:
     from trabecula.training.fit import use_fitting
 
     if recipe is not None and (recipe == ALL or "," in recipe):
-        raise WrongUsage("weights-of-several", "Weights of one's own are those of one recipe. Name one.")
+        raise wrong_usage("weights-of-several")
     use_fitting(recipe_named(recipe, trained=False), weights)

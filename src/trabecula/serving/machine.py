@@ -9,7 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trabecula.errors import Defect
+from trabecula.errors import defect
+from trabecula.messages import Phrase
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -19,7 +20,7 @@ CGROUP = Path("/sys/fs/cgroup")
 """Where Linux tells a container or service what it may take."""
 
 
-def packages() -> str:
+def packages() -> Phrase:
     """Whether every package is here in a version that this one takes; of extras, those of which any part is here.
 
     Raises:
@@ -30,9 +31,7 @@ def packages() -> str:
     try:
         needed = [Requirement(one) for one in metadata.requires("trabecula") or ()]
     except metadata.PackageNotFoundError as error:
-        raise Defect(
-            "not-installed", "Trabecula is not installed, and runs from its source. Run: pip install ."
-        ) from error
+        raise defect("not-installed") from error
     core = [one for one in needed if one.marker is None or one.marker.evaluate({"extra": ""})]
     wrong = [said for one in core if (said := _lacks(one))]
     for extra in metadata.metadata("trabecula").get_all("Provides-Extra") or ():
@@ -40,12 +39,11 @@ def packages() -> str:
         if any(_version(one.name) for one in of_it):  # too old is wrong, absent is a choice
             wrong += [said for one in of_it if _version(one.name) and (said := _lacks(one))]
     if wrong:
-        told = "; ".join(sorted(set(wrong)))
-        raise Defect("packages-unfit", f"{told}. Install Trabecula again into a new environment.")
-    return f"{len(core)} packages of the core, each new enough"
+        raise defect("packages-unfit", wrong=tuple(dict.fromkeys(wrong)))
+    return Phrase("found-packages", {"number": len(core)})
 
 
-def disk(data: Path | None) -> str:
+def disk(data: Path | None) -> Phrase:
     """Whether there is room where studies and temporary files go.
 
     Raises:
@@ -58,32 +56,28 @@ def disk(data: Path | None) -> str:
             there = there.parent
         free = shutil.disk_usage(there).free // 2**20
         if free < LEAST_FREE_MIB or not os.access(there, os.W_OK):
-            raise Defect(
-                "disk-unfit",
-                f"{place} has {free} MiB free and {'can' if os.access(there, os.W_OK) else 'cannot'} be written;"
-                f" {LEAST_FREE_MIB} MiB are needed. Make room, or name another place (--data, TMPDIR).",
-            )
-        told.append(f"{free} MiB free in {place}")
-    return ", ".join(told)
+            if os.access(there, os.W_OK):
+                raise defect("disk-unfit", path=str(place), free=free, least=LEAST_FREE_MIB)
+            raise defect("disk-unfit.not-allowed", path=str(place))
+        told.append(Phrase("found-free", {"free": free, "path": str(place)}))
+    return Phrase("list", {"words": tuple(told)})
 
 
-def rights(data: Path) -> str:
+def rights(data: Path) -> Phrase:
     """Whether nobody but its owner may read the private folder and what is most private in it.
 
     Raises:
         Defect: others may.
     """
     if not data.exists():
-        return "there is no folder yet; it is made for its owner alone"
+        return Phrase("found-no-folder")
     for path in (data, data / "studies", data / "secret", data / "node", data / "backups"):
         if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077:
-            raise Defect(
-                "folder-readable", f"Others than its owner may read {path}. Run: chmod go= {path}, and ask who did."
-            )
-    return f"{data} is its owner's alone"
+            raise defect("folder-readable", path=str(path))
+    return Phrase("found-private", {"path": str(data)})
 
 
-def memory() -> str:
+def memory() -> Phrase:
     """Whether one study fits, in what the machine has free and in what a container or service may take.
 
     Raises:
@@ -92,18 +86,16 @@ def memory() -> str:
     available, limited = available_mib(), limit_mib()
     least = available if limited is None else min(available, limited)
     if least < LEAST_MEMORY_MIB:
-        cause = "are available" if least == available else "is this container's or service's limit"
-        raise Defect(
-            "memory-short",
-            f"{least} MiB of memory {cause}; one study may take {LEAST_MEMORY_MIB}. End other programs, raise the"
-            " limit, or give the machine more.",
-        )
-    limit = "" if limited is None else f", {limited} MiB left within the limit"
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{available} MiB available{limit}, {cores} processor cores"
+        if least == available:
+            raise defect("memory-short", free=least, needed=LEAST_MEMORY_MIB)
+        raise defect("memory-short.limit", free=least, needed=LEAST_MEMORY_MIB)
+    limit = [] if limited is None else [Phrase("found-limit", {"free": limited})]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    told = [Phrase("found-memory", {"free": available}), *limit, Phrase("found-cores", {"number": cores})]
+    return Phrase("list", {"words": tuple(told)})
 
 
-def open_files() -> str:
+def open_files() -> Phrase:
     """Whether a program may have as many files open as a page or a node with many senders needs.
 
     Raises:
@@ -111,15 +103,12 @@ def open_files() -> str:
     """
     import resource
 
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < LEAST_OPEN_FILES:
-        raise Defect(
-            "open-files-few",
-            f"{hard} files may be open at a time; {LEAST_OPEN_FILES} are needed. Raise the limit: LimitNOFILE= of a"
-            " systemd service, --ulimit nofile= of a container, ulimit -Hn in a shell.",
-        )
-    most = "any number" if hard == resource.RLIM_INFINITY else hard
-    return f"{soft} at a time, {most} where more are asked for"
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY:
+        return Phrase("found-files-any")
+    if hard < LEAST_OPEN_FILES:
+        raise defect("open-files-few", allowed=hard, needed=LEAST_OPEN_FILES)
+    return Phrase("found-files", {"number": hard})
 
 
 def available_mib() -> int:
@@ -147,7 +136,7 @@ def limit_mib() -> int | None:
     return None
 
 
-def printable(language: str) -> str:
+def printable(language: str) -> Phrase:
     """Whether a PDF can be made in a language.
 
     Raises:
@@ -156,25 +145,25 @@ def printable(language: str) -> str:
     from trabecula.export.pdf import require_fonts
 
     require_fonts(language)
-    return "a PDF can be printed, every character has a font"
+    return Phrase("found-fonts")
 
 
-def viewer() -> str:
+def viewer() -> Phrase:
     """Whether the page's viewer was copied in, where the page is installed at all.
 
     Raises:
         Defect: it was not.
     """
     if find_spec("fastapi") is None:
-        return "the web page is not installed"
+        return Phrase("found-no-page")
     from trabecula.serving.web.app import VIEWER
 
     if not VIEWER.exists():
-        raise Defect("viewer-missing", "The viewer NiiVue is not installed. Run: make web")
-    return f"NiiVue, {VIEWER.stat().st_size / 2**20:.1f} MiB"
+        raise defect("viewer-missing")
+    return Phrase("found-viewer", {"size": VIEWER.stat().st_size / 2**20})
 
 
-def database(data: Path | None, url: str | None) -> str:
+def database(data: Path | None, url: str | None) -> Phrase:
     """How the database stands to this version; it is read and left as it is.
 
     Raises:
@@ -182,7 +171,7 @@ def database(data: Path | None, url: str | None) -> str:
         Defect: it is of another version, or what keeps studies is not installed.
     """
     if any(find_spec(needed) is None for needed in ("sqlalchemy", "alembic")):
-        raise Defect("web-missing", "What keeps studies is not installed. Run: pip install trabecula[web]")
+        raise defect("web-missing")
     from sqlalchemy import func, select
 
     from trabecula.studies.migrating import Standing, newest, standing_of
@@ -190,23 +179,19 @@ def database(data: Path | None, url: str | None) -> str:
 
     path = (data or Path()).resolve() / "trabecula.sqlite"
     if url is None and not path.exists():
-        return "there is none yet; it is made at the first start"
+        return Phrase("found-no-database")
     engine = connect(url or f"sqlite:///{path}")
     try:
         standing = standing_of(engine)
         if standing in (Standing.NEWER, Standing.STRANGE):
-            raise Defect(
-                "database-unfit", "The database is of a newer version, or none of ours. See: trabecula database status"
-            )
+            raise defect("database-unfit")
         if standing is not Standing.CURRENT:
-            return (
-                f"{engine.dialect.name}, {standing.value}: brought to step {newest()} at the next start, a copy first"
-            )
+            return Phrase("found-old-database", {"kind": engine.dialect.name, "step": newest()})
         with engine.connect() as connection:
             number = connection.scalar(select(func.count()).select_from(Study))
     finally:
         engine.dispose()
-    return f"{engine.dialect.name}, step {newest()}, {number} studies"
+    return Phrase("found-database", {"kind": engine.dialect.name, "step": newest(), "number": number or 0})
 
 
 def _version(name: str) -> str | None:
@@ -216,10 +201,10 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _lacks(needed: "Requirement") -> str:
-    """What is wrong with a package; empty where nothing is."""
+def _lacks(needed: "Requirement") -> Phrase | None:
+    """What is wrong with a package; None where nothing is."""
     have = _version(needed.name)
     if have is None:
-        return f"{needed.name} is missing"
+        return Phrase("package-lacks", {"name": needed.name})
     fits = needed.specifier.contains(have, prereleases=True)
-    return "" if fits else f"{needed.name} is {have}, needed is {needed.specifier}"
+    return None if fits else Phrase("package-old", {"name": needed.name, "have": have, "needed": str(needed.specifier)})

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from trabecula import __version__
-from trabecula.errors import Defect, Refusal, TrabeculaError, WrongUsage, fault_of
+from trabecula.causes import cause_of
+from trabecula.errors import Defect, Refusal, TrabeculaError, fault, wrong_usage
 from trabecula.lock import one_run
 from trabecula.messages import Phrase, messages
 from trabecula.quantity import QUANTITIES
@@ -58,10 +59,10 @@ def studies_in(folders: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for folder in folders:
         if not folder.is_dir():
-            raise WrongUsage("no-folder-of-studies", f"{folder} is no folder; --each goes through a folder of studies.")
+            raise wrong_usage("no-folder-of-studies", path=str(folder))
         inside = sorted(one for one in folder.iterdir() if not one.name.startswith(".") and one.name not in LITTER)
         if not inside:
-            raise WrongUsage("no-folder-of-studies", f"{folder} is empty; --each goes through a folder of studies.")
+            raise wrong_usage("no-folder-of-studies.empty", path=str(folder))
         found += inside
     return found
 
@@ -78,11 +79,11 @@ class Many:
         self.rows = {row.study: row for row in _read(self.table)}
         others = not self.rows and out.exists() and (not out.is_dir() or {*out.iterdir()} - {out / LOCK})
         if others:
-            raise WrongUsage("output-not-empty", f"{out} holds something else. Name a new or an empty folder.")
+            raise wrong_usage("output-not-empty", path=str(out))
         try:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise WrongUsage("output-unwritable", f"{out} cannot be written. Name another folder.") from error
+            raise wrong_usage("output-unwritable", path=str(out), cause=cause_of(error)) from error
 
     def screen(self, studies: Sequence[Path]) -> list[Row]:
         """A row for each study; those that are there with the same options are not screened again.
@@ -154,7 +155,7 @@ class Many:
         except TrabeculaError:  # a wrong option or a full disk is the same for all that follow
             raise
         except Exception as error:
-            return _without(about, Defect("defect", fault_of(error)), fault_of(error))
+            return _without(about, fault(error), fault(error).told(self.door.language))
 
     @property
     def _order(self) -> str:
@@ -180,7 +181,7 @@ class Many:
                 writer.writerows(asdict(row) for row in sorted(self.rows.values(), key=lambda row: row.folder))
             beside.replace(self.table)
         except OSError as error:
-            raise WrongUsage("output-unwritable", f"{self.out} cannot be written. What is there is whole.") from error
+            raise wrong_usage("output-unwritable.kept", path=str(self.out), cause=cause_of(error)) from error
 
 
 def _read(path: Path) -> list[Row]:

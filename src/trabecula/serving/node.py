@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trabecula.errors import Defect, TrabeculaError, WrongUsage
+from trabecula.errors import TrabeculaError, WrongUsage, defect, wrong_usage
+from trabecula.serving.spoken import say, spoken
 
 if TYPE_CHECKING:
     from trabecula.department.ledger import Ledger
@@ -41,7 +42,7 @@ def node(
 ) -> None:
     """Listen as a DICOM node: screen what comes and answer into the archive."""
     if any(find_spec(needed) is None for needed in NEEDED):
-        raise Defect("department-missing", "What the node needs is missing. Run: pip install trabecula[department]")
+        raise defect("department-missing")
     from trabecula.department.node import Place, run_node
     from trabecula.department.rules import read_rules
 
@@ -62,22 +63,22 @@ def ask_destinations(rules: "Rules") -> int:
     from trabecula.department.fetch import archive_of
 
     failed = _files_lacking(rules)
-    counts = f"{len(rules.peer)} peers, {len(rules.source)} sources, {len(rules.rule)} rules"
-    print(f"Rules: {counts}, {len(rules.destination)} destinations.")
+    counts = {"peers": len(rules.peer), "sources": len(rules.source), "rules": len(rules.rule)}
+    print(say("node-rules", **counts, destinations=len(rules.destination)))
     for source in rules.source:
         try:
             archive_of(source).answers()
-            print(f"  {source.name}: answers")
+            print(f"  {source.name}: {say('node-answers')}")
         except WrongUsage:
             raise
         except TrabeculaError as error:
             failed += 1
-            print(f"  {source.name}: [{error.code}] {error.message}")
+            print(f"  {source.name}: {error.coded.told(spoken())}")
     for one in rules.destination:
         require_usable(one)
         said = answers(one, rules.node.title)
         failed += said != ""
-        print(f"  {one.name}: {'answers' if not said else f'does not answer [{said}]'}")
+        print(f"  {one.name}: {say('node-silent', code=said) if said else say('node-answers')}")
     return 1 if failed else 0
 
 
@@ -89,23 +90,17 @@ def _files_lacking(rules: "Rules") -> int:
     allowed = open_files(needed)
     if allowed >= needed:
         return 0
-    print(
-        f"Open files: {allowed} are allowed, {needed} are needed for {rules.node.associations} associations at a time."
-        " Raise the limit (LimitNOFILE= of a systemd service, --ulimit nofile= of a container, ulimit -Hn in a shell),"
-        " or lower node.associations: who comes beyond is told to come back."
-    )
+    print(say("node-open-files", allowed=allowed, needed=needed, associations=rules.node.associations))
     return 1
 
 
 def status_text(ledger: "Ledger") -> str:
     """The studies as a table for people, without an identifier."""
-    lines = [f"{'study':>6}  {'sender':<16}  {'state':<12}  {'delivery':>8}  {'result':<10}  {'waiting':>7}  why"]
-    for one in _status(ledger):
-        lines.append(
-            f"{one['study']:>6}  {one['sender']:<16}  {one['state']:<12}  {one['delivery'] or '-':>8}"
-            f"  {one['result'] or '-':<10}  {one['waiting']:>7}  {one['code']}"
-        )
-    return "\n".join(lines) if len(lines) > 1 else "Nothing has been received yet."
+    from trabecula.serving.terminal import table
+
+    columns = ("study", "sender", "state", "delivery", "result", "waiting", "code")
+    rows = [[str("-" if one[name] is None else one[name]) for name in columns] for one in _status(ledger)]
+    return table([say(f"node-head-{name}") for name in columns], rows) if rows else say("node-nothing")
 
 
 def status_json(ledger: "Ledger") -> str:
@@ -139,8 +134,8 @@ def _status(ledger: "Ledger") -> list[dict[str, Any]]:
 
 def _release(ledger: "Ledger", number: int) -> None:
     if not ledger.release(number, getpass.getuser()):
-        raise WrongUsage("not-quarantined", f"Study {number} is not in quarantine. See: trabecula node --status")
-    print(f"Study {number} will be screened as it is.")
+        raise wrong_usage("not-quarantined", number=number)
+    print(say("node-released", number=number))
 
 
 def _ledger(database: str) -> "Ledger":

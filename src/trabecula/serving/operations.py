@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trabecula.errors import Defect
+from trabecula.errors import defect, wrong_usage
+from trabecula.messages import Phrase
+from trabecula.serving.spoken import say
 
 if TYPE_CHECKING:
     from trabecula.serving.web.settings import Settings
@@ -38,9 +40,9 @@ def list_users(data: Data = HERE, database: Database = None) -> None:
 
     found = users_of(_settings(data, database)).list()
     for name, role, since, tokens in found:
-        print(f"{name:<20}  {role:<6}  since {since[:10]}  {tokens} tokens")
+        print(f"{name:<20}  {role:<6}  {say('user-since', day=since[:10], tokens=tokens)}")
     if not found:
-        print("Nobody has to log in: there is no user. Add one: trabecula users add NAME")
+        print(say("users-none"))
 
 
 @users.command("add")
@@ -83,12 +85,11 @@ def audit(
     as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for each.")] = False,
 ) -> None:
     """Print the audit trail: who saw, corrected, signed, exported or removed which study, and who came in."""
-    from trabecula.errors import WrongUsage
     from trabecula.serving.web.people import operator
     from trabecula.studies.audit import Asked, Trail, What
 
     if what and what not in list(What):
-        raise WrongUsage("audit-unknown", f"The audit trail has no {what!r}. There are: {', '.join(What)}.")
+        raise wrong_usage("audit-unknown", name=what, choices=tuple(What))
     trail = Trail(_opened(_settings(data, database)))
     for line in trail.lines(Asked(who, what, study, since, before)):
         print(json.dumps(line, ensure_ascii=False) if as_json else _told(line))
@@ -118,7 +119,7 @@ def retention(
         removed += one.bytes if gone or not (apply or one.kept_by) else 0
         print(_due_told(one, apply, gone))
     removed += _unscreened(settings, told, apply)
-    print(f"{'Freed' if apply else 'Would free'} {removed / 2**20:.0f} MiB.{'' if apply else ' Remove it: --apply'}")
+    print(say("retention-freed" if apply else "retention-would-free", mib=removed / 2**20))
 
 
 @database.command("status")
@@ -130,7 +131,8 @@ def database_status(data: Data = HERE, database: Database = None) -> None:
     engine = connect(_settings(data, database).database)
     with engine.connect() as connection:
         at = revision_of(connection)
-    print(f"{engine.dialect.name}: {standing_of(engine).value}; at step {at or 'none'}, this version is at {newest()}.")
+    standing = Phrase(f"standing-{standing_of(engine).value}")
+    print(say("database-standing", kind=engine.dialect.name, standing=standing, step=at or "-", newest=newest()))
 
 
 @database.command("upgrade")
@@ -150,10 +152,12 @@ def upgrade_database(
     before = standing_of(engine)
     copy = bring_up(engine, settings.backups, backup_made)
     if before is Standing.CURRENT:
-        print("The database is at this version.")
+        print(say("database-is-current"))
         return
     Trail(engine).note(operator(), What.DATABASE_UPGRADED, step=newest())
-    print(f"The database is at step {newest()}." + ("" if copy is None else f" The copy from before: {copy}"))
+    print(say("database-at-step", step=newest()))
+    if copy is not None:
+        print(say("database-copy-before", path=str(copy)))
 
 
 @database.command("backup")
@@ -163,29 +167,26 @@ def back_up_database(data: Data = HERE, database: Database = None) -> None:
     from trabecula.studies.tables import connect
 
     settings = _settings(data, database)
-    print(f"The copy: {back_up(connect(settings.database), settings.backups, 'backup')}")
+    print(say("database-copy", path=str(back_up(connect(settings.database), settings.backups, "backup"))))
 
 
 def _settings(data: Path, database: str | None) -> "Settings":
     from importlib.util import find_spec
 
     if any(find_spec(needed) is None for needed in ("sqlalchemy", "alembic")):
-        raise Defect("web-missing", "What keeps studies is not installed. Run: pip install trabecula[web]")
+        raise defect("web-missing")
     from trabecula.serving.web.settings import Settings
 
     return Settings(data.resolve(), database)
 
 
 def _opened(settings: "Settings") -> Any:
-    from trabecula.errors import WrongUsage
     from trabecula.studies.migrating import Standing, standing_of
     from trabecula.studies.tables import connect
 
     engine = connect(settings.database)
     if standing_of(engine) is not Standing.CURRENT:
-        raise WrongUsage(
-            "database-not-current", "The database is of another version, or empty. Run: trabecula database upgrade"
-        )
+        raise wrong_usage("database-not-current")
     return engine
 
 
@@ -227,9 +228,9 @@ def _unscreened(settings: "Settings", rules: "Rules", apply: bool) -> int:
     ledger, spool, size = Ledger(connect(settings.database)), Spool(settings.data), 0
     for one in list(over_time(ledger, spool, rules.ct.after_days)):
         gone = apply and forget(one, ledger, spool, operator())
-        did = "would be removed" if not apply else "removed" if gone else "kept: more of it comes"
+        did = Phrase("due-would-go" if not apply else "due-gone" if gone else "due-more-comes")
         size += one.bytes if gone or not apply else 0
-        print(f"received {one.number:>4}  CT     {one.idle_days:>5} days  {one.bytes / 2**20:>8.1f} MiB  {did}")
+        print(say("due-received", number=one.number, days=one.idle_days, mib=one.bytes / 2**20, did=did))
     return size
 
 
@@ -242,13 +243,10 @@ def _told(line: dict[str, Any]) -> str:
 
 
 def _due_told(one: "Due", apply: bool, gone: bool) -> str:
-    from trabecula.studies.retention import SHIELDS
-
-    part = "CT" if one.part == "ct" else "study"
     if one.kept_by:
-        did = f"kept: {SHIELDS[one.kept_by]}"
+        did = Phrase(f"kept-{one.kept_by}")
     elif apply:
-        did = "removed" if gone else "kept: it is worked on, or was changed just now"
+        did = Phrase("due-gone" if gone else "kept-worker")
     else:
-        did = "would be removed"
-    return f"study {one.number:>6}  {part:<5}  {one.idle_days:>5} days  {one.bytes / 2**20:>8.1f} MiB  {did}"
+        did = Phrase("due-would-go")
+    return say(f"due-{one.part}", number=one.number, days=one.idle_days, mib=one.bytes / 2**20, did=did)

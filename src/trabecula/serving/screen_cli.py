@@ -6,16 +6,25 @@ from typing import Annotated, Any
 
 import typer
 
-from trabecula.errors import TrabeculaError, WrongUsage
-from trabecula.messages import DEFAULT_LANGUAGE, LANGUAGES
+from trabecula.errors import TrabeculaError, require_language, wrong_usage
+from trabecula.messages import LANGUAGES
 from trabecula.serving import train_cli
+from trabecula.serving.spoken import VARIABLE, say, speak, spoken, tell
 
 
 def path_given(text: str) -> Path:
     """A path as given; an empty one would silently be the current folder."""
     if not text.strip():
-        raise WrongUsage("path-empty", "A path is empty. Name the file or folder.")
+        raise wrong_usage("path-empty")
     return Path(text)
+
+
+def heard(language: str) -> str:
+    """The language of a command: as given, and spoken from here on, or what is spoken already."""
+    if language:
+        require_language(language)
+        speak(language)
+    return spoken()
 
 
 def recipes_known(incomplete: str) -> list[str]:
@@ -60,7 +69,7 @@ Label = Annotated[
 Given = Annotated[
     list[Path],
     typer.Argument(
-        metavar="INPUT...", parser=path_given, help="A DICOM folder, file or zip, or a NIfTI or NRRD file; or many."
+        metavar="INPUT", parser=path_given, help="A DICOM folder, file or zip, or a NIfTI or NRRD file; or many."
     ),
 ]
 OutFolder = Annotated[
@@ -80,7 +89,13 @@ Deidentify = Annotated[
 ]
 Language = Annotated[
     str,
-    typer.Option(help=f"Of all that is told: {', '.join(LANGUAGES)}.", autocompletion=languages_known),
+    typer.Option(
+        help=f"Of all that is told: {', '.join(LANGUAGES)}; else that of the machine.",
+        envvar=VARIABLE,
+        autocompletion=languages_known,
+        callback=heard,
+        is_eager=True,
+    ),
 ]
 StudyAsked = Annotated[
     str, typer.Option(help="Of several studies in INPUT, which: its number in 'trabecula list', or its UID.")
@@ -107,7 +122,7 @@ def screen(
     fhir_version: FhirVersion = "R4",
     deidentify: Deidentify = False,
     label: Label = None,
-    language: Language = DEFAULT_LANGUAGE,
+    language: Language = "",
     phantom: Phantom = None,
     profiles: KeptProfiles = None,
     prior: Prior = None,
@@ -126,10 +141,10 @@ def screen(
         sys.excepthook = sys.__excepthook__
     from trabecula.dicom.contents import Choice
     from trabecula.export.bundle import Wanted
-    from trabecula.serving.door import Asked, Door, open_page
+    from trabecula.serving.door import Asked, Door, open_page, told_as_json
 
     if not fhir and _typed(context, "fhir_version"):
-        raise WrongUsage("fhir-version-alone", "--fhir-version says which FHIR --fhir writes. Give --fhir too.")
+        raise wrong_usage("fhir-version-alone")
     wanted = Wanted(
         dicom=dicom, fhir=fhir, deidentify=deidentify, fhir_release=fhir_version, language=language, label=label
     )
@@ -147,7 +162,11 @@ def screen(
             return
         told, written = door.screen(given[0], out)
     except TrabeculaError as error:
-        _tell(error, language, as_json, many)
+        if as_json:
+            print(told_as_json(error))
+        tell(error.line(language))
+        if error.code == "several-studies" and not many:
+            tell(say("each-hint"))
         raise typer.Exit(error.exit_code) from error
     if as_json:
         print(door.json_of(out))
@@ -155,16 +174,6 @@ def screen(
         print(written if quiet else f"{told}\n{door.report_at(written)}")
     if browse:
         open_page(written)
-
-
-def _tell(error: TrabeculaError, language: str, as_json: bool, many: bool) -> None:
-    from trabecula.serving.door import told_as_json
-
-    print(error.line(language), file=sys.stderr)
-    if error.code == "several-studies" and not many:
-        print("A folder that holds a folder for each study can be screened with --each.", file=sys.stderr)
-    if as_json:
-        print(told_as_json(error))
 
 
 def _screen_many(door: Any, given: list[Path], out: Path, each: bool, as_json: bool, quiet: bool) -> None:
@@ -184,7 +193,7 @@ def _screen_many(door: Any, given: list[Path], out: Path, each: bool, as_json: b
 def _require_for_one(given: dict[str, object]) -> None:
     named = [option for option, value in given.items() if value]
     if named:
-        raise WrongUsage("one-study-only", f"{', '.join(named)} is of one study. Give one INPUT alone.")
+        raise wrong_usage("one-study-only", options=named)
 
 
 def _typed(context: typer.Context, name: str) -> bool:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from trabecula.anatomy import Level
-from trabecula.errors import Defect, TrabeculaError, fault_of
-from trabecula.messages import LANGUAGES
+from trabecula.errors import TrabeculaError, defect, fault
+from trabecula.messages import LANGUAGES, Phrase
 from trabecula.serving import machine
 
 SHIPPED = Path(__file__).parent / "shipped.json"
@@ -23,21 +23,24 @@ SEED = 0
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: whether it is as it should be, and what was seen or what to do."""
+    """One thing that was looked at: whether it is as it should be, and what was seen or what to do.
+
+    ``what`` is a key of the message files after ``look-``; the fonts' has its language behind it.
+    """
 
     what: str
     good: bool
-    said: str
+    said: Phrase
 
 
 def findings(data: Path | None, database: str | None, quick: bool) -> Iterator[Finding]:
     """Every check in turn, the slow one last. One that fails in a way nobody foresaw is told, and the others go on."""
-    checks: dict[str, Callable[[], str]] = {
+    checks: dict[str, Callable[[], Phrase]] = {
         "packages": machine.packages,
         "weights": _weights,
         "disk": lambda: machine.disk(data),
         "memory": machine.memory,
-        "open files": machine.open_files,
+        "files": machine.open_files,
         **{f"fonts {language}": partial(machine.printable, language) for language in LANGUAGES},
         "viewer": machine.viewer,
     }
@@ -46,25 +49,25 @@ def findings(data: Path | None, database: str | None, quick: bool) -> Iterator[F
     if data is not None or database is not None:
         checks["database"] = lambda: machine.database(data, database)
     if not quick:
-        checks["demo patient"] = numbers_as_shipped
+        checks["demo"] = numbers_as_shipped
     for what, check in checks.items():
         try:
             yield Finding(what, True, check())
         except TrabeculaError as error:
-            yield Finding(what, False, f"{error.message} [{error.code}]")
+            yield Finding(what, False, error.coded)
         except Exception as error:
-            yield Finding(what, False, f"{fault_of(error)} [defect]")
+            yield Finding(what, False, fault(error).coded)
 
 
-def _weights() -> str:
+def _weights() -> Phrase:
     from trabecula.weights import catalogue
 
     found = catalogue()
     size = sum(len(one.content()) for one in found.values())
-    return f"{len(found)} networks, {size / 2**20:.0f} MiB, every hash as tested"
+    return Phrase("found-weights", {"number": len(found), "size": size / 2**20})
 
 
-def numbers_as_shipped() -> str:
+def numbers_as_shipped() -> Phrase:
     """What the demo patient reads, against what was shipped.
 
     Raises:
@@ -72,21 +75,13 @@ def numbers_as_shipped() -> str:
     """
     shipped, found = json.loads(SHIPPED.read_text(encoding="utf-8")), demo_numbers()
     if found["weights"] != shipped["weights"]:
-        raise Defect(
-            "self-test-of-other-weights",
-            "The networks are not those that the self-test was written for. Install Trabecula again; or leave"
-            " TRABECULA_WEIGHTS unset.",
-        )
+        raise defect("self-test-of-other-weights")
     before, now = shipped["densities_mg_cm3"], found["densities_mg_cm3"]
     off = {level: now.get(level, 0.0) - value for level, value in before.items()}
     worst = max(off, key=lambda level: abs(off[level]))
     if set(now) != set(before) or abs(off[worst]) > TOLERANCE_MG_CM3 or found["category"] != shipped["category"]:
-        raise Defect(
-            "self-test-failed",
-            f"The demo patient reads {now.get(worst, float('nan')):.1f} mg/cm3 at {worst}, where {before[worst]:.1f} is"
-            " right. Do not use this installation; install it again, and tell us the processor and the packages.",
-        )
-    return f"{len(before)} vertebrae as shipped, at most {abs(off[worst]):.2f} mg/cm3 apart; simulated"
+        raise defect("self-test-failed", found=now.get(worst, float("nan")), right=before[worst], level=worst)
+    return Phrase("found-numbers", {"number": len(before), "apart": abs(off[worst])})
 
 
 def demo_numbers() -> dict[str, Any]:

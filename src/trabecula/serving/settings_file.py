@@ -5,11 +5,12 @@ there comes first.
 """
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trabecula.errors import WrongUsage
+from trabecula.causes import cause_of
+from trabecula.errors import wrong_usage
 
 
 def defaults_from(path: Path, commands: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -21,15 +22,15 @@ def defaults_from(path: Path, commands: Mapping[str, Any]) -> dict[str, dict[str
     try:
         told = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise WrongUsage("config-unreadable", f"The settings in {path} cannot be read: {error}.") from error
+        raise wrong_usage("config-unreadable", path=str(path), cause=cause_of(error)) from error
     return {name: _of(name, options, commands) for name, options in told.items()}
 
 
 def _of(command: str, options: Any, commands: Mapping[str, Any]) -> dict[str, Any]:
     if command not in commands:
-        raise _unknown(f"[{command}]", commands)
+        raise wrong_usage("config-unknown", name=f"[{command}]", known=tuple(commands))
     if not isinstance(options, dict):
-        raise WrongUsage("config-unknown", f"The settings hold {command} outside a table. Write it below [screen].")
+        raise wrong_usage("config-unknown.outside", name=command)
     if hasattr(commands[command], "commands"):  # [users.add] is the command "users add"
         return {name: _of(name, those, commands[command].commands) for name, those in options.items()}
     known = {
@@ -40,9 +41,5 @@ def _of(command: str, options: Any, commands: Mapping[str, Any]) -> dict[str, An
     }
     unknown = next((name for name in options if name not in known), None)
     if unknown is not None:
-        raise _unknown(f"{unknown} in [{command}]", known)
+        raise wrong_usage("config-unknown.option", name=unknown, command=command, known=tuple(known))
     return {known[name]: value for name, value in options.items()}
-
-
-def _unknown(what: str, known: Iterable[str]) -> WrongUsage:
-    return WrongUsage("config-unknown", f"The settings hold {what}, which is none. There are: {', '.join(known)}.")

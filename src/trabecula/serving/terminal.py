@@ -95,19 +95,17 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def control_chart(chart: ControlChart) -> str:
+def control_chart(chart: ControlChart, language: str = DEFAULT_LANGUAGE) -> str:
     """A scanner's slopes over time, newest last, and whether it is in control."""
-    lines = ["  measured    slope HU/(mg/cm3)  offset HU  phantom"]
-    lines += [
-        f"  {one.measured:<12}{one.slope_hu_cm3_mg:>17.4f}{one.offset_hu:>11.2f}  {one.phantom}"
-        for one in chart.profiles
-    ]
+    text = messages(language)
+    heads = [text["chart-measured"], text["chart-slope"], text["chart-offset"], text["chart-phantom"]]
+    rows = [[one.measured, f"{one.slope_hu_cm3_mg:.4f}", f"{one.offset_hu:.2f}", one.phantom] for one in chart.profiles]
     if chart.limits is None:
-        lines.append("  Limits are set from the fifth scan on.")
+        end = Phrase("chart-no-limits")
     else:
         low, high = chart.limits
-        standing = "in control" if chart.in_control else "OUT OF CONTROL: it is not used until it is back in control"
-        lines.append(f"  Limits {low:.4f} to {high:.4f}: {standing}.")
+        end = Phrase("chart-in-control" if chart.in_control else "chart-out-of-control", {"low": low, "high": high})
+    lines = [*table(heads, rows).split("\n"), f"  {end.told(language)}"]
     return "\n".join(printable(line) for line in lines)
 
 

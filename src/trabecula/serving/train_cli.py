@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from trabecula.serving.spoken import say, spoken, tell
+
 CohortGiven = Annotated[
     str,
     typer.Argument(
@@ -53,11 +55,11 @@ def train(
         sys.excepthook = sys.__excepthook__
     from importlib.util import find_spec
 
-    from trabecula.errors import Defect
+    from trabecula.errors import defect
 
     missing = [name for name in ("torch", "safetensors", "onnx") if find_spec(name) is None]
     if missing:
-        raise Defect("train-missing", f"Training takes {', '.join(missing)}: pip install 'trabecula[train]'.")
+        raise defect("train-missing", packages=missing)
     from trabecula.cohort.read import read_cohort
     from trabecula.training.run import Wanted, train_recipe
 
@@ -67,7 +69,7 @@ def train(
 
         given = in_fold(given, fold or 0, folds or 0)
     wanted = Wanted(preset, device, tuple(only or ()), workers, resume, steps, start)
-    train_recipe(recipe, given, out, wanted, lambda line: print(line, file=sys.stderr, flush=True))
+    train_recipe(recipe, given, out, wanted, lambda said: tell(said.told(spoken())))
     print(out / "weights")
 
 
@@ -144,10 +146,11 @@ class TimeLeft:
     def __call__(self, done: int, total: int) -> None:
         now = time.monotonic()
         started, before = self.begun = self.begun or (now, done)
-        left = ""
         if done > before and done < total:
-            left = f", about {left_words((now - started) / (done - before) * (total - done))} left"
-        print(f"{done} of {total} scans{left}", file=sys.stderr, flush=True)
+            left = left_words((now - started) / (done - before) * (total - done))
+            tell(say("scans-done.left", done=done, total=total, left=left))
+        else:
+            tell(say("scans-done", done=done, total=total))
 
 
 def left_words(seconds: float) -> str:

@@ -3,6 +3,7 @@
 import re
 import shutil
 import sys
+from typing import TextIO
 
 from rich.cells import cell_len
 
@@ -12,13 +13,14 @@ PIECE = re.compile(rf"\s*(?:[{HAN}]|[^\s{HAN}]+)[{CLOSING}]*")
 """What a line is made of: words with the space before them, Chinese letters one by one, each with what closes it."""
 
 
-def wrapped(text: str, width: int | None = None) -> str:
+def wrapped(text: str, width: int | None = None, stream: TextIO | None = None) -> str:
     """Text whose lines fit, each going on under its own last column; no word is broken.
 
-    ``width`` is that of the terminal on standard output where None is given; in a pipe lines stay whole.
+    ``width`` is that of the terminal where None is given; where ``stream``, standard output if None, is a pipe or a
+    file, lines stay whole.
     """
     if width is None:
-        if not sys.stdout.isatty():
+        if not (stream or sys.stdout).isatty():
             return text
         width = shutil.get_terminal_size().columns
     return "\n".join(part for line in text.split("\n") for part in _broken(line, width))

@@ -9,7 +9,9 @@ from pathlib import Path
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from trabecula.errors import TrabeculaError, WrongUsage
+from trabecula.causes import cause_of
+from trabecula.errors import TrabeculaError, failure, wrong_usage
+from trabecula.messages import Fact, Phrase
 
 
 def back_up(engine: Engine, folder: Path | None, why: str) -> Path:
@@ -27,11 +29,7 @@ def back_up(engine: Engine, folder: Path | None, why: str) -> Path:
         target = _target(folder, "trabecula", why, "dump")
         _of_postgresql(engine, target)
     else:
-        raise WrongUsage(
-            "backup-impossible",
-            "The database has to be changed for this version, and no copy of it can be made here first: pg_dump is not"
-            " installed, or no folder was named. Make a backup, then: trabecula database upgrade --backup-made",
-        )
+        raise wrong_usage("backup-impossible")
     return target
 
 
@@ -42,7 +40,7 @@ def _target(folder: Path, stem: str, why: str, ending: str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     except OSError as error:
-        raise _failed((error.strerror or "unknown cause").lower()) from error
+        raise _failed(cause_of(error)) from error
     return path
 
 
@@ -53,7 +51,7 @@ def _of_sqlite(engine: Engine, target: Path) -> None:
             connection.exec_driver_sql("VACUUM INTO ?", (str(target),))
     except SQLAlchemyError as error:
         target.unlink(missing_ok=True)
-        raise _failed("the disk may be full") from error
+        raise _failed(Phrase("cause-disk-full")) from error
 
 
 def _of_postgresql(engine: Engine, target: Path) -> None:
@@ -67,12 +65,8 @@ def _of_postgresql(engine: Engine, target: Path) -> None:
     done = subprocess.run(command, env=environment, capture_output=True)  # what it says may hold the address
     if done.returncode != 0:
         target.unlink(missing_ok=True)
-        raise _failed("pg_dump failed; it has to be as new as the server")
+        raise _failed(Phrase("cause-pg-dump"))
 
 
-def _failed(cause: str) -> TrabeculaError:
-    return TrabeculaError(
-        "backup-failed",
-        f"The database has to be changed for this version, and the copy to be made first failed: {cause}. Nothing was"
-        " changed.",
-    )
+def _failed(cause: Fact) -> TrabeculaError:
+    return failure("backup-failed", cause=cause)

@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from trabecula.causes import cause_of
 from trabecula.disk import sync_file, sync_folder, sync_tree
-from trabecula.errors import WrongUsage
+from trabecula.errors import wrong_usage
 
 SLICES = "ct"
 """The folder of an upload of many files."""
@@ -39,11 +40,7 @@ class Folders:
                 folder.mkdir(parents=True, exist_ok=True)
                 folder.chmod(0o700)
         except OSError as error:
-            raise WrongUsage(
-                "output-unwritable",
-                f"{self.data} cannot be written: {(error.strerror or 'unknown cause').lower()}."
-                " Name a folder where you may write, on a disk with room.",
-            ) from error
+            raise wrong_usage("output-unwritable", path=str(self.data), cause=cause_of(error)) from error
 
     def study(self, study_id: str) -> Path:
         """The folder of a study; the name is one of ours."""

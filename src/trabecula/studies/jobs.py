@@ -11,9 +11,9 @@ from pathlib import Path
 from trabecula.anatomy import Level
 from trabecula.dicom.contents import UNCHOSEN, Choice
 from trabecula.disk import sync_folder, sync_tree
-from trabecula.errors import Defect, Refusal, place_of
+from trabecula.errors import Defect, place_of, refusal
 from trabecula.export.bundle import DICOM_FOLDER, PDF, Export, Wanted
-from trabecula.messages import DEFAULT_LANGUAGE
+from trabecula.messages import DEFAULT_LANGUAGE, messages
 from trabecula.recipe import Recipe
 from trabecula.records import Assessment
 from trabecula.records.codec import decode
@@ -85,7 +85,7 @@ def write_correction(
     """
     source, assessment = _read(task), kept.assessment
     if source.scan.volume.shape != assessment.scan.volume.shape:
-        raise Refusal("upload-changed", "The scan is no longer the one that was screened. Upload it again.")
+        raise refusal("upload-changed")
     scan = replace(source.export.scan, reasons=assessment.scan.reasons)
     regions = assessment.regions
     if regions is not None:
@@ -108,7 +108,7 @@ def unprintable(language: str) -> str | None:
         if language != DEFAULT_LANGUAGE:
             require_fonts(language)
     except Defect as defect:
-        return defect.message
+        return defect.told(language)
     return None
 
 
@@ -148,7 +148,7 @@ def _write(
         except Exception as error:
             LOG.error("exports: %s in %s", type(error).__name__, place_of(error.__traceback__))
             shutil.rmtree(made / DICOM_FOLDER, ignore_errors=True)
-            notes.append("DICOM and FHIR could not be made of this study; the fault is Trabecula's own.")
+            notes.append(messages(export.wanted.language)["objects-not-made"])
         _pack(made)
         if not (made / PDF).exists() and unprintable(export.wanted.language) is None:
             from trabecula.export.pdf import pdf_of

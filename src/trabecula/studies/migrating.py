@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine, MetaData, inspect, text
 
-from trabecula.errors import WrongUsage
+from trabecula.errors import wrong_usage
 from trabecula.studies.backup import back_up
 from trabecula.studies.migrations import first
 
@@ -78,16 +78,9 @@ def bring_up(engine: Engine, backups: Path | None, backed_up: bool = False) -> P
     if standing is Standing.CURRENT:
         return None
     if standing is Standing.NEWER:
-        raise WrongUsage(
-            "database-newer",
-            "The database was changed by a newer version of Trabecula, and this one would damage it. Install the newer"
-            " version again, or put back the copy that it made before.",
-        )
+        raise wrong_usage("database-newer")
     if standing is Standing.STRANGE:
-        raise WrongUsage(
-            "database-of-another-version",
-            "The database holds tables that this version cannot bring up to date. Name another folder or database.",
-        )
+        raise wrong_usage("database-of-another-version")
     copy = None
     if standing is Standing.OLDER and not backed_up:
         copy = back_up(engine, backups, f"before-{newest()}")

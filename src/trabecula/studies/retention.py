@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from trabecula.errors import WrongUsage
+from trabecula.causes import cause_invalid, cause_of
+from trabecula.errors import wrong_usage
 from trabecula.studies.audit import What
 from trabecula.studies.folders import SLICES, Folders
 from trabecula.studies.packing import PACKED
@@ -25,13 +26,6 @@ from trabecula.studies.tables import Act, Job, Study, Version
 
 Kept = Literal["signed", "to-check"]
 Part = Literal["ct", "study"]
-SHIELDS = {
-    "queue": "waits or runs",
-    "answer": "its answer is on its way",
-    "signed": "is signed",
-    "to-check": "is to check",
-}
-"""What keeps a study from being removed, in words."""
 
 
 class Rule(BaseModel):
@@ -62,7 +56,7 @@ class Due:
     idle_days: int
     bytes: int
     seen: "Standing"
-    kept_by: str = ""  # a key of SHIELDS
+    kept_by: str = ""  # queue, answer, signed or to-check: kept-... in the message files
 
 
 @dataclass(frozen=True)
@@ -84,17 +78,13 @@ def rules_from(path: Path) -> Rules:
     try:
         rules = Rules.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise WrongUsage("retention-rules-unreadable", f"The rules in {path} cannot be read: {error}.") from error
+        raise wrong_usage("retention-rules-unreadable", path=str(path), cause=cause_of(error)) from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(one) for one in first["loc"])
-        raise WrongUsage(
-            "retention-rules-wrong",
-            f"{path}, {place}: {first['msg']}. The tables are [ct] and [study], each with after_days and, if wanted,"
-            ' also = ["signed", "to-check"].',
-        ) from error
+        raise wrong_usage("retention-rules-wrong", path=str(path), place=place, cause=cause_invalid(first)) from error
     if rules.ct is None and rules.study is None:
-        raise WrongUsage("retention-rules-wrong", f"{path} holds no rule. Write [ct] or [study] with after_days.")
+        raise wrong_usage("retention-rules-wrong.none", path=str(path))
     return rules
 
 

@@ -6,7 +6,7 @@ import sys
 import threading
 from datetime import UTC, datetime
 
-from trabecula.errors import Defect, TrabeculaError
+from trabecula.errors import Defect, TrabeculaError, defect
 from trabecula.studies.orders import Orders
 from trabecula.studies.store import Store
 from trabecula.studies.tables import Job
@@ -15,11 +15,7 @@ LOG = logging.getLogger(__name__)
 LOOK_EVERY_SECONDS = 1.0
 RESTART_AFTER_SECONDS = 1.0
 
-LOST = Defect(
-    "worker-lost",
-    "Screening this scan brought the worker process down twice. The scan may be too large or damaged; the other"
-    " studies went on.",
-)
+LOST = defect("worker-lost.twice")
 
 
 class Supervisor:
@@ -100,17 +96,16 @@ def settle(store: Store, attempts: int, innocent: bool = False) -> None:
 
 def took_too_long(seconds: float) -> Defect:
     """What is told of a scan that was stopped after so long."""
-    return Defect(
-        "took-too-long",
-        f"Screening took longer than {seconds / 60:.0f} minutes and was stopped. Send one series alone.",
-    )
+    return defect("took-too-long", minutes=seconds / 60)
 
 
 def end(store: Store, job: Job, why: TrabeculaError) -> None:
     """Give up a job; its study says why."""
+    study = store.study(job.study_id)
+    message = why.message if study is None else why.told(study.language)
     if job.version == 0:
         store.unfolded(job.study_id)
     elif job.version == 1:
-        store.end_without_result(job.id, "failed", why.code, why.message)
+        store.end_without_result(job.id, "failed", why.code, message)
     else:
-        store.files_failed(job.study_id, job.version, f"{why.message} [{why.code}]")
+        store.files_failed(job.study_id, job.version, f"{message} [{why.code}]")

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, ForeignKey, create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from trabecula.errors import WrongUsage
+from trabecula.errors import WrongUsage, wrong_usage
 from trabecula.studies.migrating import bring_up, newest
 
 BUSY_MS = 30_000
@@ -196,10 +196,7 @@ def connect(url: str) -> Engine:
 
 
 def _unreachable() -> WrongUsage:
-    return WrongUsage(
-        "database-unreachable",
-        "The database cannot be opened. Check its address, its password, and that its driver is installed.",
-    )
+    return wrong_usage("database-unreachable")
 
 
 def _careful_sqlite(connection: Any, record: Any) -> None:

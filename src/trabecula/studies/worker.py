@@ -14,7 +14,7 @@ import time
 from dataclasses import replace
 
 from trabecula.dicom.contents import ListedStudy, without_words
-from trabecula.errors import Refusal, TrabeculaError, fault_of, place_of
+from trabecula.errors import Refusal, TrabeculaError, fault, place_of, refusal
 from trabecula.recipes import recipe_named
 from trabecula.report.masthead import Masthead, Review
 from trabecula.screening import studies_in
@@ -31,10 +31,7 @@ IDLE_SECONDS = 0.2
 TELL_EVERY_SECONDS = 0.25
 LOG = logging.getLogger("trabecula.studies.worker")  # run as a program, it is called __main__
 
-OUT_OF_MEMORY = Refusal(
-    "scan-too-large-for-memory",
-    "The scan needs more memory than the server gives to one study. Send the part that shows T11 to L5.",
-)
+OUT_OF_MEMORY = refusal("scan-too-large-for-memory")
 
 
 def main() -> None:
@@ -70,10 +67,10 @@ def _do(job: Job, store: Store, folders: Folders, recipe: str | None) -> str:
         state, code = ("refused" if isinstance(error, Refusal) else "failed"), error.code
         message = error.told(study.language)
     except MemoryError:
-        state, code, message = "refused", OUT_OF_MEMORY.code, OUT_OF_MEMORY.message
+        state, code, message = "refused", OUT_OF_MEMORY.code, OUT_OF_MEMORY.told(study.language)
     except Exception as error:
         LOG.error("job %d: %s in %s", job.id, type(error).__name__, place_of(error.__traceback__))
-        state, code, message = "failed", "defect", fault_of(error)
+        state, code, message = "failed", "defect", fault(error).told(study.language)
     if job.version == 0:
         store.unfolded(job.study_id)
     elif job.version == 1:

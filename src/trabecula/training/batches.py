@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from trabecula.errors import WrongUsage
+from trabecula.errors import WrongUsage, wrong_usage
 from trabecula.training.samples.shards import Shards, read_shard
 from trabecula.training.task import Batch, Task
 
@@ -72,8 +72,4 @@ def _one(task: Task, shards: Shards) -> tuple[Any, ...]:
 
 
 def _no_samples(task: Task) -> WrongUsage:
-    return WrongUsage(
-        "no-samples",
-        f"No case shows what {task.weights} is trained on: a whole vertebra with what is to be learnt of it. Give cases"
-        " that do.",
-    )
+    return wrong_usage("no-samples", weights=task.weights)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from trabecula.anatomy import LEVELS, NAMED_LEVELS
-from trabecula.errors import Defect, WrongUsage
+from trabecula.errors import Defect, wrong_usage
 from trabecula.inference import use_instead
 from trabecula.quantity import CATEGORIES
 from trabecula.recipe import Recipe
@@ -24,25 +24,19 @@ def require_fitting(recipe: Recipe, name: str, head: Head) -> None:
         return
     instead_of = shipped.head if shipped is not None and isinstance(shipped.head, Classes) else head
     if wanting := [one for one in _needed(recipe, instead_of) if one not in head.names]:
-        raise WrongUsage(
-            "weights-misfit",
-            f"{name} has the classes {', '.join(head.names)}, and the recipe {recipe.name} needs"
-            f" {', '.join(wanting)} as well. Train it with these, or take other weights.",
-        )
+        raise wrong_usage("weights-misfit.classes", name=name, classes=head.names, recipe=recipe.name, wanting=wanting)
 
 
 def _require_same_kind(recipe: Recipe, name: str, head: Head, shipped: Head) -> None:
     """The same kind of answer, and of a number the same quantity."""
     found, needed = (_said(one) for one in (head, shipped))
     if found != needed:
-        raise WrongUsage(
-            "weights-misfit", f"{name} answers with {found} where the recipe {recipe.name} needs {needed}."
-        )
+        raise wrong_usage("weights-misfit.kind", name=name, found=found, recipe=recipe.name, needed=needed)
 
 
 def _said(head: Head) -> str:
-    kind = type(head).__name__.lower()
-    return f"{kind} of {head.quantity}" if isinstance(head, Bins | Number) else kind
+    kind = type(head).__name__
+    return f"{kind}({head.quantity})" if isinstance(head, Bins | Number) else kind
 
 
 def _needed(recipe: Recipe, head: Classes) -> list[str]:
@@ -66,15 +60,9 @@ def read_fitting(recipe: Recipe, folder: Path) -> dict[str, Weights]:
         for one in found.values():
             one.content()
     except Defect as error:
-        raise WrongUsage(
-            "weights-unreadable",
-            f"{folder} holds no sound weights ({error.code}). Give the folder 'weights' that a training left.",
-        ) from error
+        raise wrong_usage("weights-unreadable", path=str(folder), code=error.code) from error
     if not set(found) & set(recipe.weights):
-        raise WrongUsage(
-            "weights-foreign",
-            f"None of {', '.join(found)} is run by the recipe {recipe.name}, which runs {', '.join(recipe.weights)}.",
-        )
+        raise wrong_usage("weights-foreign", found=tuple(found), recipe=recipe.name, needed=recipe.weights)
     for name in recipe.weights:
         if name in found:
             require_fitting(recipe, name, found[name].head)

@@ -13,6 +13,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from trabecula.messages import Phrase
+
 CHECKPOINT, BEST, WEIGHTS, LOG = "checkpoint.safetensors", "best.safetensors", "weights.safetensors", "log.jsonl"
 
 
@@ -49,7 +51,7 @@ def train(
     folder: Path,
     device: str = "cpu",
     judge: Judge | None = None,
-    tell: Callable[[str], None] = print,
+    tell: Callable[[Phrase], None] = print,
 ) -> None:
     """Trains in place; resumes from ``folder`` and leaves ``weights.safetensors`` and ``log.jsonl`` there.
 
@@ -81,7 +83,7 @@ def train(
             if step % 10 == 0:
                 entry = {"step": step, "loss": round(value, 4), "rate": rate, "s": round(seconds)}
                 print(json.dumps(entry), file=log, flush=True)
-                tell(f"step {step} of {schedule.steps}, loss {value:.4f}, {seconds:.0f} s")
+                tell(Phrase("train-step", {"step": step, "of": schedule.steps, "loss": value, "seconds": seconds}))
             if step % schedule.judge_every == 0 and step < schedule.steps:
                 run.judge(step, log, tell)
             if step % schedule.save_every == 0:
@@ -121,7 +123,7 @@ class _Run:
         self.average.update_parameters(self.network)
         return float(value.item())
 
-    def judge(self, step: int, log: Any, tell: Callable[[str], None]) -> None:
+    def judge(self, step: int, log: Any, tell: Callable[[Phrase], None]) -> None:
         """Looks at the averaged weights with the validation cases and keeps them where they are the best so far."""
         if self._judge is None:
             return
@@ -136,8 +138,8 @@ class _Run:
             _write(_tensors(self.average.module), self.folder / BEST, about)
         shown = {name: round(figure, 4) for name, figure in figures.items()}
         print(json.dumps({"step": step, "validation": shown, "kept": kept}), file=log, flush=True)
-        told = ", ".join(f"{name} {figure:.4g}" for name, figure in shown.items())
-        tell(f"step {step}: validation {told}{', kept' if kept else ''}")
+        figures_told = [f"{name} {figure:.4g}" for name, figure in shown.items()]
+        tell(Phrase("train-judged.kept" if kept else "train-judged", {"step": step, "figures": figures_told}))
 
     def save(self, step: int, seconds: float) -> None:
         tensors = {f"network.{k}": v for k, v in _tensors(self.network).items()}

@@ -8,7 +8,8 @@ import numpy as np
 from trabecula.anatomy import Level
 from trabecula.cohort.case import CONTRAST, UNENHANCED, Case, Known
 from trabecula.cohort.files import Files
-from trabecula.errors import WrongUsage
+from trabecula.errors import WrongUsage, wrong_usage
+from trabecula.messages import Phrase, joined
 from trabecula.quantity import QCT_BANDS, VBMD_K2HPO4
 from trabecula.training.samples.shards import LeftOut, Shard
 from trabecula.view import Classes, Head
@@ -24,13 +25,10 @@ class Need:
     classifier's classes a case belongs.
     """
 
-    what: str
+    what: Phrase
     known: Callable[[Known], bool]
     shard: Callable[[Shard], bool]
     classes: KnownClasses | None = None
-
-
-AND_NO_CONTRAST = "in a scan without contrast medium"
 
 
 def enhanced(shard: Shard) -> bool:
@@ -66,18 +64,24 @@ def density_of(levels: tuple[Level, ...] = (), together: bool = False) -> Need:
         judged = [float(np.mean(found))] if together and found else found
         return {QCT_BANDS.category(bmd).value for bmd in judged}
 
-    names = (" and " if together else " or ").join(level.value for level in levels) or "a vertebra"
-    return Need(f"a QCT of {names} in mg/cm3 of K2HPO4 {AND_NO_CONTRAST}", of_case, of_shard, classes)
+    names = tuple(level.value for level in levels)
+    if not names:
+        what = Phrase("need-qct")
+    elif together:
+        what = Phrase("need-qct-all", {"levels": joined(names)})
+    else:
+        what = Phrase("need-qct-any", {"levels": names})
+    return Need(what, of_case, of_shard, classes)
 
 
 OUTLINES = Need(
-    "a mask of bodies (bodies_mask)",
+    Phrase("need-outlines"),
     lambda known: True,  # a mask is no reference: the shard tells
     lambda shard: bool((shard["body"] != shard["trabecular"]).any()),
 )
 
 AREAL_BMD = Need(
-    f"areal BMD by DXA (dxa_g_cm2) {AND_NO_CONTRAST}",
+    Phrase("need-areal-bmd"),
     lambda known: known.areal_bmd_g_cm2 is not None and known.groups.get(CONTRAST, UNENHANCED) == UNENHANCED,
     lambda shard: bool(np.isfinite(shard["abmd"])) and not enhanced(shard),
 )
@@ -93,12 +97,10 @@ def require_brought(
     Raises:
         WrongUsage: ``reference-missing``: no case to train on, or none to judge by, has it; ``class-empty``.
     """
-    for cases, what in ((training, "train on"), (judging, "judge by")):
-        if all(_told(case) for case in cases) and not any(need.known(case.known) for case in cases):
-            raise WrongUsage(
-                "reference-missing",
-                f"{weights} learns from {need.what}, and none of {len(cases)} case(s) to {what} has it.",
-            )
+    if _lack(need, training):
+        raise wrong_usage("reference-missing.training", weights=weights, what=need.what, number=len(training))
+    if _lack(need, judging):
+        raise wrong_usage("reference-missing.judging", weights=weights, what=need.what, number=len(judging))
     if need.classes is None or not isinstance(head, Classes) or not all(_told(case) for case in training):
         return
     shown = set().union(*(need.classes(case.known) for case in training))
@@ -108,15 +110,17 @@ def require_brought(
 
 def class_empty(weights: str, missing: list[str]) -> WrongUsage:
     """The refusal of cases in which a class has nobody."""
-    return WrongUsage(
-        "class-empty",
-        f"No case to train on shows {', '.join(missing)}: {weights} would never learn it. Give cases that do.",
-    )
+    return wrong_usage("class-empty", classes=missing, weights=weights)
 
 
 def lacking(need: Need, case: Case) -> LeftOut:
     """A case that is left out because it does not bring what is needed."""
-    return LeftOut(case.name, WrongUsage("reference-missing", f"It lacks {need.what}."))
+    return LeftOut(case.name, wrong_usage("reference-missing", what=need.what))
+
+
+def _lack(need: Need, cases: tuple[Case, ...]) -> bool:
+    """Whether it is known beforehand that none of the cases brings what is needed."""
+    return all(_told(case) for case in cases) and not any(need.known(case.known) for case in cases)
 
 
 def _told(case: Case) -> bool:

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from trabecula.errors import Defect
+from trabecula.errors import defect
 
 TOLERANCE = 1e-3
 """The largest difference of an output, or share of it where it is above 1, that is the same answer."""
@@ -45,11 +45,7 @@ def require_same(network: nn.Module, path: Path, inputs: Sequence[Tensor]) -> Co
     """
     found = compare(tuple(outputs_of(network, image) for image in inputs), path, inputs)
     if not found.largest <= TOLERANCE:
-        raise Defect(
-            "export-differs",
-            f"The exported {path.name} differs from what was trained by {found.largest:.2g} (at most {TOLERANCE:g}),"
-            f" run by {found.runtime}; it was not kept. The training is whole: mend the export and run it again.",
-        )
+        raise defect("export-differs", name=path.name, largest=found.largest, most=TOLERANCE, runtime=found.runtime)
     return found
 
 

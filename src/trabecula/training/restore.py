@@ -16,6 +16,8 @@ from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 from torch import Tensor, nn
 
+from trabecula.causes import Unfit
+
 CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
@@ -64,17 +66,17 @@ def restore(network: nn.Module, content: bytes, image: Tensor) -> None:
             fold = None
             continue
         if not layers or not isinstance(module, NODES[layers[0].kind]):
-            raise ValueError(f"its layer {type(module).__name__} has no counterpart in the file")
+            raise Unfit("restore-layer", layer=type(module).__name__)
         layer = layers.pop(0)
         _set(module, layer)
         fold = (
             layer.weights[1] if not norm and getattr(module, "bias", None) is None and len(layer.weights) > 1 else None
         )
     if layers:
-        raise ValueError(f"{len(layers)} layers of the file have no counterpart")
+        raise Unfit("restore-layers", number=len(layers))
     if left:
         names = [name for name, parameter in network.named_parameters() if id(parameter) in left]
-        raise ValueError(f"{len(names)} of its parameters, {names[0]} first, are kept in the file in another form")
+        raise Unfit("restore-parameters", number=len(names), first=names[0])
 
 
 @torch.no_grad()
@@ -136,8 +138,8 @@ def _set(module: nn.Module, layer: _Layer) -> None:
         if mine is None:
             continue
         if tuple(mine.shape) != found.shape:
-            shapes = " and ".join("x".join(map(str, shape)) for shape in (mine.shape, found.shape))
-            raise ValueError(f"a {type(module).__name__} of the network and of the file differ ({name}: {shapes})")
+            shapes = ["x".join(map(str, shape)) for shape in (mine.shape, found.shape)]
+            raise Unfit("restore-shape", layer=type(module).__name__, name=name, shapes=shapes)
         mine.copy_(torch.from_numpy(found))
 
 

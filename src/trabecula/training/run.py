@@ -18,8 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from trabecula import __version__
+from trabecula.causes import cause_of
 from trabecula.cohort.case import Case, Cohort, validation_split
-from trabecula.errors import WrongUsage
+from trabecula.errors import wrong_usage
+from trabecula.messages import Phrase
 from trabecula.recipes import recipe_named
 from trabecula.training import curves
 from trabecula.training.batches import batches, validation_batches
@@ -41,7 +43,7 @@ PARITY_INPUTS = 4
 FINE_TUNING = 0.1
 """The share of a learning rate at which trained weights are gone on from."""
 
-Tell = Callable[[str], None]
+Tell = Callable[[Phrase], None]
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def train_recipe(recipe_name: str, cohort: Cohort, out: Path, wanted: Wanted, te
     tasks = tasks_of(recipe_name, wanted.only)
     device = device_named(wanted.device)
     if wanted.preset not in PRESETS:
-        raise WrongUsage("unknown-preset", f"There is no preset {wanted.preset!r}. Choose among: {', '.join(PRESETS)}.")
+        raise wrong_usage("unknown-preset", name=wanted.preset, choices=tuple(PRESETS))
     training, judging = validation_split(cohort.cases)
     for task in tasks:
         require_fitting(recipe_named(recipe_name, trained=False), task.weights, task.head)
@@ -92,7 +94,7 @@ def train_recipe(recipe_name: str, cohort: Cohort, out: Path, wanted: Wanted, te
     for task in tasks:
         begin(task, found.get(task.weights))  # what cannot be gone on from is refused before anything is cut
     _claim(out, recipe_name, cohort, wanted, found)
-    tell(f"{len(training)} cases to train on, {len(judging)} to judge by, on {device}.")
+    tell(Phrase("train-cases", {"training": len(training), "judging": len(judging), "device": device}))
     entries = {}
     for task in tasks:
         left_out = list(_shards(task, (*training, *judging), out, wanted, tell))
@@ -101,7 +103,7 @@ def train_recipe(recipe_name: str, cohort: Cohort, out: Path, wanted: Wanted, te
         start = found.get(task.weights)
         _learn(task, start, paths[0], paths[1], out, wanted, device, tell)
         entries[task.weights] = _export(task, start, paths, out, recipe_name, cohort, wanted, len(left_out))
-        tell(f"{task.weights}: {out / 'weights' / task.weights}.onnx")
+        tell(_of(task, Phrase("train-exported", {"path": str(out / "weights" / f"{task.weights}.onnx")})))
     return entries
 
 
@@ -114,9 +116,7 @@ def tasks_of(recipe_name: str, only: tuple[str, ...]) -> tuple[Task, ...]:
     weights = recipe_named(recipe_name, trained=False).weights
     foreign = [name for name in only if name not in weights]
     if foreign:
-        raise WrongUsage(
-            "not-of-recipe", f"{recipe_name} does not run on {', '.join(foreign)}, but on {', '.join(weights)}."
-        )
+        raise wrong_usage("not-of-recipe", recipe=recipe_name, foreign=foreign, weights=weights)
     return tuple(task_for(name) for name in weights if not only or name in only)
 
 
@@ -131,9 +131,7 @@ def device_named(name: str) -> str:
     try:
         torch.zeros(1, device=name)
     except (RuntimeError, AssertionError) as error:
-        raise WrongUsage(
-            "unknown-device", f"torch finds no device {name!r} here; give cpu, or leave --device out."
-        ) from error
+        raise wrong_usage("unknown-device", name=name) from error
     return name
 
 
@@ -159,21 +157,19 @@ def _claim(
         except ValueError:
             noted = None
         if noted != asked:
-            raise WrongUsage(
-                "other-training", f"{out} holds another training (see training.json); give --out another folder."
-            )
+            raise wrong_usage("other-training", path=str(out))
         if not wanted.resume:
-            raise WrongUsage("training-begun", f"{out} holds this training already; give --resume to go on with it.")
+            raise wrong_usage("training-begun", path=str(out))
         return
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise WrongUsage("output-not-empty", f"{out} already holds something else; name a new folder.")
+        raise wrong_usage("output-not-empty", path=str(out))
     try:
         out.mkdir(parents=True, exist_ok=True)
         partial = out / "training.part"
         partial.write_text(json.dumps(asked, indent=1) + "\n", encoding="utf-8")
         partial.rename(note)
     except OSError as error:
-        raise WrongUsage("output-unwritable", f"{out} cannot be written: {error.strerror}.") from error
+        raise wrong_usage("output-unwritable", path=str(out), cause=cause_of(error)) from error
 
 
 def _shards_of(task: Task, out: Path) -> Path:
@@ -183,11 +179,11 @@ def _shards_of(task: Task, out: Path) -> Path:
 def _shards(task: Task, cases: tuple[Case, ...], out: Path, wanted: Wanted, tell: Tell) -> tuple[LeftOut, ...]:
     def progress(done: int, total: int) -> None:
         if done in (0, total) or done % max(1, total // 10) == 0:
-            tell(f"{task.weights}: {done} of {total} {task.kind.name}")
+            tell(_of(task, Phrase("train-shards", {"done": done, "total": total, "kind": task.kind.name})))
 
     left_out = make_shards(task.kind, cases, _shards_of(task, out), max(1, wanted.workers), progress)
     for one in left_out:
-        tell(f"{task.weights}: left out {one}")
+        tell(_of(task, Phrase("train-left-out", {"case": one.phrase})))
     return left_out
 
 
@@ -202,15 +198,16 @@ def _usable(task: Task, cases: tuple[Case, ...], out: Path, left_out: list[LeftO
             found.append(path)
         else:
             left_out.append(lacking(task.needs, case))
-            tell(f"{task.weights}: left out {left_out[-1]}")
+            tell(_of(task, Phrase("train-left-out", {"case": left_out[-1].phrase})))
     return tuple(found)
 
 
 def _require_shown(task: Task, training: tuple[Path, ...], judging: tuple[Path, ...]) -> None:
     """Refuses a cohort in which a class has nobody, or whose validation cases were all left out."""
-    for paths, what in ((training, "train on"), (judging, "judge by")):
-        if not paths:
-            raise WrongUsage("no-shards", f"No case to {what} is left for {task.weights}; the reasons stand above.")
+    if not training:
+        raise wrong_usage("no-shards", weights=task.weights)
+    if not judging:
+        raise wrong_usage("no-shards.judging", weights=task.weights)
     if task.seen is None or not isinstance(task.head, Classes):
         return
     shown: set[str] = set()
@@ -219,6 +216,10 @@ def _require_shown(task: Task, training: tuple[Path, ...], judging: tuple[Path, 
         if shown >= set(task.head.names):
             return
     raise class_empty(task.weights, [name for name in task.head.names if name not in shown])
+
+
+def _of(task: Task, said: Phrase) -> Phrase:
+    return Phrase("train-of", {"weights": task.weights, "said": said})
 
 
 def _learn(
@@ -244,7 +245,7 @@ def _learn(
         folder,
         device,
         judge,
-        lambda line: tell(f"{task.weights}: {line}"),
+        lambda said: tell(_of(task, said)),
     )
     curves.write_curves(folder, task.rule.figure)
 

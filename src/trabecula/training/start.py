@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from trabecula.errors import WrongUsage
+from trabecula.causes import Unfit, cause_of
+from trabecula.errors import wrong_usage
 from trabecula.training.fit import weights_folder
 from trabecula.training.loop import WEIGHTS
 from trabecula.training.parity import TOLERANCE, compare, outputs_of
@@ -42,27 +43,17 @@ def starts(given: str, tasks: tuple[Task, ...]) -> dict[str, Start]:
     """
     folder = weights_folder(FOLDER if given == SHIPPED else Path(given))
     if folder is None:
-        raise WrongUsage(
-            "start-missing", f"{given} holds no weights: give {SHIPPED}, or the folder of a training that is finished."
-        )
+        raise wrong_usage("start-missing", given=given, shipped=SHIPPED)
     manifest = read_manifest(folder)
     missing = [task.weights for task in tasks if task.weights not in manifest]
     if missing:
-        raise WrongUsage(
-            "start-missing",
-            f"{given} holds no weights of {', '.join(missing)}, only of {', '.join(manifest)}; name what is to be"
-            " trained with --only.",
-        )
+        raise wrong_usage("start-missing.some", given=given, missing=missing, there=tuple(manifest))
     return {task.weights: _start(given, folder, manifest[task.weights], task) for task in tasks}
 
 
 def _start(given: str, folder: Path, weights: Weights, task: Task) -> Start:
     if weights.view != task.view or _meaning(weights.head) != _meaning(task.head):
-        raise WrongUsage(
-            "weights-misfit",
-            f"The {task.weights} in {given} sees or answers something else than what is trained now; it cannot be gone"
-            " on from. Train from the start.",
-        )
+        raise wrong_usage("weights-misfit", weights=task.weights, given=given)
     tensors = folder.parent / task.weights / WEIGHTS
     if tensors.exists():
         return Start(given, tensors, hashlib.sha256(tensors.read_bytes()).hexdigest(), weights)
@@ -89,9 +80,7 @@ def begin(task: Task, start: Start | None) -> nn.Module:
         try:
             network.load_state_dict(load_file(start.path))
         except RuntimeError as error:
-            raise WrongUsage(
-                "weights-misfit", f"The {task.weights} in {start.given} is a network of other layers than this one."
-            ) from error
+            raise wrong_usage("weights-misfit.layers", weights=task.weights, given=start.given) from error
         return network
     graph = task.graph(network).eval()
     image = torch.rand(task.input_shape, generator=torch.Generator().manual_seed(task.seed))
@@ -100,11 +89,7 @@ def begin(task: Task, start: Start | None) -> nn.Module:
         restore(graph, content, image)
         largest = compare((outputs_of(graph, image),), start.path, (image,)).largest
         if not largest <= TOLERANCE:
-            raise ValueError(f"the network answers otherwise than the file, by {largest:.2g} (at most {TOLERANCE:g})")
+            raise Unfit("restore-answers", largest=largest, most=TOLERANCE)
     except ValueError as error:
-        raise WrongUsage(
-            "weights-not-restorable",
-            f"{task.weights} cannot be gone on from: {error}. Train it from the start, or name other networks with"
-            " --only.",
-        ) from error
+        raise wrong_usage("weights-not-restorable", weights=task.weights, cause=cause_of(error)) from error
     return network

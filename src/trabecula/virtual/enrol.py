@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from trabecula.errors import WrongUsage
+from trabecula.errors import wrong_usage
 from trabecula.virtual.cohort import without_implants
 from trabecula.virtual.families import sample_person
 from trabecula.virtual.fields import Field, field_between, spine_at
@@ -37,7 +37,7 @@ def people_of(part: Part, share: float) -> int:
         WrongUsage: ``share-unusable``: it is not above 0 and up to 1.
     """
     if not 0 < share <= 1:
-        raise WrongUsage("share-unusable", f"A share of {share:g} was asked for; give one above 0 and up to 1.")
+        raise wrong_usage("share-unusable", share=share)
     return max(1, round(share * part.people))
 
 

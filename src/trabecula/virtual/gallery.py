@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trabecula.anatomy import Level
-from trabecula.errors import WrongUsage
+from trabecula.causes import cause_of
+from trabecula.errors import wrong_usage
 from trabecula.virtual.cohort import draw, scan, torso_grid
 from trabecula.virtual.families import FAMILIES, sample_person
 from trabecula.virtual.scanner import Protocol
@@ -40,9 +41,9 @@ def gallery(out: Path, number: int, seed: int, family: str, progress: Callable[[
         WrongUsage: no people, an unknown family, or a file that cannot be written.
     """
     if number < 1:
-        raise WrongUsage("nothing-ordered", f"{number} subjects were ordered; order at least one.")
+        raise wrong_usage("nothing-ordered", number=number)
     if family not in FAMILIES:
-        raise WrongUsage("unknown-family", f"There is no family {family!r}. Choose among: {', '.join(FAMILIES)}.")
+        raise wrong_usage("unknown-family", name=family, choices=tuple(FAMILIES))
     import matplotlib
     from PIL import Image
 
@@ -68,7 +69,7 @@ def gallery(out: Path, number: int, seed: int, family: str, progress: Callable[[
             out, format="png", optimize=True
         )
     except OSError as error:
-        raise WrongUsage("output-unwritable", f"{out} cannot be written: {error.strerror}.") from error
+        raise wrong_usage("output-unwritable", path=str(out), cause=cause_of(error)) from error
 
 
 def _palette() -> "Image.Image":

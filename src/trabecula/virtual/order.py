@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from trabecula.anatomy import Level
-from trabecula.errors import WrongUsage
+from trabecula.errors import wrong_usage
 from trabecula.virtual.cohort import scan_field, scan_patient
 from trabecula.virtual.families import FAMILIES, sample_person
 from trabecula.virtual.fields import sample_field
@@ -85,18 +85,14 @@ def simulate(order: Order, number: int, out: Path, workers: int, progress: Calla
 
 def _check(order: Order, number: int) -> None:
     if number < 1:
-        raise WrongUsage("nothing-ordered", f"{number} subjects were ordered; order at least one.")
+        raise wrong_usage("nothing-ordered", number=number)
     if order.protocol not in PROTOCOLS:
-        raise WrongUsage(
-            "unknown-protocol", f"There is no protocol {order.protocol!r}. Choose among: {', '.join(PROTOCOLS)}."
-        )
+        raise wrong_usage("unknown-protocol", name=order.protocol, choices=tuple(PROTOCOLS))
     require_format(order.format)
     if order.rescan is not None and order.rescan not in tuple(Rescan):
-        raise WrongUsage(
-            "unknown-rescan", f"There is no second scan {order.rescan!r}. Choose among: {', '.join(Rescan)}."
-        )
+        raise wrong_usage("unknown-rescan", name=order.rescan, choices=tuple(Rescan))
     if order.family not in FAMILIES:
-        raise WrongUsage("unknown-family", f"There is no family {order.family!r}. Choose among: {', '.join(FAMILIES)}.")
+        raise wrong_usage("unknown-family", name=order.family, choices=tuple(FAMILIES))
 
 
 def _write(order: Order, seed: int, folder: Path) -> Json:

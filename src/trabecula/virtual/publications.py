@@ -8,7 +8,7 @@ training on virtual patients begins at 100,000, tests lie in 900,000 to 999,999.
 from dataclasses import dataclass, replace
 
 from trabecula.anatomy import Level
-from trabecula.errors import WrongUsage
+from trabecula.errors import wrong_usage
 from trabecula.virtual.machines import MACHINES, Machine
 from trabecula.virtual.scanner import Protocol
 from trabecula.virtual.subject import BMD_SD_MG_CM3
@@ -436,8 +436,5 @@ def publication_named(name: str) -> Publication:
         WrongUsage: ``unknown-publication``: there is none.
     """
     if name not in PUBLICATIONS:
-        raise WrongUsage(
-            "unknown-publication",
-            f"There is no cohort like that of {name!r}. Choose among: {', '.join(PUBLICATIONS)}.",
-        )
+        raise wrong_usage("unknown-publication", name=name, choices=tuple(PUBLICATIONS))
     return PUBLICATIONS[name]

@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trabecula import __version__
-from trabecula.errors import TrabeculaError, WrongUsage
+from trabecula.causes import cause_of
+from trabecula.errors import TrabeculaError, WrongUsage, wrong_usage
 from trabecula.lock import one_run
 from trabecula.virtual.cohort import VirtualCt
 from trabecula.virtual.study import StudyHeader, write_dicom
@@ -48,7 +49,7 @@ def require_format(format_: str) -> None:
         WrongUsage: ``unknown-format``.
     """
     if format_ not in FORMATS:
-        raise WrongUsage("unknown-format", f"There is no format {format_!r}. Choose dicom or nifti.")
+        raise wrong_usage("unknown-format.cohort", name=format_)
 
 
 @contextmanager
@@ -68,7 +69,7 @@ def claimed(out: Path, order: Json) -> Iterator[None]:
 def _require_ours(out: Path) -> None:
     ours = {out / name for name in (NOTE, UNFINISHED_NOTE, ".lock")}
     if out.exists() and (not out.is_dir() or (set(out.iterdir()) - ours and not (out / NOTE).exists())):
-        raise WrongUsage("output-not-empty", f"{out} already holds something else; name a new folder.")
+        raise wrong_usage("output-not-empty", path=str(out))
 
 
 def _note(out: Path, order: Json) -> None:
@@ -77,9 +78,7 @@ def _note(out: Path, order: Json) -> None:
     _require_ours(out)
     if note.exists():
         if _noted(note) != wanted:
-            raise WrongUsage(
-                "other-cohort", f"{out} holds a cohort ordered otherwise (see cohort.json); name a new folder."
-            )
+            raise wrong_usage("other-cohort", path=str(out))
         return
     try:
         written.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
@@ -116,11 +115,7 @@ def make_missing(out: Path, subjects: Mapping[str, WriteSubject], workers: int, 
             pool.shutdown(cancel_futures=True)
             raise
         except BrokenProcessPool as error:
-            raise WrongUsage(
-                "worker-lost",
-                f"One of {workers} --workers was stopped from outside, most often for lack of memory; give fewer."
-                " What is there is whole; run it again to go on.",
-            ) from error
+            raise wrong_usage("worker-lost", workers=workers) from error
     return len(missing)
 
 
@@ -144,10 +139,7 @@ def make_subject(folder: Path, write: WriteSubject) -> None:
 
 
 def _unwritable(out: Path, error: OSError) -> WrongUsage:
-    return WrongUsage(
-        "output-unwritable",
-        f"{out} cannot be written: {error.strerror}. What is there is whole; run it again to go on.",
-    )
+    return wrong_usage("output-unwritable.kept", path=str(out), cause=cause_of(error))
 
 
 def _noted(note: Path) -> object:

@@ -15,7 +15,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from pydicom.valuerep import DSfloat
 
-from trabecula.errors import WrongUsage
+from trabecula.causes import cause_of
+from trabecula.errors import wrong_usage
 from trabecula.virtual.machines import MACHINES, Machine
 from trabecula.virtual.scanner import Protocol, kernel_of
 from trabecula.virtual.subject import Subject
@@ -74,7 +75,7 @@ def write_dicom(volume: Volume, folder: Path, *, seed: int, header: StudyHeader)
         ValueError: rows and columns of the volume are not at right angles, which DICOM cannot say.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise WrongUsage("output-not-empty", f"{folder} already holds something; name a new folder.")
+        raise wrong_usage("output-not-empty", path=str(folder))
     common = _common(volume, seed, header)
     partial = folder.parent / f".{folder.name}.{secrets.token_hex(4)}"
     try:
@@ -86,7 +87,7 @@ def write_dicom(volume: Volume, folder: Path, *, seed: int, header: StudyHeader)
         partial.replace(folder)
     except OSError as error:
         root = _root(error)
-        raise WrongUsage("output-unwritable", f"{folder} cannot be written: {root.strerror}.") from root
+        raise wrong_usage("output-unwritable", path=str(folder), cause=cause_of(root)) from root
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

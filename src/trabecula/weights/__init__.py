@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from trabecula.errors import Defect
+from trabecula.errors import defect
 from trabecula.view import Head, View, head_from, view_from
 
 FOLDER = Path(__file__).parent
@@ -20,7 +20,6 @@ INSTEAD = "TRABECULA_WEIGHTS"
 """The environment variable that names a folder with a manifest of its own: what stands in it is used instead."""
 
 MANIFEST = "manifest.json"
-INSTALL_AGAIN = "Install Trabecula again."
 
 
 @dataclass(frozen=True)
@@ -46,11 +45,9 @@ class Weights:
         try:
             content = path.read_bytes()
         except OSError as error:
-            raise Defect("weights-missing", f"The weights file {path.name} cannot be read. {INSTALL_AGAIN}") from error
+            raise defect("weights-missing", name=path.name) from error
         if hashlib.sha256(content).hexdigest() != self.sha256:
-            raise Defect(
-                "weights-corrupted", f"The weights file {path.name} is not the one that was tested. {INSTALL_AGAIN}"
-            )
+            raise defect("weights-corrupted", name=path.name)
         return content
 
 
@@ -75,9 +72,7 @@ def read_manifest(folder: Path) -> dict[str, Weights]:
         entries = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         return {name: weights_from(name, entry, folder) for name, entry in entries.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Defect(
-            "weights-missing", f"The weights manifest cannot be read ({type(error).__name__}). {INSTALL_AGAIN}"
-        ) from error
+        raise defect("weights-missing.manifest", kind=type(error).__name__) from error
 
 
 def weights_from(name: str, entry: Mapping[str, Any], folder: Path = FOLDER) -> Weights:
@@ -107,5 +102,5 @@ def weights_named(name: str) -> Weights:
     """
     found = catalogue().get(name)
     if found is None:
-        raise Defect("weights-missing", f"No weights named {name} are in the manifest. {INSTALL_AGAIN}")
+        raise defect("weights-missing.name", name=name)
     return found

@@ -134,5 +134,7 @@ def test_an_ambiguous_chain_has_a_low_probability() -> None:
 
 
 def test_a_box_says_how_sure_it_is_of_being_this_vertebra() -> None:
-    boxes, _ = name_spine(SPINE, SPACING_MM, most=0.5)
-    assert [box.confidence for box in boxes] == [0.45] * len(LEVELS)
+    faint = [vertebra(level, 0.5) for level in LEVELS]
+    boxes, _ = name_spine(faint, SPACING_MM)
+    expected = round(0.5 * naming_probability(best_chain(faint, SPACING_MM)), 3)
+    assert [box.confidence for box in boxes] == [expected] * len(LEVELS)

@@ -1,20 +1,11 @@
 """What a chain is called when its names are certain, uncertain and unknowable."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from trabecula.anatomy import LEVELS, UNKNOWN_LEVELS, Level
 from trabecula.errors import Refusal
-from trabecula.flow.localise.naming import (
-    PITCH_MM,
-    Candidate,
-    best_chain,
-    combine_scores,
-    localisers_disagree,
-    name_spine,
-)
+from trabecula.flow.localise.naming import PITCH_MM, Candidate, best_chain, name_spine
 
 SPACING_MM = (1.0, 1.0, 1.0)
 
@@ -26,7 +17,7 @@ def chain(levels: tuple[Level, ...], sure: float, forward_mm: float = 0.0) -> li
         scores = np.zeros(len(LEVELS) + 2)
         index = LEVELS.index(level) + 1
         scores[[index - 1, index, index + 1]] = (1 - sure) / 2, sure, (1 - sure) / 2
-        candidates.append(Candidate((z - 9, z + 9), (180, 220), scores[1:-1], float(scores[0]), y))
+        candidates.append(Candidate((z - 9, z + 9), (180, 220), scores[1:-1], y))
         step = PITCH_MM[level]
         z, y = z - float(np.sqrt(step**2 - forward_mm**2)), y + forward_mm
     return candidates
@@ -62,16 +53,6 @@ def test_the_sacrum_is_no_unknown_vertebra() -> None:
     assert len(boxes) == 3
 
 
-def test_a_top_vertebra_that_may_lie_above_t8_makes_the_names_uncertain() -> None:
-    sure, _ = name_spine(chain(LEVELS[:4], 0.9), SPACING_MM)
-    doubtful = [
-        Candidate(c.z_range, c.x_range, 0.5 * c.scores, 0.45 if i == 0 else 0.0, c.y)
-        for i, c in enumerate(chain(LEVELS[:4], 0.9))
-    ]
-    unsure, _ = name_spine(doubtful, SPACING_MM)
-    assert unsure[0].confidence < sure[0].confidence
-
-
 def test_distances_are_measured_along_a_spine_that_leans_forward() -> None:
     leaning = chain(WHOLE, 0.9, forward_mm=14.0)
     assert [LEVELS[k] for _, k in best_chain(leaning, SPACING_MM)] == list(WHOLE)
@@ -80,38 +61,3 @@ def test_distances_are_measured_along_a_spine_that_leans_forward() -> None:
 def test_one_vertebra_is_no_spine() -> None:
     with pytest.raises(Refusal, match="No two neighbouring vertebrae"):
         name_spine(chain((Level.L1,), 0.95), SPACING_MM)
-
-
-def test_a_witness_who_agrees_changes_nothing() -> None:
-    alone, _ = name_spine(chain(WHOLE, 0.95), SPACING_MM)
-    together, reasons = name_spine(combine_scores(chain(WHOLE, 0.95), chain(WHOLE, 0.95)), SPACING_MM)
-    assert together == alone
-    assert reasons == ()
-
-
-def test_where_two_witnesses_disagree_no_name_is_certain() -> None:
-    shifted = [replace(c, scores=np.append(c.scores[1:], 0.0)) for c in chain(WHOLE, 0.95)]  # one level higher
-    boxes, reasons = name_spine(combine_scores(chain(WHOLE, 0.95), shifted), SPACING_MM)
-    assert reasons
-    assert all(box.confidence < 0.8 for box in boxes)
-
-
-def test_the_surer_of_two_witnesses_is_believed() -> None:
-    unsure = [replace(c, scores=np.append(c.scores[1:], 0.0)) for c in chain(WHOLE, 0.5)]
-    boxes, _ = name_spine(combine_scores(unsure, chain(WHOLE, 0.99)), SPACING_MM)
-    assert [box.level for box in boxes] == list(WHOLE)
-
-
-def test_a_witness_who_saw_another_place_is_not_combine_scores() -> None:
-    elsewhere = [replace(c, z_range=(c.z - 300, c.z - 290)) for c in chain(WHOLE, 0.95)]
-    assert combine_scores(chain(WHOLE, 0.6), elsewhere)[0].scores.tolist() == chain(WHOLE, 0.6)[0].scores.tolist()
-
-
-def test_a_dispute_is_seen_however_sure_one_side_is() -> None:
-    shifted = [replace(c, scores=np.append(c.scores[1:], 0.0)) for c in chain(WHOLE, 0.6)]
-    assert localisers_disagree(chain(WHOLE, 0.99), shifted)
-    assert not localisers_disagree(chain(WHOLE, 0.99), chain(WHOLE, 0.6))
-    assert not localisers_disagree(chain(WHOLE, 0.99), [])
-    boxes, reasons = name_spine(chain(WHOLE, 0.99), SPACING_MM, most=0.5)
-    assert [box.level for box in boxes] == list(WHOLE)
-    assert [reason.code for reason in reasons] == ["level-uncertain"]

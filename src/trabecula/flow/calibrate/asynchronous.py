@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from trabecula.errors import WrongUsage
+from trabecula.causes import cause_of
+from trabecula.errors import wrong_usage
 from trabecula.messages import Phrase
 from trabecula.records import Acquisition, Rung
 
@@ -80,18 +81,15 @@ class Profiles:
         try:
             told = json.loads(path.read_text(encoding="utf-8"))
             if told["mode"] != mode(acquisition):
-                raise WrongUsage(
-                    "profile-of-another-scanner",
-                    f"The profile {path.name} was measured on another scanner or in another mode. Measure this one's.",
-                )
+                raise wrong_usage("profile-of-another-scanner", name=path.name)
             profiles = tuple(
                 Profile(**{one.name: entry[one.name] for one in fields(Profile)}) for entry in told["scans"]
             )
             slopes = np.array([profile.slope_hu_cm3_mg for profile in profiles], float)
         except (ValueError, TypeError, KeyError, OSError) as error:
-            raise WrongUsage("profile-damaged", f"The profile {path.name} cannot be read; measure it again.") from error
+            raise wrong_usage("profile-damaged", name=path.name) from error
         if not profiles or not np.isfinite(slopes).all() or (slopes <= 0).any():
-            raise WrongUsage("profile-damaged", f"The profile {path.name} holds no slope; measure it again.")
+            raise wrong_usage("profile-damaged.slope", name=path.name)
         before = slopes[:-1]
         if len(before) < FEWEST_FOR_LIMITS:
             return ControlChart(profiles, None, None)
@@ -115,7 +113,7 @@ class Profiles:
             partial.write_text(json.dumps({"mode": mode(acquisition), "scans": scans}, indent=1), encoding="utf-8")
             partial.replace(path)
         except OSError as error:
-            raise WrongUsage("output-unwritable", f"{self.folder} cannot be written: {error.strerror}.") from error
+            raise wrong_usage("output-unwritable", path=str(self.folder), cause=cause_of(error)) from error
         chart = self.chart(acquisition)
         assert chart is not None, "it was just written"
         return chart
@@ -131,7 +129,7 @@ def require_mode(acquisition: Acquisition) -> None:
     needed |= {"tube voltage": acquisition.tube_voltage_kvp, "kernel": acquisition.kernel}
     missing = [name for name, value in needed.items() if value is None]
     if missing:
-        raise WrongUsage("profile-needs-headers", f"The scan does not record its {', '.join(missing)}.")
+        raise wrong_usage("profile-needs-headers", missing=missing)
 
 
 def mode(acquisition: Acquisition) -> dict[str, str]:

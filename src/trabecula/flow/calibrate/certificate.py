@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from trabecula.errors import WrongUsage
+from trabecula.causes import cause_of
+from trabecula.errors import wrong_usage
 from trabecula.volume import Float64
 
 DISPLACED, WATER_HU = 0.2174, 999.6
@@ -89,21 +90,18 @@ def read_certificate(path: Path) -> Certificate:
     try:
         told = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise WrongUsage("phantom-file-unreadable", f"The phantom's file cannot be read: {error}.") from error
+        raise wrong_usage("phantom-file-unreadable", cause=cause_of(error)) from error
     given = told.get("rods")
     if not isinstance(given, list) or len(given) < FEWEST_RODS:
-        raise WrongUsage(
-            "phantom-without-values",
-            f"The phantom's file needs at least {FEWEST_RODS} [[rods]] with the values of its certificate.",
-        )
+        raise wrong_usage("phantom-without-values", least=FEWEST_RODS)
     rods = tuple(_rod(number, one) for number, one in enumerate(given, 1))
     if len({rod.water_mg_cm3 is None for rod in rods}) > 1:
-        raise WrongUsage("phantom-values-mixed", "The phantom's rods mix K2HPO4 and hydroxyapatite.")
+        raise wrong_usage("phantom-values-mixed")
     if float(np.ptp([rod.mineral_mg_cm3 for rod in rods])) < 50:
-        raise WrongUsage("phantom-values-alike", "The phantom's rods lie within 50 mg/cm3: no line can be drawn.")
+        raise wrong_usage("phantom-values-alike")
     stacked = told.get("stacked", False)
     if not isinstance(stacked, bool):
-        raise WrongUsage("phantom-file-unreadable", "The phantom's file says stacked = true or false, nothing else.")
+        raise wrong_usage("phantom-file-unreadable.stacked")
     return Certificate(str(told.get("name", path.stem)), str(told.get("serial", "")), rods, stacked)
 
 
@@ -115,10 +113,8 @@ def _rod(number: int, given: Any) -> Rod:
     for key, (low, high) in zip(keys, ranges, strict=False):
         value = given.get(key) if isinstance(given, dict) else None
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise WrongUsage("phantom-without-values", f"Rod {number} of the phantom's file has no number as {key}.")
+            raise wrong_usage("phantom-without-values.rod", number=number, name=key)
         if not low <= value <= high:
-            raise WrongUsage(
-                "phantom-value-impossible", f"Rod {number}: {key} = {value:g} lies outside {low:g} to {high:g}."
-            )
+            raise wrong_usage("phantom-value-impossible", number=number, name=key, value=value, low=low, high=high)
         values.append(float(value))
     return Rod(values[0], values[1] if liquid else None)

@@ -4,14 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import ndimage
 
 from trabecula.anatomy import LEVELS
 from trabecula.flow.localise.bodies import Body, unnamed
 from trabecula.flow.localise.naming import Candidate
 from trabecula.flow.localise.numbering import NAMED
-from trabecula.flow.localise.volume import bodies, look_names
+from trabecula.flow.localise.torso import look
+from trabecula.view import Classes
 from trabecula.volume import Float32, Float64, Volume
-from trabecula.weights import weights_named
+from trabecula.weights import Weights, weights_named
+
+APART_MM = 13.0
+"""Two bodies' middles are further apart than this, crushed ones too."""
 
 SAME_HEIGHT_MM, SAME_SIDE_MM = 12.0, 30.0
 """A box of the projection, which knows no depth, is of the body this near to its middle."""
@@ -33,6 +38,31 @@ class NamesByLooks:
         weights = weights_named(self.weights)
         near, names = look_names(image, weights, self.precision)
         return bodies(near, names, self.minimum_score, 2 * weights.view.spacing_mm[0])
+
+
+def look_names(image: Float32, weights: Weights, precision: str) -> tuple[Float32, Float32]:
+    """How near each place is to a body's middle (0 to 1), and the names' probabilities (names, ...), half as fine."""
+    scores = look(image, weights, precision)
+    assert isinstance(weights.head, Classes)
+    return 1 / (1 + np.exp(-scores[0])), weights.head.probabilities(scores[1:])
+
+
+def bodies(
+    near: Float32, names: Float32, minimum_score: float, voxel_mm: float
+) -> list[tuple[Float64, float, Float64]]:
+    """The peaks of ``near`` that lie apart, best first: place (z, y, x), score, probability of each name."""
+    peaks = np.argwhere((near > minimum_score) & (near == ndimage.maximum_filter(near, 3)))
+    peaks = peaks[np.argsort(-near[tuple(peaks.T)])]
+    found: list[tuple[Float64, float, Float64]] = []
+    for peak in peaks:
+        part = tuple(slice(max(0, p - 1), p + 2) for p in peak)
+        weight = near[part]
+        middle = np.array([np.average(axis, weights=weight) for axis in np.indices(weight.shape)])
+        middle += [p.start for p in part]
+        if all(np.linalg.norm(middle - other) * voxel_mm > APART_MM for other, _, _ in found):
+            named = (names[(slice(None), *part)] * weight).sum(axis=(1, 2, 3)) / weight.sum()
+            found.append((middle, float(near[tuple(peak)]), np.asarray(named, np.float64)))
+    return found
 
 
 def projected(chain: Sequence[Body], middles: Float64, seen: Sequence[Candidate], volume: Volume) -> list[Body]:

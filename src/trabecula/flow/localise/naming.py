@@ -1,6 +1,6 @@
 """Names for the vertebrae of a spine, given to the whole chain at once, because neighbours vouch for one another.
 
-Both localisers, of the projection and of the volume, hand their candidates to this dynamic programme.
+The localiser of the projection hands its candidates to this dynamic programme.
 """
 
 from collections.abc import Sequence
@@ -42,7 +42,6 @@ class Candidate:
     z_range: tuple[float, float]
     x_range: tuple[float, float]
     scores: Float64
-    above: float = 0.0  # the score of being cranial of T8
     y: float | None = None
 
     @property
@@ -63,12 +62,11 @@ def name_spine(
     spacing_mm: tuple[float, float, float],
     certain: float = 0.8,
     guess: float = 0.5,
-    most: float = 1.0,
 ) -> tuple[tuple[VertebraBox, ...], tuple[Reason, ...]]:
     """The vertebrae of the most credible chain, cranial first, and the reasons to doubt their names.
 
     Below the probability ``certain`` the names carry ``level-uncertain``; below ``guess`` none is given, and the
-    vertebrae are the first, second ... unknown one. ``most`` is how probable any naming can be at best.
+    vertebrae are the first, second ... unknown one.
 
     Raises:
         Refusal: ``no-vertebrae-found``.
@@ -76,7 +74,7 @@ def name_spine(
     chain = best_chain(candidates, spacing_mm)
     if len(chain) < 2 or sum(c.total for c, _ in chain) < EVIDENCE:
         raise refusal("no-vertebrae-found")
-    probability = min(most, naming_probability(chain))
+    probability = naming_probability(chain)
     vertebrae = _boxes(chain, probability)
     skipped = vertebrae_skipped([LEVELS[level] for _, level in chain], LEVELS)
     if probability >= certain:
@@ -96,39 +94,6 @@ def vertebrae_skipped(found: Sequence[str], order: Sequence[str]) -> tuple[Reaso
         for upper, lower in pairwise(found)
         if order.index(lower) - order.index(upper) > 1
     )
-
-
-def combine_scores(candidates: list[Candidate], witness: list[Candidate]) -> list[Candidate]:
-    """The candidates with their names weighed by those that a second localiser gives at the same places.
-
-    The two look at different pictures of the same ribs and sacrum. Where they agree, nothing changes; where they do
-    not, the geometric mean leaves neither name likely, and ``name_spine`` says so. Each counts as one vote.
-    """
-    combined = []
-    for one in candidates:
-        other = _beside(one, witness)
-        if other is not None:
-            scores = np.sqrt((one.scores + FOREIGN) * (other.scores + FOREIGN)) - FOREIGN
-            above = float(np.sqrt((one.above + FOREIGN) * (other.above + FOREIGN)) - FOREIGN)
-            # That the names differ makes it no less a vertebra.
-            same = (one.scores.sum() + one.above) / max(scores.sum() + above, 1e-6)
-            one = replace(one, scores=scores * same, above=above * same)
-        combined.append(one)
-    return combined
-
-
-def localisers_disagree(candidates: list[Candidate], witness: list[Candidate]) -> bool:
-    """Whether the witness names most of the vertebrae that both saw otherwise; then no name is better than even."""
-    pairs = [(one, other) for one in candidates if (other := _beside(one, witness)) is not None]
-    differ = sum(int(one.scores.argmax()) != int(other.scores.argmax()) for one, other in pairs)
-    return 2 * differ > len(pairs)
-
-
-def _beside(one: Candidate, witness: list[Candidate]) -> Candidate | None:
-    """What the witness saw at the same place."""
-    height = one.z_range[1] - one.z_range[0]
-    near = [w for w in witness if abs(w.z - one.z) < 0.4 * height and w.x_range[0] < one.x < w.x_range[1]]
-    return min(near, key=lambda w: abs(w.z - one.z), default=None)
 
 
 def best_chain(candidates: list[Candidate], spacing_mm: tuple[float, float, float]) -> list[tuple[Candidate, int]]:
@@ -190,10 +155,8 @@ def naming_probability(chain: list[tuple[Candidate, int]]) -> float:
 
 
 def _score(candidate: Candidate, level: int) -> float:
-    """The score of a level by its index; those above T8 have one in common, there is none below the sacrum."""
-    if level < 0:
-        return candidate.above
-    return float(candidate.scores[level]) if level < len(LEVELS) else 0.0
+    """The score of a level by its index; above T8 and below the sacrum there is none."""
+    return float(candidate.scores[level]) if 0 <= level < len(LEVELS) else 0.0
 
 
 def _boxes(chain: list[tuple[Candidate, int]], probability: float) -> tuple[VertebraBox, ...]:

@@ -18,10 +18,10 @@ from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from trabecula import __version__
-from trabecula.errors import Defect, TrabeculaError, fault_of, place_of
+from trabecula.errors import TrabeculaError, defect, fault, place_of
 from trabecula.serving.web import api, cohort, corrections, entry, files, studies, study, tokens
 from trabecula.serving.web.auditing import Auditing
-from trabecula.serving.web.guards import Guard, status_of, visitor_of
+from trabecula.serving.web.guards import Guard, language_of, status_of, visitor_of
 from trabecula.serving.web.login import Failures, Tokens, Users
 from trabecula.serving.web.parts import Parts, language_names, told
 from trabecula.serving.web.settings import Settings, secret_of
@@ -47,7 +47,7 @@ def create_app(settings: Settings) -> FastAPI:
         Defect: the viewer was not installed.
     """
     if not VIEWER.exists():
-        raise Defect("viewer-missing", "The viewer NiiVue is not installed. Run: make web")
+        raise defect("viewer-missing")
     folders = Folders(settings.data)
     folders.prepare()
     engine = open_database(settings.database, settings.backups)
@@ -149,7 +149,8 @@ async def _tell_no_address(request: Request, error: Exception) -> Response:
 async def _tell_defect(scope: Scope, error: Exception) -> Response:
     """What was not foreseen. The exception's own words are told to nobody: they may quote a header."""
     LOG.error("%s in %s", type(error).__name__, place_of(error.__traceback__))
-    return tell(Request(scope), 500, "defect", fault_of(error))
+    request = Request(scope)
+    return tell(request, 500, "defect", fault(error).told(language_of(request)))
 
 
 def _sentence(request: Request, status: int) -> str:

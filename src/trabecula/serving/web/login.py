@@ -15,7 +15,7 @@ from enum import StrEnum
 from sqlalchemy import Engine, delete, func, select, update
 from sqlalchemy.orm import Session
 
-from trabecula.errors import WrongUsage
+from trabecula.errors import WrongUsage, wrong_usage
 from trabecula.studies.audit import What, note
 from trabecula.studies.clock import now_utc
 from trabecula.studies.store import OF_NODE
@@ -55,11 +55,11 @@ class Users:
             WrongUsage: the name or the password is too short.
         """
         if not (1 <= len(name) <= 40 and name.isprintable() and name.strip() == name):
-            raise WrongUsage("user-name-unfit", "A user name has 1 to 40 printable letters and no space at its ends.")
+            raise wrong_usage("user-name-unfit")
         if name.startswith(OF_NODE):
-            raise WrongUsage("user-name-unfit", f"Names that begin with {OF_NODE} are those of DICOM senders.")
+            raise wrong_usage("user-name-unfit.node", begin=OF_NODE)
         if len(password) < SHORTEST_PASSWORD:
-            raise WrongUsage("password-too-short", f"A password needs at least {SHORTEST_PASSWORD} letters.")
+            raise wrong_usage("password-too-short", least=SHORTEST_PASSWORD)
         with Session(self.engine) as session, session.begin():
             for table in (Login, Token):
                 session.execute(delete(table).where(table.user == name))
@@ -232,7 +232,7 @@ class Failures:
 
 
 def _unknown(name: str) -> WrongUsage:
-    return WrongUsage("user-unknown", f"There is no user {name!r}.")
+    return wrong_usage("user-unknown", name=name)
 
 
 def _role_of(user: User) -> Role:

@@ -3,7 +3,8 @@
 import getpass
 import sys
 
-from trabecula.errors import WrongUsage
+from trabecula.errors import wrong_usage
+from trabecula.serving.spoken import say
 from trabecula.serving.web.login import Role, Users
 from trabecula.serving.web.settings import Settings
 from trabecula.studies.tables import open_database
@@ -19,7 +20,7 @@ def users_of(settings: Settings) -> Users:
 def role_named(name: str) -> Role:
     """Raises WrongUsage where there is no such role."""
     if name not in list(Role):
-        raise WrongUsage("unknown-role", f"There is no role {name!r}. Choose among: {', '.join(Role)}.")
+        raise wrong_usage("unknown-role", name=name, choices=tuple(Role))
     return Role(name)
 
 
@@ -32,13 +33,13 @@ def add_user(settings: Settings, name: str, role: str | None = None) -> None:
     chosen = None if role is None else role_named(role)
     users = users_of(settings)
     if sys.stdin.isatty():
-        password = getpass.getpass(f"Password for {name}: ")
-        if getpass.getpass("Again: ") != password:
-            raise WrongUsage("passwords-differ", "The two passwords differ. Try again.")
+        password = getpass.getpass(say("password-for", name=name))
+        if getpass.getpass(say("password-again")) != password:
+            raise wrong_usage("passwords-differ")
     else:
         password = sys.stdin.readline().rstrip("\n")
     given = users.add(name, password, chosen, by=operator())
-    print(f"{name} may log in: role {given}.")
+    print(say("user-may", name=name, role=str(given)))
 
 
 def change_role(settings: Settings, name: str, role: str) -> None:
@@ -48,7 +49,7 @@ def change_role(settings: Settings, name: str, role: str) -> None:
         WrongUsage: there is no such user or role.
     """
     users_of(settings).change_role(name, role_named(role), by=operator())
-    print(f"{name} has the role {role}.")
+    print(say("user-has", name=name, role=role))
 
 
 def remove_user(settings: Settings, name: str) -> None:
@@ -58,7 +59,7 @@ def remove_user(settings: Settings, name: str) -> None:
         WrongUsage: there is no such user.
     """
     users_of(settings).remove(name, by=operator())
-    print(f"{name} may no longer log in.")
+    print(say("user-gone", name=name))
 
 
 def operator() -> str:

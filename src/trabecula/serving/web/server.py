@@ -4,9 +4,11 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from trabecula.errors import WrongUsage
+from trabecula.causes import cause_of
+from trabecula.errors import wrong_usage
 from trabecula.lock import locked
 from trabecula.recipes import recipe_named
+from trabecula.serving.spoken import say
 from trabecula.serving.web.settings import Settings
 from trabecula.studies.folders import Folders
 from trabecula.studies.logs import log_nothing_but_ours
@@ -46,7 +48,7 @@ def serve(settings: Settings) -> None:
             ssl_keyfile=settings.key,
             timeout_graceful_shutdown=3,
         )
-        print(f"Trabecula: {scheme}://{host}:{port}  (Ctrl+C ends it; research use only)", flush=True)
+        print(say("serving-at", address=f"{scheme}://{host}:{port}"), flush=True)
         uvicorn.Server(config).run(sockets=[line])
 
 
@@ -57,17 +59,9 @@ def require_protection(settings: Settings, has_users: bool) -> None:
         WrongUsage: one of them is missing.
     """
     if not has_users:
-        raise WrongUsage(
-            "login-missing",
-            f"Others can reach {settings.host}, so everybody has to log in. Add somebody first: trabecula serve"
-            " --add-user NAME",
-        )
+        raise wrong_usage("login-missing", host=settings.host)
     if not settings.secure:
-        raise WrongUsage(
-            "tls-missing",
-            f"Others can reach {settings.host}, so passwords need TLS. Give --certificate and --key, or --behind-proxy"
-            " where a proxy in front ends TLS.",
-        )
+        raise wrong_usage("tls-missing", host=settings.host)
 
 
 @contextmanager
@@ -81,10 +75,6 @@ def bound(host: str, port: int) -> Iterator[socket.socket]:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         held = socket.create_server(address[:2], family=family)
     except OSError as error:
-        raise WrongUsage(
-            "address-unusable",
-            f"{host}, port {port}, cannot be served at: {(error.strerror or 'unknown cause').lower()}."
-            " Name another port with --port, or another address with --host.",
-        ) from error
+        raise wrong_usage("address-unusable", host=host, port=port, cause=cause_of(error)) from error
     with held:
         yield held

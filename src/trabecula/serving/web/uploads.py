@@ -11,7 +11,7 @@ from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 
-from trabecula.errors import Refusal, TrabeculaError
+from trabecula.errors import Refusal, TrabeculaError, failure, refusal
 from trabecula.messages import DEFAULT_LANGUAGE, LANGUAGES
 from trabecula.studies.folders import SLICES, Folders
 from trabecula.studies.orders import Limits
@@ -24,7 +24,6 @@ KNOWN_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".zip", ".dcm", ".dicom", ".ima")
 FIELD_BYTES, FIELDS, HEADER_BYTES = 4096, 20, 16 * 1024
 BESIDE_FILES_BYTES = 10 * 2**20  # boundaries and headers of twenty thousand files
 NEED_ROOM_FACTOR = 3  # the upload, its copy for the viewer, its results
-DAMAGED = "The upload arrived damaged or was cut short. Send it again."
 
 
 class Receiver:
@@ -78,7 +77,7 @@ class Receiver:
     def _keep_header(self, held: bytearray, more: bytes) -> None:
         self._header_bytes += len(more)
         if self._header_bytes > HEADER_BYTES:
-            raise Refusal("upload-damaged", DAMAGED)
+            raise refusal("upload-damaged")
         held += more
 
     def _header_end(self) -> None:
@@ -91,17 +90,14 @@ class Receiver:
         filename = options.get(b"filename")
         if filename is None:
             if len(self.fields) >= FIELDS:
-                raise Refusal("upload-damaged", DAMAGED)
+                raise refusal("upload-damaged")
             self._field = (field, bytearray())
             return
         if self.files == 0:
             self.admit(self.fields)
             self.folder.mkdir(mode=0o700)
         if self.files >= self.limits.upload_files:
-            raise Refusal(
-                "too-many-files",
-                f"The upload holds more than {self.limits.upload_files} files. Give one study at a time.",
-            )
+            raise refusal("too-many-files.upload", most=self.limits.upload_files)
         name = filename.decode("latin-1").lower()
         self.ending = next((ending for ending in KNOWN_ENDINGS if name.endswith(ending)), "")
         self._file = (self.folder / f"{self.files:06d}").open("xb")
@@ -111,7 +107,7 @@ class Receiver:
         if self._field is not None:
             self._field[1].extend(data[start:end])
             if len(self._field[1]) > FIELD_BYTES:
-                raise Refusal("upload-damaged", DAMAGED)
+                raise refusal("upload-damaged")
             return
         if self._file is not None:
             self.bytes += end - start
@@ -150,7 +146,7 @@ async def receive(
     """
     kind, options = parse_options_header(content_type)
     if kind != b"multipart/form-data" or not options.get(b"boundary"):
-        raise Refusal("upload-damaged", DAMAGED)
+        raise refusal("upload-damaged")
     if declared_bytes > limits.upload_bytes + BESIDE_FILES_BYTES:
         raise too_large(limits)
     if shutil.disk_usage(folders.data).free < NEED_ROOM_FACTOR * declared_bytes:
@@ -162,12 +158,12 @@ async def receive(
         async for piece in body:
             receiver.feed(piece)
         if not receiver.complete:
-            raise Refusal("upload-damaged", DAMAGED)
+            raise refusal("upload-damaged")
         if receiver.files == 0 or receiver.bytes == 0:
-            raise Refusal("upload-empty", "Nothing was uploaded. Choose a folder, a zip or a file first.")
+            raise refusal("upload-empty")
         return await run_in_threadpool(_kept, receiver, folders, _upload(study_id, receiver, limits), enqueue)
     except MultipartParseError as error:
-        raise Refusal("upload-damaged", DAMAGED) from error
+        raise refusal("upload-damaged") from error
     except OSError as error:
         raise disk_full() from error
     finally:
@@ -204,12 +200,9 @@ def clean_label(text: str, limits: Limits) -> str:
 
 def too_large(limits: Limits) -> Refusal:
     """More than one upload may take."""
-    return Refusal(
-        "upload-too-large",
-        f"The upload is larger than {limits.upload_bytes / 2**30:.3g} GiB. Give one study at a time.",
-    )
+    return refusal("upload-too-large", limit_gib=limits.upload_bytes / 2**30)
 
 
 def disk_full() -> TrabeculaError:
     """No room on the server."""
-    return TrabeculaError("disk-full", "The server's disk has no room for this upload. Ask its keeper to free some.")
+    return failure("disk-full")

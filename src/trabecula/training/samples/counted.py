@@ -10,7 +10,7 @@ from trabecula.anatomy import NAMED_LEVELS, Level
 from trabecula.cohort.case import Field, Known, Labelled
 from trabecula.cohort.drawn import TORSO_SPACING_MM
 from trabecula.cohort.grids import has_spacing, nearest, respaced
-from trabecula.errors import WrongUsage
+from trabecula.errors import wrong_usage
 from trabecula.flow.localise.evidence import LOOKS, SHORT_RIB_MM, Part, Rib
 from trabecula.training.samples.augment import at_spacing, of_shape, random_pose, vary_intensity
 from trabecula.training.samples.shards import Kind, Shard
@@ -62,7 +62,7 @@ def cut(labelled: Labelled) -> Shard:
     """
     volume, body, known = labelled.volume, labelled.masks["bodies"], labelled.known
     if not known.ribs_mm:
-        raise WrongUsage("ribs-unknown", "Which ribs join which vertebra is not known of this case.")
+        raise wrong_usage("ribs-unknown")
     if not has_spacing(volume, SPACING_MM):
         grid = respaced(volume, SPACING_MM)
         body = nearest(body, volume, grid)

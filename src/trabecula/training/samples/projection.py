@@ -8,7 +8,7 @@ from trabecula.anatomy import Level
 from trabecula.cohort.case import Field, Labelled
 from trabecula.cohort.drawn import PROJECTION_SPACING_MM
 from trabecula.cohort.grids import has_spacing, nearest, respaced
-from trabecula.errors import WrongUsage
+from trabecula.errors import wrong_usage
 from trabecula.training.samples.shards import Kind, Shard
 from trabecula.view import Classes, View
 from trabecula.volume import Float32
@@ -30,7 +30,7 @@ def cut(labelled: Labelled) -> Shard:
         if part is not None
     ]
     if not boxes:
-        raise WrongUsage("mask-empty", "The mask of bodies marks no vertebra that is named.")
+        raise wrong_usage("mask-empty")
     return {
         "projection": np.clip(hu.max(axis=1), -1024, 3071).astype(np.int16),
         "boxes": np.array(sorted(boxes), np.int16),

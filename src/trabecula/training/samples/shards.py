@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trabecula.cohort.case import Case, Field, Labelled
-from trabecula.errors import TrabeculaError, WrongUsage
+from trabecula.errors import TrabeculaError, wrong_usage
+from trabecula.messages import Phrase
 from trabecula.workers import worker_processes
 
 Shard: TypeAlias = Mapping[str, NDArray[Any]]
@@ -55,8 +56,10 @@ class LeftOut:
     case: str
     error: TrabeculaError
 
-    def __str__(self) -> str:
-        return f"{self.case} [{self.error.code}]: {self.error.message}"
+    @property
+    def phrase(self) -> Phrase:
+        """The case and why, as it stands in another sentence."""
+        return Phrase("case-bad", {"name": self.case, "said": self.error.coded})
 
 
 def shard_path(folder: Path, case: Case) -> Path:
@@ -85,13 +88,9 @@ def make_shards(
                 left_out.append(LeftOut(case.name, error))
             progress(done, len(cases))
     except BrokenProcessPool as error:
-        raise WrongUsage(
-            "worker-lost",
-            f"One of {workers} --workers was stopped from outside, most often for lack of memory; give fewer."
-            " What is there is whole; run it again with --resume to go on.",
-        ) from error
+        raise wrong_usage("worker-lost.resume", workers=workers) from error
     if len(left_out) == len(cases):
-        raise WrongUsage("no-shards", f"No case can be used for the {kind.name}. The first: {left_out[0]}")
+        raise wrong_usage("no-shards.kind", kind=kind.name, first=left_out[0].phrase)
     return tuple(left_out)
 
 

@@ -6,7 +6,7 @@ from trabecula.anatomy import Level
 from trabecula.cohort.case import CONTRAST, UNENHANCED, Field, Labelled
 from trabecula.cohort.drawn import SPINE_SPACING_MM
 from trabecula.cohort.grids import has_spacing, nearest, respaced
-from trabecula.errors import WrongUsage
+from trabecula.errors import wrong_usage
 from trabecula.quantity import VBMD_K2HPO4
 from trabecula.training.samples.shards import Kind, Shard
 from trabecula.volume import Grid
@@ -20,7 +20,7 @@ def cut(labelled: Labelled) -> Shard:
     volume, known = labelled.volume, labelled.known
     hu, masks = volume.hu, dict(labelled.masks)
     if not (masks["bodies"] > 0).any():
-        raise WrongUsage("mask-empty", "The mask marks no vertebra that is named.")
+        raise wrong_usage("mask-empty")
     if not has_spacing(volume, SPINE_SPACING_MM):
         grid = _about_bodies(respaced(volume, SPINE_SPACING_MM), labelled)
         hu = volume.sample(grid)

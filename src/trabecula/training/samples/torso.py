@@ -8,7 +8,7 @@ from trabecula.anatomy import NAMED_LEVELS, Level
 from trabecula.cohort.case import Field, Labelled
 from trabecula.cohort.drawn import TORSO_COLUMNS, TORSO_SPACING_MM
 from trabecula.cohort.grids import has_spacing, nearest, respaced
-from trabecula.errors import WrongUsage
+from trabecula.errors import wrong_usage
 from trabecula.training.samples.augment import at_spacing, middles, of_shape, random_pose, vary_intensity
 from trabecula.training.samples.shards import Kind, Shard
 from trabecula.view import Classes, View
@@ -31,7 +31,7 @@ def cut(labelled: Labelled) -> Shard:
         grid = respaced(labelled.volume, SPACING_MM)
         hu, body = labelled.volume.sample(grid), nearest(body, labelled.volume, grid)
     if not (body > 0).any():
-        raise WrongUsage("mask-empty", "The mask of bodies marks no vertebra that is named.")
+        raise wrong_usage("mask-empty")
     spine = int(np.flatnonzero(body.any(axis=(0, 1))).mean())
     first = int(np.clip(spine - TORSO_COLUMNS // 2, 0, max(0, hu.shape[2] - TORSO_COLUMNS)))
     part = np.s_[:, :, first : first + TORSO_COLUMNS]

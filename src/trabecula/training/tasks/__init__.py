@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from importlib import import_module
 
-from trabecula.errors import WrongUsage
+from trabecula.errors import wrong_usage
 from trabecula.training.task import Task
 
 MODULES: dict[str, str] = {
@@ -34,13 +34,9 @@ def task_for(weights: str) -> Task:
         WrongUsage: ``no-training``: there is none; ``package-missing``: it takes a package that is not installed.
     """
     if weights not in MODULES:
-        raise WrongUsage("no-training", f"There is no training for {weights}. There is for: {', '.join(MODULES)}.")
+        raise wrong_usage("no-training", weights=weights, choices=tuple(MODULES))
     makers: dict[str, Callable[[], Task]] = import_module(f"{__name__}.{MODULES[weights]}").TASKS
     try:
         return makers[weights]()
     except ModuleNotFoundError as error:
-        raise WrongUsage(
-            "package-missing",
-            f"Training {weights} takes {error.name}, which is not installed. Install it, or name other weights with"
-            " --only.",
-        ) from error
+        raise wrong_usage("package-missing", weights=weights, package=str(error.name)) from error

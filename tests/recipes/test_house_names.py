@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from trabecula.errors import Refusal
-from trabecula.recipes import RECIPES
-from trabecula.recipes.counting import COUNTING
+from trabecula.recipes.house import HOUSE
 from trabecula.records import Acquisition, Scan, Spine
 from trabecula.virtual.findings import POPULATION
 from trabecula.virtual.torso import Torso, draw_torso
@@ -18,7 +17,7 @@ COARSE_MM = (3.0, 3.0, 3.0)
 
 
 def named(volume: Volume) -> Spine:
-    return COUNTING.localise(Scan(volume, Orientation(), Acquisition("virtual")))
+    return HOUSE.localise(Scan(volume, Orientation(), Acquisition("virtual")))
 
 
 def draw(seed: int, field: str) -> Torso:
@@ -61,12 +60,6 @@ def chest() -> Torso:
 @pytest.fixture(scope="module")
 def abdomen() -> Torso:
     return draw(902_004, "abdomen-pelvis")
-
-
-def test_it_is_a_choice() -> None:
-    assert RECIPES["counting"] is COUNTING
-    assert COUNTING.weights[:2] == ("house-counter", "house-finder")
-    assert "niu2023-localiser" in COUNTING.weights
 
 
 @pytest.mark.slow

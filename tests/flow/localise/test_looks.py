@@ -1,9 +1,12 @@
-"""From the network's maps to candidates, and from scans of any grid to what the network sees."""
+"""From the network's maps to named bodies, and from scans of any grid to what the network sees."""
 
 import numpy as np
 import pytest
 
-from trabecula.flow.localise.volume import _candidate, bodies, torso_view
+from trabecula.flow.localise.bodies import Body
+from trabecula.flow.localise.counting import _places_mm
+from trabecula.flow.localise.looks import bodies
+from trabecula.flow.localise.torso import torso_view
 from trabecula.view import View
 from trabecula.volume import PADDING_HU, Float32, Grid, Volume
 
@@ -58,12 +61,6 @@ def test_a_place_in_the_networks_image_is_the_same_place_in_the_scan(spacing_mm:
     assert image.shape[0] % 32 == 0 and image.shape[0] * 3.0 >= extent[0] - 8
     np.testing.assert_allclose(coarse.spacing_mm, VIEW.spacing_mm)
     middle = np.argwhere(image > 0.8).mean(axis=0) / 2  # as a voxel of the half-resolution map
-    from_half = np.linalg.inv(volume.affine) @ coarse.affine @ np.diag([2.0, 2.0, 2.0, 1.0])
-    named = np.zeros(12)
-    named[6] = 1.0
-    candidate = _candidate(middle, 0.9, named, from_half, volume.spacing_mm)
-    assert candidate.y is not None
-    off_mm = (np.array([candidate.z, candidate.y, candidate.x]) - place) * spacing_mm
-    assert np.abs(off_mm).max() < 1.5
-    assert candidate.scores[5] == pytest.approx(0.9)
-    assert candidate.above == 0.0
+    body = Body(middle, 0.9, *(np.ones(3) / 3, np.ones(3) / 3, np.ones(5) / 5), 1.0, np.ones(19) / 19)
+    (found_mm,) = _places_mm([body], coarse)
+    assert np.abs(found_mm - volume.to_lps(place)).max() < 1.5

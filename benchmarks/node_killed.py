@@ -301,7 +301,7 @@ def node_in(folder: Path, there: int) -> Node:
     """A node that answers to one destination, quick to see that a study is whole."""
     node = Node(folder, folder / "rules.toml", free_port(), free_port())
     table = f'[[destination]]\nname = "here"\ntitle = "HERE"\nhost = "127.0.0.1"\nport = {there}'
-    text = RULES.format(port=node.port, health=node.health, peer="", names='"here"', more=table)
+    text = RULES.format(port=node.port, health=node.health, node="", peer="", names='"here"', more=table)
     node.rules.write_text(text.replace("interrupted_seconds = 600.0", "interrupted_seconds = 60.0"))
     return node
 

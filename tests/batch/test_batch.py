@@ -111,6 +111,25 @@ def test_every_study_is_a_row_and_kills_change_nothing(studies: Path, tmp_path: 
     assert "nothing to do" in ended(started(studies, killed, hold)) or rows(killed) == rows(whole)
 
 
+def test_a_second_batch_is_told_in_its_language_and_a_killed_one_bars_nobody(
+    cylinder_nifti: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "studies").mkdir()
+    shutil.copy(cylinder_nifti, tmp_path / "studies" / "a.nii.gz")
+    out, hold = tmp_path / "out", tmp_path / "hold"
+    hold.touch()
+    first = started(tmp_path / "studies", out, hold)
+    until(lambda: (out / "rows.jsonl").exists())
+    second = started(tmp_path / "studies", out, hold, "--language", "de")
+    told = second.communicate(timeout=PATIENCE_SECONDS)[1]
+    assert second.returncode == 2 and first.poll() is None
+    assert f"[output-in-use]: Ein anderer Lauf schreibt gerade in {out}." in told
+    os.killpg(first.pid, signal.SIGKILL)
+    first.communicate()
+    hold.unlink()
+    assert "1 study: 1 done." in ended(started(tmp_path / "studies", out, hold))
+
+
 def test_a_table_with_missing_paths_and_a_worker_that_dies(cylinder_nifti: Path, tmp_path: Path) -> None:
     table, hold, out = tmp_path / "table.csv", tmp_path / "hold", tmp_path / "out"
     shutil.copy(cylinder_nifti, tmp_path / "one.nii.gz")

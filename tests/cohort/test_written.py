@@ -15,7 +15,7 @@ from trabecula.cohort.write import write_table
 from trabecula.errors import WrongUsage
 from trabecula.virtual.order_like import LikeOrder, simulate_like, write_person
 from trabecula.virtual.publications import PUBLICATIONS
-from trabecula.virtual.store import claim, make_missing, subject_folder
+from trabecula.virtual.store import claimed, make_missing, subject_folder
 
 YASAKA = PUBLICATIONS["yasaka2020"]
 TRAINING, _, _, EXTERNAL = YASAKA.parts
@@ -25,12 +25,12 @@ TRAINING, _, _, EXTERNAL = YASAKA.parts
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One person to train on and one of the other institution, in the folder of an order that is not done yet."""
     out = tmp_path_factory.mktemp("like") / "cohort"
-    claim(out, {"like": "yasaka2020", "format": "dicom", "family": "a"})
     people = {
         subject_folder(part.first_seed): partial(write_person, YASAKA, part, 0, "dicom")
         for part in (TRAINING, EXTERNAL)
     }
-    assert make_missing(out, people, 1, lambda done: None) == 2
+    with claimed(out, {"like": "yasaka2020", "format": "dicom", "family": "a"}):
+        assert make_missing(out, people, 1, lambda done: None) == 2
     return out
 
 

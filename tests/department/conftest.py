@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pydicom
 import pytest
@@ -65,10 +66,11 @@ class Node:
         paths = [str(STUB_FOLDER), *filter(None, [os.environ.get("PYTHONPATH")])]
         return os.environ | {"PYTHONPATH": os.pathsep.join(paths), "TRABECULA_STUB_HOLD": str(self.hold)}
 
-    def start(self) -> None:
-        command = [*PROGRAM, "node", "--rules", str(self.rules), "--data", str(self.data)]
+    def start(self, before: str = "", **how: Any) -> None:
+        """``before`` is what its process does first; ``how`` is told to ``Popen``."""
+        command = [*PROGRAM[:2], before + PROGRAM[2], "node", "--rules", str(self.rules), "--data", str(self.data)]
         with (self.folder / "node.log").open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=self.environment())
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=self.environment(), **how)
         until(self.ready)
 
     def ready(self) -> bool:
@@ -100,9 +102,9 @@ class Node:
             self.process.terminate()
             self.process.wait(timeout=PATIENCE_SECONDS)
 
-    def command(self, *options: str) -> "subprocess.CompletedProcess[str]":
+    def command(self, *options: str, **how: Any) -> "subprocess.CompletedProcess[str]":
         asked = [*PROGRAM, "node", "--rules", str(self.rules), "--data", str(self.data), *options]
-        return subprocess.run(asked, capture_output=True, text=True, env=self.environment())
+        return subprocess.run(asked, capture_output=True, text=True, env=self.environment(), **how)
 
     def status(self) -> list[dict[str, object]]:
         told: list[dict[str, object]] = json.loads(self.command("--json").stdout)
@@ -120,6 +122,7 @@ interrupted_seconds = 600.0
 quiet_seconds = 1.0
 free_disk_mib = 100
 memory_mib = 64
+{node}
 
 [retry]
 first_seconds = 0.5
@@ -155,7 +158,15 @@ def make_node(tmp_path: Path) -> Iterator[MakeNode]:
     """Starts a node with the destinations given as TOML tables by their names."""
     made: list[Node] = []
 
-    def make(destinations: dict[str, str], peer: str = "", tls: str = "", port: int = 0, more: str = "") -> Node:
+    def make(
+        destinations: dict[str, str],
+        peer: str = "",
+        tls: str = "",
+        port: int = 0,
+        more: str = "",
+        told: str = "",
+        **how: Any,
+    ) -> Node:
         node = Node(tmp_path, tmp_path / "rules.toml", port or free_port(), free_port())
         tables = [f'[[destination]]\nname = "{name}"\n{table}' for name, table in destinations.items()]
         names = ", ".join(f'"{name}"' for name in destinations)
@@ -163,13 +174,14 @@ def make_node(tmp_path: Path) -> Iterator[MakeNode]:
             RULES.format(
                 port=node.port,
                 health=node.health,
+                node=told,
                 peer=peer,
                 names=names,
                 more="\n".join([*tables, more, f"[node.tls]\n{tls}" if tls else ""]),
             )
         )
         made.append(node)
-        node.start()
+        node.start(**how)
         return node
 
     yield make

@@ -2,11 +2,14 @@
 
 import json
 import os
+import resource
 import socket
 import ssl
 import struct
 import subprocess
 import threading
+from contextlib import ExitStack
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -187,6 +190,42 @@ def test_strangers_and_giants_are_turned_away(make_node: MakeNode, slices: list[
     until(lambda: node.figure("trabecula_node_message_bytes_held") == 0)
     assert resident_bytes(node) - before < 48 * 2**20
     assert send(node, slices[3:6]) == 3
+
+
+@pytest.mark.parametrize("hard", [4096, 300])
+def test_more_lines_than_there_is_room_for_are_told_to_come_back(
+    make_node: MakeNode, slices: list[Path], hard: int
+) -> None:
+    """With few open files allowed, the bound is below the associations; with more, beyond the spare lines."""
+    nobody = {"pacs": f'title = "NOBODY"\nhost = "127.0.0.1"\nport = {free_port()}'}
+    limited = partial(resource.setrlimit, resource.RLIMIT_NOFILE, (min(hard, 1024), hard))
+    node = make_node(nobody, told="associations_per_minute = 100000\nassociations = 60", preexec_fn=limited)
+    with ExitStack() as held:
+        for _ in range(110):
+            held.enter_context(socket.create_connection(("127.0.0.1", node.port)))
+        late = connect(node)
+        told = late.acceptor.primitive
+        assert late.is_rejected and told is not None
+        assert (told.result, told.result_source, told.diagnostic) == (2, 3, 2)  # come back: the local limit
+    until(lambda: "too-many-lines" in {line.get("code") for line in node.log})
+    few = [line for line in node.log if line["event"] == "open-files-few"]
+    assert [(line["allowed"], line["needed"]) for line in few] == ([] if hard > 1024 else [(300, 376)])
+    said = node.command("--check", preexec_fn=limited).stdout
+    assert ("Open files: 300 are allowed, 376 are needed" in said) == (hard == 300)
+    until(lambda: node.figure("trabecula_node_associations") == 0)
+    assert send(node, slices[:3]) == 3
+
+
+def test_a_node_with_more_than_a_thousand_files_open_receives_and_answers(
+    make_node: MakeNode, slices: list[Path], tmp_path: Path
+) -> None:
+    """Their library asks by select(), which takes no descriptor above 1,023: lines were closed without a word."""
+    held = "import os, resource as r; r.setrlimit(r.RLIMIT_NOFILE, (2048, r.getrlimit(r.RLIMIT_NOFILE)[1])); "
+    held += "held = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]; "
+    with orthanc(tmp_path / "pacs") as pacs:
+        node = make_node({"pacs": c_store(pacs)}, before=held)
+        assert send(node, slices) == len(slices)
+        until(lambda: len(objects(pacs)) == 4)
 
 
 def _pour(line: socket.socket, first: bytes, times: int = 1) -> None:

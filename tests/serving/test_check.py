@@ -1,6 +1,7 @@
 """``trabecula check``: every check says what it saw, a wrong number fails, and each failure says its cure."""
 
 import json
+import resource
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,7 @@ def test_all_but_the_patient(trabecula: Program, tmp_path: Path) -> None:
         "weights",
         "disk",
         "memory",
+        "files",
         "fonts en",
         "fonts zh",
         "fonts de",
@@ -47,6 +49,7 @@ def test_all_but_the_patient(trabecula: Program, tmp_path: Path) -> None:
 def test_what_is_wrong_fails(trabecula: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "LEAST_FREE_MIB", 2**40)
     monkeypatch.setattr(machine, "LEAST_MEMORY_MIB", 2**40)
+    monkeypatch.setattr(resource, "getrlimit", lambda what: (256, 512))
     data = tmp_path / "data"
     data.mkdir()
     (data / "secret").write_text("")
@@ -55,8 +58,8 @@ def test_what_is_wrong_fails(trabecula: Program, tmp_path: Path, monkeypatch: py
     run = trabecula("check", "--quick", "--data", data, "--database", "sqlite:////nowhere/at/all.sqlite")
     assert run.code == 1
     failed = [line for line in run.out.splitlines() if line.startswith("  FAILS")]
-    assert [line.split()[1] for line in failed] == ["disk", "memory", "rights", "database"]
-    assert "Make room" in failed[0] and "chmod go= " in failed[2]
+    assert [line.split()[1] for line in failed] == ["disk", "memory", "files", "rights", "database"]
+    assert "Make room" in failed[0] and "LimitNOFILE=" in failed[2] and "chmod go= " in failed[3]
 
 
 @pytest.mark.usefixtures("roomy")

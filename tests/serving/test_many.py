@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from toys.program import Program
+from trabecula.lock import one_run
 
 
 def table_of(out: Path) -> list[dict[str, str]]:
@@ -41,6 +42,7 @@ def test_a_folder_of_studies(trabecula: Program, studies: Path, tmp_path: Path) 
     assert jane["check_first"] == "acquisition-unknown"
     assert (rows["letter.txt"]["state"], rows["letter.txt"]["code"]) == ("refused", "unknown-format")
     assert sorted(path.name for path in out.iterdir()) == [
+        ".lock",
         "0001",
         "0003",
         "studies.csv",
@@ -117,3 +119,14 @@ def test_many_do_not_go_where_something_else_lies(trabecula: Program, ct: Path, 
     (tmp_path / "out" / "mine.txt").touch()
     ran = trabecula("screen", ct, ct, "--out", tmp_path / "out", "--recipe", "blocks")
     assert (ran.code, "[output-not-empty]" in ran.err) == (2, True)
+
+
+def test_two_runs_do_not_write_into_one_folder_at_the_same_time(
+    trabecula: Program, studies: Path, tmp_path: Path
+) -> None:
+    command = ("screen", studies, "--each", "--out", tmp_path / "out", "--recipe", "blocks", "--language", "es")
+    with one_run(tmp_path / "out"):
+        ran = trabecula(*command)
+    assert (ran.code, "[output-in-use]: Otra ejecución está escribiendo" in ran.err) == (2, True)
+    assert [one.name for one in (tmp_path / "out").iterdir()] == [".lock"]
+    assert trabecula(*command).code == 0

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from toys.synced import Synced
 from trabecula.studies.packing import PACKED, drop, packed_upload
 
 
@@ -24,6 +25,14 @@ def given(tmp_path: Path) -> Path:
 
 def names(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()]
+
+
+def test_the_zip_is_safe_on_the_disk_before_the_files_go(
+    given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = Synced(monkeypatch)
+    packed = packed_upload(given, tmp_path / "work")
+    assert packed is not None and synced.lacks(packed) == [] and synced.knows(packed.parent)
 
 
 def test_a_zip_holds_every_file_as_it_was_and_the_folder_goes_when_told(given: Path, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """What goes after its time, on SQLite and PostgreSQL, and what stays whatever its age."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -8,8 +10,10 @@ import pytest
 from trabecula.errors import WrongUsage
 from trabecula.studies.audit import Asked, Trail
 from trabecula.studies.folders import Folders
-from trabecula.studies.retention import Due, Rules, due, remove, rules_from
+from trabecula.studies.retention import Due, Rules, due, finish, remove, rules_from
+from trabecula.studies.settling import settle_folders
 from trabecula.studies.store import Store
+from trabecula.studies.tables import open_database
 
 from .test_store import queued, result
 
@@ -103,6 +107,102 @@ def test_a_change_begins_the_time_anew(store: Store, folders: Folders, tmp_path:
     store.keep_files(study, 2, result("normal", 150.0))
     (one,) = found(store, folders, rules(tmp_path), 91)
     assert (one.part, one.kept_by, one.idle_days) == ("ct", "", 91)
+
+
+EVERYTHING = '[ct]\nafter_days = 90\nalso = ["signed", "to-check"]\n[study]\nafter_days = 3650\nalso = ["to-check"]\n'
+
+
+@pytest.mark.parametrize("days", [91, 3651])
+@pytest.mark.parametrize("did", ["corrected", "corrected and written", "signed"])
+def test_what_a_reader_did_after_it_was_found_due_keeps_it(
+    store: Store, folders: Folders, tmp_path: Path, days: float, did: str
+) -> None:
+    study = screened(store, folders, "a")
+    text = EVERYTHING.replace('"signed", ', "")
+    (one,) = found(store, folders, rules(tmp_path, text), days)
+    assert one.kept_by == ""
+    if did == "signed":
+        store.act(study, 1, "signed", "ada")
+    else:
+        store.keep_correction(study, 1, "ada", ["x"], result("normal", 150.0))
+        if did == "corrected and written":
+            job = store.take_job()
+            assert job is not None
+            store.keep_files(study, 2, result("normal", 150.0))
+    assert not remove(one, store, folders)
+    kept = store.study(study)
+    assert kept is not None and not kept.ct_removed_utc and (folders.study(study) / "ct" / "000000").exists()
+    assert len(store.versions(study)) == (1 if did == "signed" else 2)
+
+
+@pytest.mark.parametrize("days", [91, 3651])
+def test_a_reader_who_comes_too_late_is_told(store: Store, folders: Folders, tmp_path: Path, days: float) -> None:
+    study = screened(store, folders, "a")
+    (one,) = found(store, folders, rules(tmp_path, EVERYTHING), days)
+    assert remove(one, store, folders)
+    code = "ct-removed" if one.part == "ct" else "study-gone"
+    with pytest.raises(WrongUsage) as told:
+        store.keep_correction(study, 1, "ada", ["x"], result("normal", 150.0))
+    assert told.value.code == code
+    assert not store.write_again(study, 1) and not store.retry(study) and store.take_job() is None
+    if one.part == "study":
+        with pytest.raises(WrongUsage) as told:
+            store.act(study, 1, "signed", "ada")
+        assert told.value.code == code
+
+
+@pytest.mark.parametrize("days", [91, 3651])
+def test_of_a_reader_and_the_removal_at_the_same_moment_one_gives_way(
+    url: str, store: Store, folders: Folders, tmp_path: Path, days: float
+) -> None:
+    """Each over connections of its own, as two processes: a correction never rests on a CT that is gone."""
+    studies = [screened(store, folders, f"{number:02d}x") for number in range(24)]
+    due_now = found(store, folders, rules(tmp_path, EVERYTHING), days)
+    assert len(due_now) == len(studies)
+    reader, keeper = Store(open_database(url)), Store(open_database(url))
+    told, begin = dict[str, str](), threading.Barrier(2, timeout=60)
+
+    def correct() -> None:
+        for study in studies:
+            begin.wait()
+            try:
+                reader.keep_correction(study, 1, "ada", ["x"], result("normal", 150.0))
+                told[study] = "kept"
+            except WrongUsage as error:
+                told[study] = error.code
+
+    with ThreadPoolExecutor(1) as beside:
+        reading = beside.submit(correct)
+        gone = {}
+        for one in due_now:
+            begin.wait()
+            gone[one.id] = remove(one, keeper, folders)
+        reading.result()
+    for one in (reader, keeper):
+        one.engine.dispose()
+    late = "ct-removed" if days < 100 else "study-gone"
+    assert {study: told[study] for study in studies} == {study: late if gone[study] else "kept" for study in studies}
+    for study in studies:
+        assert (folders.study(study) / "ct" / "000000").exists() == (told[study] == "kept")
+        assert len(store.versions(study)) == (2 if told[study] == "kept" else 0 if days > 100 else 1)
+
+
+def test_a_removal_that_was_ended_half_way_is_ended_by_the_next(store: Store, folders: Folders, tmp_path: Path) -> None:
+    study = screened(store, folders, "a")
+    (one,) = found(store, folders, rules(tmp_path, EVERYTHING), 91)
+
+    def killed(study: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        remove(one, store, folders, killed)
+    folders.prepare()
+    settle_folders(folders, store)  # a server that starts meanwhile
+    assert (folders.study(study) / "ct").exists()
+    forgotten: list[str] = []
+    finish(store, folders, forgotten.append)
+    finish(store, folders, forgotten.append)
+    assert forgotten == [study] and {path.name for path in folders.study(study).iterdir()} == {"version-1"}
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,9 @@ from tblib import pickling_support
 from trabecula import __version__
 from trabecula.anatomy import Level
 from trabecula.errors import WrongUsage
+from trabecula.lock import one_run
 from trabecula.virtual.order import Order, simulate
-from trabecula.virtual.store import claim, make_missing
+from trabecula.virtual.store import claimed, make_missing
 
 ORDER = Order(seed=7, protocol="abdomen-thick", format="nifti")
 
@@ -170,7 +171,7 @@ def test_a_full_disk_is_told_leaves_nothing_half_and_is_taken_up_again(small_dis
     assert caught.value.code == "output-unwritable"
     assert "No space left" in caught.value.message
     assert str(out) in caught.value.message
-    assert sorted(path.name for path in out.iterdir()) == ["cohort.json"]
+    assert sorted(path.name for path in out.iterdir()) == [".lock", "cohort.json"]
     subprocess.run(["mount", "-o", "remount,size=200m", str(small_disk)], check=True)
     assert simulate(order, 1, out, 1, lambda done: None) == 1
     assert (out / "subject-000007" / "truth.json").exists()
@@ -184,7 +185,7 @@ def test_a_disk_full_at_the_first_byte_leaves_no_order(small_disk: Path) -> None
     with pytest.raises(WrongUsage) as caught:
         simulate(ORDER, 1, out, 1, lambda done: None)
     assert caught.value.code == "output-unwritable"
-    assert not out.exists() or not any(out.iterdir())
+    assert not out.exists() or [path.name for path in out.iterdir()] in ([], [".lock"])
 
 
 def test_a_subject_left_half_by_a_kill_is_made_anew(tmp_path: Path) -> None:
@@ -196,19 +197,19 @@ def test_a_subject_left_half_by_a_kill_is_made_anew(tmp_path: Path) -> None:
         json.dumps({"schema": "trabecula.cohort/1", "version": __version__, **asdict(ORDER)})
     )
     assert simulate(ORDER, 1, out, 1, lambda done: None) == 1
-    assert sorted(path.name for path in out.iterdir()) == ["cohort.json", "subject-000007"]
+    assert sorted(path.name for path in out.iterdir()) == [".lock", "cohort.json", "subject-000007"]
 
 
 def test_what_a_kill_left_of_an_order_is_taken_up(tmp_path: Path) -> None:
     out = tmp_path / "cohort"
     out.mkdir()
     (out / ".cohort.json.part").write_text("{")  # killed at the first write
-    claim(out, asdict(ORDER))
-    (out / ".subject-000099.part").mkdir()  # of more than is ordered now
-    assert make_missing(out, {}, 1, lambda done: None) == 0
+    with claimed(out, asdict(ORDER)):
+        (out / ".subject-000099.part").mkdir()  # of more than is ordered now
+        assert make_missing(out, {}, 1, lambda done: None) == 0
     (out / "subject-000007").mkdir()
     assert simulate(ORDER, 1, out, 1, lambda done: None) == 0
-    assert sorted(path.name for path in out.iterdir()) == ["cohort.json", "subject-000007"]
+    assert sorted(path.name for path in out.iterdir()) == [".lock", "cohort.json", "subject-000007"]
 
 
 def test_workers_end_with_a_command_that_is_killed(tmp_path: Path) -> None:
@@ -220,6 +221,29 @@ def test_workers_end_with_a_command_that_is_killed(tmp_path: Path) -> None:
     ran.kill()
     ran.wait()
     until(lambda: not any(running(one) for one in workers))
+
+
+def test_a_second_run_is_told_that_the_folder_is_taken_and_a_killed_one_bars_nobody(tmp_path: Path) -> None:
+    out = tmp_path / "cohort"
+    command = [sys.executable, "-c", "from trabecula.serving.cli import main; main()", "simulate", "--out", str(out)]
+    first = subprocess.Popen([*command, "-n", "4"], stdout=subprocess.DEVNULL)
+    until(lambda: (out / "cohort.json").exists())
+    second = subprocess.run([*command, "-n", "1"], capture_output=True, text=True)
+    assert (second.returncode, first.poll()) == (2, None)
+    assert f"[output-in-use]: Another run is writing into {out}" in second.stderr
+    first.kill()
+    first.wait()
+    until(lambda: free(out))  # its workers end with it
+    with pytest.raises(WrongUsage, match="ordered otherwise"):  # not that it is in use
+        simulate(replace(ORDER, seed=3), 1, out, 1, lambda done: None)
+
+
+def free(out: Path) -> bool:
+    try:
+        with one_run(out):
+            return True
+    except WrongUsage:
+        return False
 
 
 def running(process: Path) -> bool:

@@ -27,6 +27,7 @@ from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
 from pynetdicom.presentation import AllStoragePresentationContexts
 from pynetdicom.sop_class import StorageCommitmentPushModel, Verification  # type: ignore[attr-defined]
+from pynetdicom.transport import AssociationSocket
 from sqlalchemy.exc import SQLAlchemyError
 
 from trabecula.archives.tls import server_context
@@ -36,7 +37,7 @@ from trabecula.department.commitment import Commitments
 from trabecula.department.logs import tell, warn
 from trabecula.department.rules import Rules
 from trabecula.department.spool import Spool, key_of
-from trabecula.department.transport import MIB, Server, pdu_bytes
+from trabecula.department.transport import MIB, Server, pdu_bytes, ready
 from trabecula.dicom.files import open_dataset
 from trabecula.dicom.headers import written
 from trabecula.errors import Refusal, place_of, wrong_usage
@@ -75,6 +76,7 @@ class Intake:
         """
         node = self.rules.node
         _config.STORE_RECV_CHUNKED_DATASET = True
+        AssociationSocket.ready = property(ready)  # type: ignore[assignment, method-assign]  # of answers that we send too
         ae = ApplicationEntity(ae_title=node.title)
         ae.maximum_pdu_size = pdu_bytes(node)
         ae.maximum_associations = node.associations

@@ -27,9 +27,10 @@ from trabecula.department.rules import Rules
 from trabecula.department.spool import Spool
 from trabecula.department.watch import Figures, Watch, Watched, free_mib, registry_of, writable
 from trabecula.errors import WrongUsage
+from trabecula.lock import locked
 from trabecula.studies.folders import Folders
-from trabecula.studies.lock import locked
 from trabecula.studies.orders import Orders
+from trabecula.studies.settling import settle_folders
 from trabecula.studies.store import Store
 from trabecula.studies.supervisor import Supervisor
 from trabecula.studies.tables import open_database
@@ -89,6 +90,7 @@ class Queue:
             return
         self.held = held
         self.folders.prepare()
+        settle_folders(self.folders, self.store)
         self.supervisor = Supervisor(self.orders, self.store)
         self.supervisor.start()
         tell("worker-kept-here")

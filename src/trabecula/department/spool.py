@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from trabecula.disk import sync_file, sync_folder
+
 CHUNK_BYTES = 2**20
 
 
@@ -159,17 +161,3 @@ def write_safely(path: Path, told: object) -> None:
         os.fsync(file.fileno())
     beside.replace(path)
     sync_folder(path.parent)
-
-
-def sync_file(path: Path) -> None:
-    """The file's contents are on the disk when this returns."""
-    held = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(held)
-    finally:
-        os.close(held)
-
-
-def sync_folder(folder: Path) -> None:
-    """The folder's entries are on the disk when this returns."""
-    sync_file(folder)

@@ -1,16 +1,21 @@
 """DICOM's upper layer made safe for strangers: who may connect, and how much all of them may hold at a time.
 
 pynetdicom reads what a peer declares: a PDU of 4 GiB is collected in memory. Here a PDU may be as long as was
-negotiated, what has to stay in memory is counted over all associations, and pixels go to the disk as they come.
+negotiated, what has to stay in memory is counted over all associations, and pixels go to the disk as they come. It
+also asks by select(), which takes no file descriptor above 1,023 and ends the association there; here by poll().
 """
 
 import queue
+import resource
+import select
 import socket
 import ssl
+import struct
 import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -42,6 +47,18 @@ LOOK_SECONDS, FEW = 0.001, 10
 WAIT_SECONDS = 0.05
 """How long a message is waited for before it is seen whether the association has ended."""
 
+SPARE_LINES = 32
+"""Lines beyond the associations: whoever comes then is refused by the library itself, over TLS as well."""
+
+FILES_A_LINE, FILES_BESIDE = 2, 192
+"""Open files: a line's socket and the instance that it brings; database, log, worker, answers and health pages."""
+
+REASONS = {"too-often": 1, "too-many-lines": 2}
+"""Why a line is turned away, as PS3.8 table 9-21 has it: temporary congestion, the local limit is exceeded."""
+
+LINGER_SECONDS, MOST_LINGERING = 2.0, 64
+"""How long a line that is turned away is held: closed with its request unread, it would lose the refusal with it."""
+
 
 class Memory:
     """One budget for what all associations hold in memory."""
@@ -67,6 +84,46 @@ def pdu_bytes(node: NodeTable) -> int:
     """The longest PDU to negotiate, so that every association at once stays within half of the memory."""
     share = node.memory_mib * MIB // 2 // COPIES // node.associations
     return max(LEAST_PDU_BYTES, min(MOST_PDU_BYTES, share))
+
+
+def files_needed(node: NodeTable) -> int:
+    """How many files the node may have open at a time."""
+    return FILES_A_LINE * (node.associations + SPARE_LINES) + FILES_BESIDE
+
+
+def open_files(wanted: int) -> int:
+    """As many open files for this process as are wanted and the system allows; returns how many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        return most
+    return wanted if soft == resource.RLIM_INFINITY else soft
+
+
+def lines_for(node: NodeTable) -> int:
+    """How many lines may be open at a time: those of the associations and some to spare, as far as there are files."""
+    wanted = files_needed(node)
+    allowed = open_files(wanted)
+    if allowed < wanted:
+        warn("open-files-few", allowed=allowed, needed=wanted)
+    return max(1, (min(allowed, wanted) - FILES_BESIDE) // FILES_A_LINE)
+
+
+def ready(line: AssociationSocket) -> bool:
+    """As ``AssociationSocket.ready``, whatever the number of the file descriptor."""
+    if line.socket is None or not line._is_connected:
+        return False
+    try:
+        look = select.poll()
+        look.register(line.socket, select.POLLIN)
+        found = look.poll(0)
+        if any(event & select.POLLNVAL for _, event in found):
+            raise OSError("closed")
+        return bool(found) or (isinstance(line.socket, ssl.SSLSocket) and line.socket.pending() > 0)
+    except (OSError, ValueError):
+        line.event_queue.put("Evt17")  # as the library itself: the connection is closed
+        return False
 
 
 def bounded_recv(line: AssociationSocket, limit_bytes: int, size: int) -> bytearray:
@@ -217,6 +274,9 @@ class Server(listening.Server):
         self.rules, self.ended = rules, ended
         self.memory = Memory(rules.node.memory_mib * MIB // 2)
         self.rate = Rate(rules.node.associations_per_minute)
+        self.lines, self.most_lines = 0, lines_for(rules.node)
+        self._counting = threading.Lock()
+        self._lingering: deque[tuple[float, socket.socket]] = deque()
         super().__init__(ae, address, ae_title, contexts, ssl_context, evt_handlers, Handler)
 
     def share_processor(self) -> None:
@@ -230,10 +290,62 @@ class Server(listening.Server):
         if not any(peer.at(address) for peer in self.rules.peer):
             warn("association-refused", code="address-unknown")
             return False
-        if not self.rate.allows(address):
-            warn("association-refused", code="too-often")
-            return False
-        return True
+        code = "" if self.rate.allows(address) else "too-often"
+        code = code or ("" if self.lines < self.most_lines else "too-many-lines")
+        if code:
+            warn("association-refused", code=code)
+            self._turn_away(request, code)
+        return not code
+
+    def _turn_away(self, line: socket.socket, code: str) -> None:
+        """Says why in an A-ASSOCIATE-RJ (transient, by the provider); over TLS nothing can be said yet."""
+        if isinstance(line, ssl.SSLSocket):
+            return
+        with suppress(OSError):
+            held = line.dup()
+            self._lingering.append((time.monotonic() + LINGER_SECONDS, held))
+            held.setblocking(False)
+            held.send(struct.pack(">BxLxBBB", 0x03, 4, 0x02, 0x03, REASONS[code]))
+            held.shutdown(socket.SHUT_WR)
+
+    def service_actions(self) -> None:
+        """Several times a second, and after each line: what was turned away is let go."""
+        super().service_actions()
+        for _ in range(len(self._lingering)):
+            until, line = self._lingering.popleft()
+            try:
+                gone = not line.recv(64 * KIB)
+            except BlockingIOError:
+                gone = False
+            except OSError:
+                gone = True
+            if gone or time.monotonic() > until or len(self._lingering) >= MOST_LINGERING:
+                line.close()
+            else:
+                self._lingering.append((until, line))
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._count(1)
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # no thread was to be had
+            self._count(-1)
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._count(-1)
+
+    def _count(self, more: int) -> None:
+        with self._counting:
+            self.lines += more
+
+    def server_close(self) -> None:
+        super().server_close()
+        while self._lingering:
+            self._lingering.pop()[1].close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         warn("association-ended", code="defect")

@@ -49,9 +49,9 @@ def batch(
     from trabecula.batch.run import Engine, run_batch
     from trabecula.batch.sources import read_sources
     from trabecula.batch.studies import items_in
+    from trabecula.lock import one_run
     from trabecula.recipes import recipe_named
     from trabecula.serving.batch_progress import watched
-    from trabecula.studies.lock import locked
 
     recipe_named(recipe)
     sources = read_sources(given) if given.suffix == ".toml" else []
@@ -60,7 +60,7 @@ def batch(
     if given.is_dir() and inside:
         raise wrong_usage("output-in-input", out=str(out), given=str(given))
     asked = Asked(recipe, deidentify, str((out / "results").resolve()) if reports else "", language)
-    with locked(out), watched(items, out, asked, not quiet, language) as told:
+    with one_run(out, "lock", private=True), watched(items, out, asked, not quiet, language) as told:
         page = run_batch(items, out, asked, Engine(workers, scheduler, memory), told, sources, told.tell)
     where = Phrase("summary-at", {"path": str(page)}).told(language)
     print(page if quiet else f"{told.said()}\n{where}")

@@ -15,7 +15,7 @@ from trabecula.messages import Phrase
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
-LEAST_FREE_MIB, LEAST_MEMORY_MIB = 2048, 2048
+LEAST_FREE_MIB, LEAST_MEMORY_MIB, LEAST_OPEN_FILES = 2048, 2048, 1024
 CGROUP = Path("/sys/fs/cgroup")
 """Where Linux tells a container or service what it may take."""
 
@@ -93,6 +93,22 @@ def memory() -> Phrase:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     told = [Phrase("found-memory", {"free": available}), *limit, Phrase("found-cores", {"number": cores})]
     return Phrase("list", {"words": tuple(told)})
+
+
+def open_files() -> Phrase:
+    """Whether a program may have as many files open as a page or a node with many senders needs.
+
+    Raises:
+        Defect: too few.
+    """
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY:
+        return Phrase("found-files-any")
+    if hard < LEAST_OPEN_FILES:
+        raise defect("open-files-few", allowed=hard, needed=LEAST_OPEN_FILES)
+    return Phrase("found-files", {"number": hard})
 
 
 def available_mib() -> int:

@@ -11,6 +11,7 @@ from typing import Any
 from trabecula import __version__
 from trabecula.causes import cause_of
 from trabecula.errors import Defect, Refusal, TrabeculaError, fault, wrong_usage
+from trabecula.lock import one_run
 from trabecula.messages import Phrase, messages
 from trabecula.quantity import QUANTITIES
 from trabecula.report.folder import LITTER
@@ -18,7 +19,7 @@ from trabecula.serving.door import Door
 from trabecula.serving.terminal import printable, progress_shown, table
 from trabecula.serving.wrapping import wrapped
 
-TABLE = "studies.csv"
+TABLE, LOCK = "studies.csv", ".lock"
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ class Many:
     def __init__(self, door: Door, out: Path) -> None:
         self.door, self.out, self.table = door, out, out / TABLE
         self.rows = {row.study: row for row in _read(self.table)}
-        if not self.rows and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        others = not self.rows and out.exists() and (not out.is_dir() or {*out.iterdir()} - {out / LOCK})
+        if others:
             raise wrong_usage("output-not-empty", path=str(out))
         try:
             out.mkdir(parents=True, exist_ok=True)
@@ -84,7 +86,16 @@ class Many:
             raise wrong_usage("output-unwritable", path=str(out), cause=cause_of(error)) from error
 
     def screen(self, studies: Sequence[Path]) -> list[Row]:
-        """A row for each study; those that are there with the same options are not screened again."""
+        """A row for each study; those that are there with the same options are not screened again.
+
+        Raises:
+            WrongUsage: another run writes into the same folder; its results would stand under our numbers.
+        """
+        with one_run(self.out, LOCK):
+            self.rows = {row.study: row for row in _read(self.table)}
+            return self._screen(studies)
+
+    def _screen(self, studies: Sequence[Path]) -> list[Row]:
         rows = []
         with progress_shown(self.door.shown, self.door.language) as progress:
             for number, study in enumerate(studies):

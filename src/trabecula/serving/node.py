@@ -62,7 +62,7 @@ def ask_destinations(rules: "Rules") -> int:
     from trabecula.department.deliver import answers, require_usable
     from trabecula.department.fetch import archive_of
 
-    failed = 0
+    failed = _files_lacking(rules)
     counts = {"peers": len(rules.peer), "sources": len(rules.source), "rules": len(rules.rule)}
     print(say("node-rules", **counts, destinations=len(rules.destination)))
     for source in rules.source:
@@ -80,6 +80,18 @@ def ask_destinations(rules: "Rules") -> int:
         failed += said != ""
         print(f"  {one.name}: {say('node-silent', code=said) if said else say('node-answers')}")
     return 1 if failed else 0
+
+
+def _files_lacking(rules: "Rules") -> int:
+    """Says where fewer files may be open than the associations need; 1 then."""
+    from trabecula.department.transport import files_needed, open_files
+
+    needed = files_needed(rules.node)
+    allowed = open_files(needed)
+    if allowed >= needed:
+        return 0
+    print(say("node-open-files", allowed=allowed, needed=needed, associations=rules.node.associations))
+    return 1
 
 
 def status_text(ledger: "Ledger") -> str:

@@ -105,12 +105,14 @@ def retention(
     """Tell which CTs and studies are over their time by a site's rules, and with --apply remove them."""
     from trabecula.serving.web.people import operator
     from trabecula.studies.folders import Folders
-    from trabecula.studies.retention import due, remove, rules_from
+    from trabecula.studies.retention import due, finish, remove, rules_from
     from trabecula.studies.store import Store
 
     told, settings = rules_from(rules), _settings(data, database)
     store, folders = Store(_opened(settings), who=operator()), Folders(settings.data)
     answering, forget = _node(settings)
+    if apply:
+        finish(store, folders, forget)
     removed = 0
     for one in list(due(store, folders, told, answering)):
         gone = apply and not one.kept_by and remove(one, store, folders, forget)

@@ -40,6 +40,7 @@ def findings(data: Path | None, database: str | None, quick: bool) -> Iterator[F
         "weights": _weights,
         "disk": lambda: machine.disk(data),
         "memory": machine.memory,
+        "files": machine.open_files,
         **{f"fonts {language}": partial(machine.printable, language) for language in LANGUAGES},
         "viewer": machine.viewer,
     }

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trabecula.anatomy import Level
+from trabecula.disk import sync_file, sync_folder, sync_tree
 from trabecula.errors import TrabeculaError, WrongUsage
 from trabecula.flow.segment.region import CRUMB_MM3
 from trabecula.formats.given import RAS_FROM_LPS
@@ -72,7 +73,9 @@ def keep_labels(folder: Path, labels: NDArray[np.uint8], drawn: int = 0) -> None
     unfinished = path.with_name(f"part-{path.name}")
     try:
         np.savez_compressed(unfinished, labels=labels)
+        sync_file(unfinished)
         unfinished.replace(path)
+        sync_folder(folder)
     except OSError as error:
         unfinished.unlink(missing_ok=True)
         raise full() from error
@@ -111,6 +114,7 @@ def keep_outline(folder: Path, kept: Result, based_on: int, number: int, outline
     keep_labels(folder, labels, number)
     try:
         viewer.write_labels(volume, labels, folder / "view" / viewer.labels_name(number))
+        sync_tree(folder / "view")
     except OSError as error:
         drop_outline(folder, number)
         raise full() from error

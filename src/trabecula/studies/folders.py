@@ -2,10 +2,12 @@
 
 import os
 import shutil
-import uuid
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from trabecula.causes import cause_of
+from trabecula.disk import sync_file, sync_folder, sync_tree
 from trabecula.errors import wrong_usage
 
 SLICES = "ct"
@@ -23,6 +25,7 @@ class Folders:
         self.studies = data / "studies"
         self.incoming = data / "incoming"  # uploads under way
         self.work = data / "work"  # temporary files of the worker
+        self.unsettled = data / "unsettled"  # the names of studies whose folder and row come or go just now
 
     def prepare(self) -> None:
         """Make the folders, for the owner alone, and clear away what an earlier run left unfinished.
@@ -33,7 +36,7 @@ class Folders:
         try:
             for unfinished in (self.incoming, self.work, *self.studies.glob("*/.trabecula-*")):
                 shutil.rmtree(unfinished, ignore_errors=True)
-            for folder in (self.data, self.studies, self.incoming, self.work):
+            for folder in (self.data, self.studies, self.incoming, self.work, self.unsettled):
                 folder.mkdir(parents=True, exist_ok=True)
                 folder.chmod(0o700)
         except OSError as error:
@@ -48,9 +51,35 @@ class Folders:
     def version(self, study_id: str, number: int) -> Path:
         return self.study(study_id) / f"version-{number}"
 
-    def twin(self, study_id: str, given: str) -> str:
-        """A study more of the same upload, its files linked so that they are kept once; returns its name."""
-        made = uuid.uuid4().hex
+    @contextmanager
+    def settling(self, study_id: str) -> Iterator[None]:
+        """While a study's folder and its row come, or go, one after the other: what is cut off between them by a kill,
+        or by a failure, is settled at the next start."""
+        self.unsettled.mkdir(mode=0o700, parents=True, exist_ok=True)
+        mark = self.unsettled / study_id
+        mark.touch(mode=0o600)
+        sync_folder(self.unsettled)
+        yield
+        mark.unlink(missing_ok=True)
+
+    def on_their_way(self) -> list[str]:
+        """The studies of ``settling``, those too that were cut off."""
+        return sorted(one.name for one in self.unsettled.iterdir()) if self.unsettled.is_dir() else []
+
+    def settle_in(self, arrived: Path, study_id: str, given: str) -> None:
+        """An upload, a file or a folder, becomes a study's own under the name ``given``, and is safe on the disk."""
+        if arrived.is_dir():
+            sync_tree(arrived)
+        else:
+            sync_file(arrived)
+        folder = self.study(study_id)
+        folder.mkdir(mode=0o700)
+        arrived.rename(folder / given)
+        sync_folder(folder)
+        sync_folder(self.studies)
+
+    def twin(self, study_id: str, given: str, made: str) -> None:
+        """The study ``made`` of the same upload, its files linked so that they are kept once."""
         folder = self.study(made)
         folder.mkdir(mode=0o700)
         source = self.study(study_id) / given
@@ -58,7 +87,16 @@ class Folders:
             shutil.copytree(source, folder / given, copy_function=_linked)
         else:
             _linked(str(source), str(folder / given))
-        return made
+        sync_tree(folder)
+        sync_folder(self.studies)
+
+    def remove(self, study_id: str) -> None:
+        """All that is kept of a study."""
+        shutil.rmtree(self.study(study_id), ignore_errors=True)
+
+    def strangers(self, known: Collection[str]) -> list[str]:
+        """Folders that are none of the studies ``known``."""
+        return sorted(one.name for one in self.studies.iterdir() if one.is_dir() and one.name not in known)
 
 
 def _linked(source: str, target: str) -> None:

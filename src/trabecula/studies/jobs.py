@@ -10,6 +10,7 @@ from pathlib import Path
 
 from trabecula.anatomy import Level
 from trabecula.dicom.contents import UNCHOSEN, Choice
+from trabecula.disk import sync_folder, sync_tree
 from trabecula.errors import Defect, place_of, refusal
 from trabecula.export.bundle import DICOM_FOLDER, PDF, Export, Wanted
 from trabecula.messages import DEFAULT_LANGUAGE, messages
@@ -59,6 +60,7 @@ def screen_study(task: Task, recipe: Recipe, progress: Progress) -> Result:
     keep_labels(task.folder, assessment.labels)
     public = replace(assessment, scan=pseudonymous(assessment.scan))
     written, notes = _write(public, assessment, source.export, task.version(1), task.head)
+    sync_tree(task.view)
     return first_result(written, source.notes + notes)
 
 
@@ -154,4 +156,6 @@ def _write(
             (made / PDF).write_bytes(pdf_of((made / PAGE).read_text(encoding="utf-8")))
 
     report(public, folder, attach, export.wanted.language, head)
+    sync_tree(folder)  # the database will say that it is there
+    sync_folder(folder.parent)
     return decode(json.loads((folder / ASSESSMENT).read_bytes())), tuple(notes)

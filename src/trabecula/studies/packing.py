@@ -4,6 +4,7 @@ import shutil
 import zipfile
 from pathlib import Path
 
+from trabecula.disk import sync_file, sync_folder
 from trabecula.formats.archive import nested
 
 PACKED = "ct.zip"
@@ -32,7 +33,10 @@ def packed_upload(given: Path, work: Path) -> Path | None:
                 made.write(path, path.name)
         if not MOST * size < unfinished.stat().st_size < WORTH * size:
             return None
-        return unfinished.rename(given.parent / PACKED)
+        sync_file(unfinished)  # the files that it holds are dropped next
+        packed = unfinished.rename(given.parent / PACKED)
+        sync_folder(packed.parent)
+        return packed
     except OSError:  # no room, or the study was removed meanwhile
         return None
     finally:

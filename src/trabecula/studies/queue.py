@@ -10,6 +10,7 @@ from trabecula.dicom.contents import Choice, ListedStudy
 from trabecula.studies.audit import What, note
 from trabecula.studies.clock import now_utc
 from trabecula.studies.listing import ENDED
+from trabecula.studies.sentences import wrong
 from trabecula.studies.tables import Job, Study
 
 
@@ -55,8 +56,8 @@ class Queue:
     def retry(self, study_id: str, recipe: str | None = None) -> bool:
         """A study that ended without a result takes a new place at the end of the queue."""
         with self._session() as session, session.begin():
-            study = session.scalar(select(Study).where(Study.id == study_id))
-            if study is None or study.state not in ENDED:
+            study = held(session, study_id)
+            if study is None or study.state not in ENDED or study.ct_removed_utc:
                 return False
             study.state, study.code, study.message, study.progress = "queued", "", "", 0.0
             study.recipe = recipe or study.recipe
@@ -67,8 +68,9 @@ class Queue:
     def unfold(self, study_id: str) -> None:
         """The worker shall make the whole CT ready for the viewer, unless it has been told already."""
         with self._session() as session, session.begin():
+            study = held(session, study_id)
             known = session.scalar(select(Job.id).where(Job.study_id == study_id, Job.version == 0))
-            if known is None:
+            if known is None and study is not None and not study.ct_removed_utc:
                 session.add(Job(study_id=study_id, version=0))
 
     def unfolding(self, study_id: str) -> bool:
@@ -124,7 +126,10 @@ class Queue:
         with self._session() as session, session.begin():
             taken = session.execute(
                 update(Study)
-                .where(Study.id == study_id, Study.state == "refused", Study.offered.is_not(None))
+                .where(
+                    *(Study.id == study_id, Study.state == "refused"),
+                    *(Study.offered.is_not(None), Study.ct_removed_utc == ""),
+                )
                 .values(
                     state="queued",
                     code="",
@@ -155,6 +160,25 @@ class Queue:
                 session.execute(
                     update(Study).where(Study.id == job.study_id).values(state="queued", stage="", progress=0.0)
                 )
+
+
+def held(session: Session, study_id: str) -> Study | None:
+    """The study, which nobody else gives more to do or removes until the transaction ends; None where there is none.
+
+    The first statement writes, as SQLite's lock and PostgreSQL's on the row begin there: what is read before it may
+    have changed when it is acted on.
+    """
+    session.execute(
+        update(Study).where(Study.id == study_id).values(state=Study.state),
+        execution_options={"synchronize_session": False},
+    )
+    return session.scalar(select(Study).where(Study.id == study_id))
+
+
+def require_ct(study: Study) -> None:
+    """Raises WrongUsage where a study's CT was removed, so that nothing of it can be measured or written anew."""
+    if study.ct_removed_utc:
+        raise wrong("ct-removed", day=study.ct_removed_utc[:10])
 
 
 def number_of(session: Session, study_id: str) -> int | None:

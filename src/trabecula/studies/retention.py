@@ -55,7 +55,18 @@ class Due:
     part: Part
     idle_days: int
     bytes: int
+    seen: "Standing"
     kept_by: str = ""  # queue, answer, signed or to-check: kept-... in the message files
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What decides whether a study may go: when it last changed, how it stands, what was done with it."""
+
+    changed_utc: str
+    standing: str
+    signed: bool
+    waits: bool  # in the queue
 
 
 def rules_from(path: Path) -> Rules:
@@ -82,15 +93,17 @@ def due(
 ) -> Iterator[Due]:
     """Every study whose time is over, the oldest number first; ``answering`` are those with an answer on its way."""
     at = now or datetime.now(UTC)
-    for study, changed, signed, waits in _standing(store):
-        idle = at - datetime.fromisoformat(changed)
+    with Session(store.engine, expire_on_commit=False) as session:
+        studies = _standing(session)
+    for study, seen in studies:
+        idle = at - datetime.fromisoformat(seen.changed_utc)
         shields = [
             name
             for name, there in (
-                ("queue", waits),
+                ("queue", seen.waits),
                 ("answer", study.id in answering),
-                ("signed", signed),
-                ("to-check", study.standing == "to-check"),
+                ("signed", seen.signed),
+                ("to-check", seen.standing == "to-check"),
             )
             if there
         ]
@@ -100,30 +113,38 @@ def due(
         part, rule = over
         kept = next((name for name in shields if name not in rule.also), "")
         size = sum(_bytes(path) for path in (_ct(folders, study) if part == "ct" else [folders.study(study.id)]))
-        yield Due(study.id, study.number, part, idle.days, size, kept)
+        yield Due(study.id, study.number, part, idle.days, size, seen, kept)
 
 
 def remove(one: Due, store: Store, folders: Folders, forget: Callable[[str], None] = lambda study: None) -> bool:
-    """Removes what is due, noted in the audit trail; False where the worker is at it after all.
+    """Removes what is due, noted in the audit trail; False where it is worked on, or was changed since it was found.
 
     ``forget`` removes what others keep of the study's CT.
     """
-    if one.part == "study":
-        if not store.remove(one.id):
-            return False
-        forget(one.id)
-        shutil.rmtree(folders.study(one.id), ignore_errors=True)
-        return True
-    study = store.study(one.id)
-    if study is None or not store.remove_ct(one.id):
-        return False
-    forget(one.id)
-    for path in _ct(folders, study):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
-    return True
+
+    def still(session: Session) -> bool:
+        return [seen for _, seen in _standing(session, one.id)] == [one.seen]
+
+    with folders.settling(one.id):
+        study = store.study(one.id)
+        gone = store.remove(one.id, still) if one.part == "study" else store.remove_ct(one.id, still)
+        if gone and study is not None:
+            forget(one.id)
+            if one.part == "study":
+                folders.remove(one.id)
+            else:
+                _remove_ct(folders, study)
+    return gone
+
+
+def finish(store: Store, folders: Folders, forget: Callable[[str], None] = lambda study: None) -> None:
+    """CTs whose removal was cut off between the database and the disk, by a kill say: now they go."""
+    for study_id in folders.on_their_way():
+        study = store.study(study_id)
+        if study is not None and study.ct_removed_utc:
+            with folders.settling(study_id):
+                forget(study_id)
+                _remove_ct(folders, study)
 
 
 def _part(study: Study, rules: Rules, idle: timedelta) -> tuple[Part, Rule] | None:
@@ -134,8 +155,8 @@ def _part(study: Study, rules: Rules, idle: timedelta) -> tuple[Part, Rule] | No
     return None
 
 
-def _standing(store: Store) -> list[tuple[Study, str, bool, bool]]:
-    """Each study with when it last changed, whether anybody signed it, and whether it is in the queue."""
+def _standing(session: Session, study_id: str = "") -> list[tuple[Study, Standing]]:
+    """Each study, or one, with how it stands."""
     versions = select(Version.study_id, func.max(Version.made_utc).label("at")).group_by(Version.study_id).subquery()
     acts = select(Act.study_id, func.max(Act.made_utc).label("at")).group_by(Act.study_id).subquery()
     signed = select(Act.id).where(Act.study_id == Study.id, Act.what == What.SIGNED).exists()
@@ -146,11 +167,20 @@ def _standing(store: Store) -> list[tuple[Study, str, bool, bool]]:
         .outerjoin(acts, acts.c.study_id == Study.id)
         .order_by(Study.number)
     )
-    with Session(store.engine, expire_on_commit=False) as session:
-        return [
-            (study, max(study.received_utc, made or "", acted or ""), bool(sign), bool(wait))
-            for study, made, acted, sign, wait in session.execute(query)
-        ]
+    if study_id:
+        query = query.where(Study.id == study_id)
+    return [
+        (study, Standing(max(study.received_utc, made or "", acted or ""), study.standing, bool(sign), bool(wait)))
+        for study, made, acted, sign, wait in session.execute(query)
+    ]
+
+
+def _remove_ct(folders: Folders, study: Study) -> None:
+    for path in _ct(folders, study):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _ct(folders: Folders, study: Study) -> list[Path]:

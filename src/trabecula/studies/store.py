@@ -1,12 +1,11 @@
 """What the server and its worker write down and look up: every change is one transaction."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import delete, func, select, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from trabecula.dicom.contents import UNCHOSEN, Choice
@@ -20,7 +19,7 @@ from trabecula.studies import listing
 from trabecula.studies.audit import What, note
 from trabecula.studies.clock import now_utc, seconds_since
 from trabecula.studies.listing import ACTIVE, ANY, SORTS, Sought
-from trabecula.studies.queue import Queue, number_of
+from trabecula.studies.queue import Queue, held, number_of, require_ct
 from trabecula.studies.result import Result
 from trabecula.studies.sentences import wrong
 from trabecula.studies.tables import Act, Job, Study, Version
@@ -32,6 +31,14 @@ SIGNED, SENT = "signed", "sent"
 
 OF_NODE = "node:"
 """Before the title of whoever sent a study by DICOM: no user's name begins so, so that it is nobody's own."""
+
+Still = Callable[[Session], bool]
+"""Whether what a removal rests on holds at the moment of the removal, in its transaction."""
+
+
+def always(session: Session) -> bool:
+    """Of a removal that somebody asks for."""
+    return True
 
 
 @dataclass(frozen=True)
@@ -87,9 +94,22 @@ class Store(Queue):
             note(session, self.who or upload.by, What.UPLOADED, study.number)
         return study
 
+    def ids(self) -> set[str]:
+        """The names of all studies."""
+        with self._session() as session:
+            return set(session.scalars(select(Study.id)))
+
     def study(self, study_id: str) -> Study | None:
         with self._session() as session:
             return session.scalar(select(Study).where(Study.id == study_id, *listing.sent_by(self.only)))
+
+    def found(self, ids: Sequence[str]) -> dict[str, Study]:
+        """Of these names, the studies that there are."""
+        if not ids:
+            return {}
+        with self._session() as session:
+            studies = session.scalars(select(Study).where(Study.id.in_(ids), *listing.sent_by(self.only)))
+            return {study.id: study for study in studies}
 
     def studies(self, sought: Sought = ANY, first: int = 0, count: int = 50) -> tuple[Sequence[Study], int]:
         """One page of the list, and how many there are."""
@@ -153,25 +173,33 @@ class Store(Queue):
         with self._session() as session, session.begin():
             session.execute(update(Study).where(Study.id == study_id).values(given=given))
 
-    def remove(self, study_id: str) -> bool:
-        """Forget a study and all its versions, unless the worker is at it just now."""
+    def remove(self, study_id: str, still: Still = always) -> bool:
+        """Forget a study and all its versions, unless the worker is at it just now, or it is ``still`` no more."""
         with self._session() as session, session.begin():
-            busy = session.scalar(select(Job.id).where(Job.study_id == study_id, Job.started_utc != ""))
-            if busy is not None:
+            study = held(session, study_id)
+            if study is None or not still(session):
                 return False
-            note(session, self.who, What.REMOVED, number_of(session, study_id))
-            for table in (Job, Act, Version):
+            session.execute(delete(Job).where(Job.study_id == study_id, Job.started_utc == ""))
+            if session.scalar(select(Job.id).where(Job.study_id == study_id)) is not None:
+                session.rollback()
+                return False
+            note(session, self.who, What.REMOVED, study.number)
+            for table in (Act, Version):
                 session.execute(delete(table).where(table.study_id == study_id))
             session.execute(delete(Study).where(Study.id == study_id))
         return True
 
-    def remove_ct(self, study_id: str) -> bool:
-        """The study goes on without its CT, unless it is in the queue; nothing of it is corrected any more."""
+    def remove_ct(self, study_id: str, still: Still = always) -> bool:
+        """The study goes on without its CT, unless it is in the queue, or ``still`` no more; nothing of it is corrected
+        any more.
+        """
         with self._session() as session, session.begin():
-            if session.scalar(select(Job.id).where(Job.study_id == study_id)) is not None:
+            study = held(session, study_id)
+            waits = select(Job.id).where(Job.study_id == study_id)
+            if study is None or not still(session) or session.scalar(waits) is not None:
                 return False
-            session.execute(update(Study).where(Study.id == study_id).values(ct_removed_utc=now_utc()))
-            note(session, self.who, What.REMOVED_CT, number_of(session, study_id))
+            study.ct_removed_utc = now_utc()
+            note(session, self.who, What.REMOVED_CT, study.number)
         return True
 
     # Versions
@@ -188,7 +216,7 @@ class Store(Queue):
             WrongUsage: there is a newer version meanwhile, a region of it is not measured yet, or it is doubted.
         """
         with self._session() as session, session.begin():
-            study = session.scalar(select(Study).where(Study.id == study_id).with_for_update())
+            study = held(session, study_id)
             kept = session.get(Version, (study_id, version))
             if study is None or kept is None or study.latest != version:
                 raise meanwhile(session, study_id)
@@ -249,25 +277,25 @@ class Store(Queue):
         worker will measure anew; ``drawn`` is the version whose regions this one has.
 
         Raises:
-            WrongUsage: another reader has kept a version meanwhile.
+            WrongUsage: another reader has kept a version meanwhile, or the CT or the study was removed.
         """
-        try:
-            with self._session() as session, session.begin():
-                newest = session.scalar(select(func.max(Version.number)).where(Version.study_id == study_id)) or 0
-                if seen is not None and newest > seen:
-                    raise meanwhile(session, study_id)
-                number = newest + 1
-                made = _version(study_id, number, by, based_on, changes, result, "pending")
-                made.drawn, made.pending, made.confirmed = number if pending else drawn, pending, confirmed
-                session.add(made)
-                values = {**_shown(result, number), "standing": "checked"}
-                session.execute(update(Study).where(Study.id == study_id).values(**values))
-                session.add(Job(study_id=study_id, version=number))
-                did = What.OUTLINED if pending else What.CONFIRMED if confirmed else What.CORRECTED
-                note(session, by, did, number_of(session, study_id), number)
-        except IntegrityError as error:  # at the same moment
-            with self._session() as session:
-                raise meanwhile(session, study_id) from error
+        with self._session() as session, session.begin():
+            study = held(session, study_id)
+            if study is None:
+                raise wrong("study-gone")
+            require_ct(study)
+            newest = session.scalar(select(func.max(Version.number)).where(Version.study_id == study_id)) or 0
+            if seen is not None and newest > seen:
+                raise meanwhile(session, study_id)
+            number = newest + 1
+            made = _version(study_id, number, by, based_on, changes, result, "pending")
+            made.drawn, made.pending, made.confirmed = number if pending else drawn, pending, confirmed
+            session.add(made)
+            values = {**_shown(result, number), "standing": "checked"}
+            session.execute(update(Study).where(Study.id == study_id).values(**values))
+            session.add(Job(study_id=study_id, version=number))
+            did = What.OUTLINED if pending else What.CONFIRMED if confirmed else What.CORRECTED
+            note(session, by, did, study.number, number)
         return number
 
     def require_newest(self, study_id: str, seen: int | None) -> None:
@@ -296,8 +324,9 @@ class Store(Queue):
     def write_again(self, study_id: str, number: int) -> bool:
         """Files that could not be written are tried once more; whether they could not."""
         with self._session() as session, session.begin():
+            study = held(session, study_id)
             version = session.get(Version, (study_id, number))
-            if version is None or version.files != "failed":
+            if study is None or study.ct_removed_utc or version is None or version.files != "failed":
                 return False
             version.files, version.notes = "pending", "[]"
             session.add(Job(study_id=study_id, version=number))
@@ -349,9 +378,10 @@ def _version(
 
 
 def meanwhile(session: Session, study_id: str) -> WrongUsage:
-    """Somebody else was quicker: who, and which version."""
+    """Somebody else was quicker: who, and which version, or that the study is gone."""
     newest = session.scalar(select(Version).where(Version.study_id == study_id).order_by(Version.number.desc()))
-    assert newest is not None
+    if newest is None:
+        return wrong("study-gone")
     return wrong("corrected-meanwhile", by=newest.made_by, number=newest.number)
 
 

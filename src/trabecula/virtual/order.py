@@ -17,7 +17,7 @@ from trabecula.virtual.families import FAMILIES, sample_person
 from trabecula.virtual.fields import sample_field
 from trabecula.virtual.rescan import Rescan, scan_again
 from trabecula.virtual.scanner import Protocol, sample_protocol
-from trabecula.virtual.store import Json, claim, make_missing, require_format, subject_folder, write_scan
+from trabecula.virtual.store import Json, claimed, make_missing, require_format, subject_folder, write_scan
 from trabecula.virtual.study import header_of
 from trabecula.virtual.truth import truth
 
@@ -73,13 +73,14 @@ def simulate(order: Order, number: int, out: Path, workers: int, progress: Calla
     """Makes the missing ones of ``number`` subjects; returns how many were made. ``progress`` gets the number done.
 
     Raises:
-        WrongUsage: unknown protocol, format or second scan, a number below one, a folder that holds something else or
-            cannot be written.
+        WrongUsage: unknown protocol, format or second scan, a number below one, a folder that holds something else,
+            that another run writes into, or that cannot be written.
     """
     _check(order, number)
-    claim(out, asdict(order))
     seeds = range(order.seed, order.seed + number)
-    return make_missing(out, {subject_folder(seed): partial(_write, order, seed) for seed in seeds}, workers, progress)
+    subjects = {subject_folder(seed): partial(_write, order, seed) for seed in seeds}
+    with claimed(out, asdict(order)):
+        return make_missing(out, subjects, workers, progress)
 
 
 def _check(order: Order, number: int) -> None:

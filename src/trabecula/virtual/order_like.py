@@ -11,7 +11,7 @@ from pathlib import Path
 from trabecula.virtual.cohort import scan_field
 from trabecula.virtual.enrol import enrol, people_of
 from trabecula.virtual.publications import Part, Publication, publication_named
-from trabecula.virtual.store import Json, claim, make_missing, require_format, subject_folder, write_scan
+from trabecula.virtual.store import Json, claimed, make_missing, require_format, subject_folder, write_scan
 from trabecula.virtual.study import header_of
 from trabecula.virtual.truth import truth
 
@@ -45,18 +45,18 @@ def simulate_like(order: LikeOrder, out: Path, workers: int, progress: Callable[
     A folder that holds a smaller share is filled up.
 
     Raises:
-        WrongUsage: unknown study or format, a share that cannot be, a folder that holds something else or cannot be
-            written.
+        WrongUsage: unknown study or format, a share that cannot be, a folder that holds something else, that another
+            run writes into, or that cannot be written.
     """
     publication, parts = publication_named(order.like), order.parts
     require_format(order.format)
-    claim(out, {"like": publication.name, "format": order.format, "family": "a"})
     subjects = {
         subject_folder(part.first_seed + index): partial(write_person, publication, part, index, order.format)
         for part, number in parts
         for index in range(number)
     }
-    return make_missing(out, subjects, workers, progress)
+    with claimed(out, {"like": publication.name, "format": order.format, "family": "a"}):
+        return make_missing(out, subjects, workers, progress)
 
 
 def write_person(publication: Publication, part: Part, index: int, format_: str, folder: Path) -> Json:

@@ -9,10 +9,10 @@ cohort/subject-000042/truth.json  of both
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from trabecula import __version__
 from trabecula.causes import cause_of
 from trabecula.errors import TrabeculaError, WrongUsage, wrong_usage
+from trabecula.lock import one_run
 from trabecula.virtual.cohort import VirtualCt
 from trabecula.virtual.study import StudyHeader, write_dicom
 from trabecula.volume import Float64, Orientation
@@ -30,6 +31,7 @@ from trabecula.workers import worker_processes
 Json = dict[str, Any]
 
 FORMATS = ("dicom", "nifti")
+NOTE, UNFINISHED_NOTE = "cohort.json", ".cohort.json.part"
 
 WriteSubject = Callable[[Path], Json]
 """Writes a subject's scans into a folder that is not there yet and returns its truth."""
@@ -50,22 +52,35 @@ def require_format(format_: str) -> None:
         raise wrong_usage("unknown-format.cohort", name=format_)
 
 
-def claim(out: Path, order: Json) -> None:
-    """Notes in ``out`` what is ordered.
+@contextmanager
+def claimed(out: Path, order: Json) -> Iterator[None]:
+    """Notes in ``out`` what is ordered, and keeps other runs out of it: two would remove one another's subjects.
 
     Raises:
-        WrongUsage: ``out`` holds something else or what was ordered otherwise, or cannot be written.
+        WrongUsage: ``out`` holds something else or what was ordered otherwise, another run is at it, or it cannot be
+            written.
     """
-    wanted = {"schema": "trabecula.cohort/1", "version": __version__, **order}
-    note, written = out / "cohort.json", out / ".cohort.json.part"
-    if out.exists() and (not out.is_dir() or (set(out.iterdir()) - {written} and not note.exists())):
+    _require_ours(out)  # before anything of ours is put there
+    with one_run(out):
+        _note(out, order)
+        yield
+
+
+def _require_ours(out: Path) -> None:
+    ours = {out / name for name in (NOTE, UNFINISHED_NOTE, ".lock")}
+    if out.exists() and (not out.is_dir() or (set(out.iterdir()) - ours and not (out / NOTE).exists())):
         raise wrong_usage("output-not-empty", path=str(out))
+
+
+def _note(out: Path, order: Json) -> None:
+    wanted = {"schema": "trabecula.cohort/1", "version": __version__, **order}
+    note, written = out / NOTE, out / UNFINISHED_NOTE
+    _require_ours(out)
     if note.exists():
         if _noted(note) != wanted:
             raise wrong_usage("other-cohort", path=str(out))
         return
     try:
-        out.mkdir(parents=True, exist_ok=True)
         written.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
         written.rename(note)
     except OSError as error:

@@ -97,8 +97,8 @@ def until(holds: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
         time.sleep(0.1)
 
 
-def launch(data: Path, *options: str) -> Server:
-    """A server at a port of its own choice, which is read where it says so."""
+def launch(data: Path, *options: str, first: str = "") -> Server:
+    """A server at a port of its own choice, which is read where it says so; its process does ``first`` first."""
     log_path = data.parent / "server.log"
     before = len(log_path.read_text()) if log_path.exists() else 0
     paths = [str(STUB_FOLDER), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -107,7 +107,7 @@ def launch(data: Path, *options: str) -> Server:
         "TRABECULA_STUB_HOLD": str(data.parent / "hold"),
     }
     with log_path.open("ab") as log:
-        command = [*PROGRAM, "serve", "--data", str(data), "--port", "0", *options]
+        command = [*PROGRAM[:2], first + PROGRAM[2], "serve", "--data", str(data), "--port", "0", *options]
         process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
 
     def address() -> str | None:
@@ -144,8 +144,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Starts servers with the recipe ``stub`` over one data folder; they end with the test."""
     servers: list[Server] = []
 
-    def run(*options: str) -> Server:
-        servers.append(launch(tmp_path / "data", *STUB, *options))
+    def run(*options: str, first: str = "") -> Server:
+        servers.append(launch(tmp_path / "data", *STUB, *options, first=first))
         return servers[-1]
 
     yield run

@@ -10,11 +10,11 @@ import pytest
 from fastapi.routing import APIRoute
 
 from trabecula.errors import WrongUsage
+from trabecula.lock import locked
 from trabecula.serving.web import cohort, corrections, entry, studies, study, tokens
 from trabecula.serving.web.login import Failures, Users, hashed, matches
 from trabecula.serving.web.server import require_protection
 from trabecula.serving.web.settings import Settings
-from trabecula.studies.lock import locked
 from trabecula.studies.tables import open_database
 
 from .conftest import PATIENCE_SECONDS, PROGRAM, Server, Start, end, until

@@ -1,18 +1,26 @@
 """Uploads: every byte counted as it comes, no name believed, nothing half-received kept."""
 
+import asyncio
 import io
+import os
 import socket
 import zipfile
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
 from python_multipart.exceptions import MultipartParseError
 
+from toys.synced import Synced
 from trabecula.errors import Refusal
-from trabecula.serving.web.uploads import Receiver, clean_label
+from trabecula.serving.web.uploads import Receiver, clean_label, receive
+from trabecula.studies.folders import Folders
 from trabecula.studies.orders import Limits
+from trabecula.studies.store import Upload
+from trabecula.studies.tables import Study
 
-from .conftest import Server, until
+from .conftest import Server, Start, until
 
 BOUNDARY = b"xyz"
 
@@ -174,3 +182,68 @@ def test_a_study_can_be_removed_for_good(server: Server, not_hounsfield: Path) -
     )
     assert server.client.get(f"/studies/{study}").status_code == 404
     assert not (server.data / "studies" / study).exists()
+
+
+DIES = """
+import os, signal
+from trabecula.studies.store import Store
+def dies(*given, really=Store.{method}):
+    {first}
+    os.kill(os.getpid(), signal.SIGKILL)
+Store.{method} = dies
+"""
+"""What a server does first that is to be killed between a study's folder and its row."""
+
+
+@pytest.mark.parametrize("files", [1, 3])
+def test_an_upload_that_a_kill_kept_from_the_queue_is_cleared_away_and_told(
+    start: Start, cylinder_nifti: Path, files: int
+) -> None:
+    server = start(first=DIES.format(method="enqueue", first="pass"))
+    with pytest.raises(httpx.TransportError):  # it was acknowledged to nobody
+        server.upload(*[cylinder_nifti] * files)
+    (left,) = (server.data / "studies").iterdir()
+    again = start()
+    assert not list((again.data / "studies").iterdir()) and not list((again.data / "unsettled").iterdir())
+    assert f"the files of study {left.name} were removed" in again.log
+    assert again.wait(again.upload(cylinder_nifti)) == "done"
+
+
+def test_a_removal_that_was_killed_half_way_is_ended_and_what_nobody_knows_stays(
+    start: Start, cylinder_nifti: Path
+) -> None:
+    server = start(first=DIES.format(method="remove", first="really(*given)"))
+    study = server.upload(cylinder_nifti)
+    assert server.wait(study) == "done"
+    with pytest.raises(httpx.TransportError):
+        server.client.post(f"/studies/{study}/removal", data={"csrf": server.csrf(), "sure": "yes"})
+    assert (server.data / "studies" / study).is_dir()
+    of_another_database = server.data / "studies" / ("f" * 32)
+    of_another_database.mkdir()
+    again = start()
+    assert [one.name for one in (again.data / "studies").iterdir()] == [of_another_database.name]
+    assert f"studies/{of_another_database.name} belongs to no study of the database" in again.log
+
+
+@pytest.mark.parametrize("files", [1, 3])
+def test_what_is_acknowledged_outlives_a_loss_of_power(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: int
+) -> None:
+    synced, folders, seen = Synced(monkeypatch), Folders(tmp_path / "data"), list[list[str]]()
+    folders.prepare()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        whole = body(*[("files", f"{number}.dcm", os.urandom(5000)) for number in range(files)])
+        for start in range(0, len(whole), 1000):
+            yield whole[start : start + 1000]
+
+    def enqueue(upload: Upload) -> Study:
+        assert len(list(folders.study(upload.id).rglob("0*"))) == (files if files > 1 else 0)
+        seen.append(
+            synced.lacks(folders.study(upload.id)) + [folders.studies.name] * (not synced.knows(folders.studies))
+        )
+        return Study(id=upload.id)
+
+    kind = "multipart/form-data; boundary=xyz"
+    asyncio.run(receive(kind, 0, pieces(), folders, Limits(), lambda fields: None, enqueue))
+    assert seen == [[]]

@@ -27,6 +27,7 @@ from trabecula.serving.web.parts import Parts, language_names, told
 from trabecula.serving.web.settings import Settings, secret_of
 from trabecula.studies.audit import Trail
 from trabecula.studies.folders import Folders
+from trabecula.studies.settling import settle_folders
 from trabecula.studies.store import Store
 from trabecula.studies.supervisor import Supervisor
 from trabecula.studies.tables import open_database
@@ -51,6 +52,7 @@ def create_app(settings: Settings) -> FastAPI:
     folders.prepare()
     engine = open_database(settings.database, settings.backups)
     store, users, programs, secret = Store(engine), Users(engine), Tokens(engine), secret_of(settings.data)
+    settle_folders(folders, store)
     supervisor = Supervisor(settings.orders, store)
 
     @asynccontextmanager

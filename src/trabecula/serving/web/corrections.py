@@ -14,12 +14,13 @@ from trabecula.messages import Phrase
 from trabecula.recipes import recipe_named
 from trabecula.screening import with_change
 from trabecula.serving.web.guards import checked_form, status_of, visitor_of
-from trabecula.serving.web.parts import Parts, parts_of, require_ct
+from trabecula.serving.web.parts import Parts, parts_of
 from trabecula.serving.web.presentation import level_of
 from trabecula.serving.web.study import back_to, page_of, place_of_study
 from trabecula.serving.web.uploads import clean_label
 from trabecula.studies import drawing
 from trabecula.studies.correction import CAUSES, Correction, corrected, sentence
+from trabecula.studies.queue import require_ct
 from trabecula.studies.result import Result, result_from
 from trabecula.studies.sentences import wrong
 from trabecula.studies.store import SENT, SIGNED

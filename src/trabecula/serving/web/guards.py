@@ -257,7 +257,7 @@ async def checked_form(request: Request) -> dict[str, str]:
 def status_of(error: TrabeculaError) -> int:
     """The HTTP status that says the same as the error."""
     known = {"upload-too-large": 413, "form-too-large": 413, "disk-full": 507, "form-expired": 403}
-    known |= {"corrected-meanwhile": 409, "study-busy": 409}
+    known |= {"corrected-meanwhile": 409, "study-busy": 409, "study-gone": 404}
     return known.get(error.code, {1: 500, 2: 400, 3: 422}[error.exit_code])
 
 

@@ -73,12 +73,6 @@ class Parts:
         return found
 
 
-def require_ct(study: Study) -> None:
-    """Raises WrongUsage where a study's CT was removed, so that nothing of it can be measured or written anew."""
-    if study.ct_removed_utc:
-        raise wrong("ct-removed", day=study.ct_removed_utc[:10])
-
-
 def told(language: str, key: str, /, **facts: Fact) -> str:
     """What the message files say under ``key`` in a language."""
     return Phrase(key, facts).told(language)

@@ -6,11 +6,11 @@ from contextlib import contextmanager
 
 from trabecula.causes import cause_of
 from trabecula.errors import wrong_usage
+from trabecula.lock import locked
 from trabecula.recipes import recipe_named
 from trabecula.serving.spoken import say
 from trabecula.serving.web.settings import Settings
 from trabecula.studies.folders import Folders
-from trabecula.studies.lock import locked
 from trabecula.studies.logs import log_nothing_but_ours
 
 

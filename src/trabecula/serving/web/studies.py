@@ -1,6 +1,5 @@
 """The first page: dropping studies, the queue, and the list of what was screened."""
 
-import shutil
 from dataclasses import replace
 from typing import Any
 
@@ -78,15 +77,15 @@ async def received(request: Request, admit: Any) -> Study:
     """The study that a request brings, at the end of the queue; ``admit`` may turn it away by its fields."""
     parts, visitor = parts_of(request), visitor_of(request)
     declared = request.headers.get("content-length", "")
-    got = await receive(
+    return await receive(
         request.headers.get("content-type", ""),
         int(declared) if declared.isdecimal() else 0,
         request.stream(),
         parts.folders,
         parts.settings.limits,
         admit,
+        lambda got: parts.store.enqueue(replace(got, by=visitor.user or "")),
     )
-    return await run_in_threadpool(parts.store.enqueue, replace(got, by=visitor.user or ""))
 
 
 @router.post("/bulk")
@@ -142,6 +141,9 @@ def remove(parts: Parts, study: Study) -> None:
     """
     if parts.removes not in (None, study.received_by):
         raise wrong("removal-not-allowed")
-    if not parts.store.remove(study.id):
+    with parts.folders.settling(study.id):
+        gone = parts.store.remove(study.id)
+        if gone:
+            parts.folders.remove(study.id)
+    if not gone and parts.store.study(study.id) is not None:
         raise wrong("study-busy")
-    shutil.rmtree(parts.folders.study(study.id), ignore_errors=True)

@@ -1,6 +1,7 @@
 """One study: its progress, its result with the viewer, its label, and how it goes on."""
 
 import json
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from trabecula.recipes import RECIPES, recipe_named
 from trabecula.records.codec import fact_from
 from trabecula.screening import studies_in
 from trabecula.serving.web.guards import checked_form, visitor_of
-from trabecula.serving.web.parts import Count, Parts, parts_of, require_ct
+from trabecula.serving.web.parts import Count, Parts, parts_of
 from trabecula.serving.web.presentation import (
     DOWNLOADS,
     Pace,
@@ -31,6 +32,7 @@ from trabecula.serving.web.seeking import address_of
 from trabecula.serving.web.studies import cancel, remove
 from trabecula.serving.web.uploads import clean_label
 from trabecula.studies.folders import DICOM_ZIP
+from trabecula.studies.queue import require_ct
 from trabecula.studies.sentences import wrong
 from trabecula.studies.store import Upload, choice_of, offered_by, unlabelled
 from trabecula.studies.tables import Study, Version
@@ -129,12 +131,18 @@ async def again(request: Request, study_id: str) -> Response:
     if asked:
         offered = await run_in_threadpool(_contents, parts, study)
         choice = _chosen(asked, offered)
-    made = await run_in_threadpool(parts.folders.twin, study.id, study.given)
+    made = uuid.uuid4().hex
     upload = Upload(
         made, study.given, study.label, visitor.user or "", study.deidentify, study.language, recipe, choice
     )
-    await run_in_threadpool(parts.store.enqueue, upload)
+    await run_in_threadpool(_twin, parts, study, upload)
     return back_to(request, made)
+
+
+def _twin(parts: Parts, study: Study, upload: Upload) -> None:
+    with parts.folders.settling(upload.id):
+        parts.folders.twin(study.id, study.given, upload.id)
+        parts.store.enqueue(upload)
 
 
 @router.post("/choice")

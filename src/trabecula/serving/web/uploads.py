@@ -9,12 +9,14 @@ from typing import BinaryIO
 
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.concurrency import run_in_threadpool
 
 from trabecula.errors import Refusal, TrabeculaError, failure, refusal
 from trabecula.messages import DEFAULT_LANGUAGE, LANGUAGES
 from trabecula.studies.folders import SLICES, Folders
 from trabecula.studies.orders import Limits
 from trabecula.studies.store import Upload
+from trabecula.studies.tables import Study
 
 KNOWN_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".zip", ".dcm", ".dicom", ".ima")
 """Of a single file, what reading it needs to know of its name; everything else of any name is thrown away."""
@@ -132,8 +134,11 @@ async def receive(
     folders: Folders,
     limits: Limits,
     admit: Callable[[dict[str, str]], None],
-) -> Upload:
-    """Write an upload to disk and move it, once complete, into a study folder of its own; returns it.
+    enqueue: Callable[[Upload], Study],
+) -> Study:
+    """Write an upload to disk and move it, once complete, into a study folder of its own and the queue.
+
+    It is safe on the disk when this returns.
 
     Raises:
         Refusal: it is too large, empty or damaged.
@@ -156,7 +161,7 @@ async def receive(
             raise refusal("upload-damaged")
         if receiver.files == 0 or receiver.bytes == 0:
             raise refusal("upload-empty")
-        given = _settle(folder, receiver, folders.study(study_id))
+        return await run_in_threadpool(_kept, receiver, folders, _upload(study_id, receiver, limits), enqueue)
     except MultipartParseError as error:
         raise refusal("upload-damaged") from error
     except OSError as error:
@@ -164,10 +169,20 @@ async def receive(
     finally:
         receiver.close()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _kept(receiver: Receiver, folders: Folders, upload: Upload, enqueue: Callable[[Upload], Study]) -> Study:
+    arrived = receiver.folder if receiver.files > 1 else receiver.folder / "000000"
+    with folders.settling(upload.id):
+        folders.settle_in(arrived, upload.id, upload.given)
+        return enqueue(upload)
+
+
+def _upload(study_id: str, receiver: Receiver, limits: Limits) -> Upload:
     language = receiver.fields.get("language", "")
     return Upload(
         id=study_id,
-        given=given,
+        given=SLICES if receiver.files > 1 else f"ct{receiver.ending}",
         label=clean_label(receiver.fields.get("label", ""), limits),
         by="",
         deidentify=receiver.fields.get("deidentify") == "yes",
@@ -191,14 +206,3 @@ def too_large(limits: Limits) -> Refusal:
 def disk_full() -> TrabeculaError:
     """No room on the server."""
     return failure("disk-full")
-
-
-def _settle(folder: Path, receiver: Receiver, study: Path) -> str:
-    """Move the files to where they stay; returns what is to be read there."""
-    study.mkdir(mode=0o700)
-    if receiver.files > 1:
-        folder.rename(study / SLICES)
-        return SLICES
-    given = f"ct{receiver.ending}"
-    (folder / "000000").rename(study / given)
-    return given

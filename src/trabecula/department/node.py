@@ -89,6 +89,7 @@ class Queue:
             return
         self.held = held
         self.folders.prepare()
+        self.folders.clear_unlisted(lambda study_id: self.store.study(study_id) is not None)
         self.supervisor = Supervisor(self.orders, self.store)
         self.supervisor.start()
         tell("worker-kept-here")

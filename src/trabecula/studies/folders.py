@@ -3,6 +3,8 @@
 import os
 import shutil
 import uuid
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from trabecula.errors import WrongUsage
@@ -12,6 +14,12 @@ SLICES = "ct"
 
 DICOM_ZIP = "dicom.zip"
 """The DICOM objects of a version, in its folder."""
+
+UNLISTED = ".unlisted"
+"""Stands in a study's folder while the database does not know of it: until it is in the queue, and while it is removed.
+
+A kill in between leaves a CT that belongs to no study. A folder without this mark is never cleared away, whatever the
+database says: it may be another one."""
 
 
 class Folders:
@@ -47,6 +55,23 @@ class Folders:
         if not (len(study_id) == 32 and study_id.isalnum() and study_id.isascii()):
             raise ValueError("not a study of ours")
         return self.studies / study_id
+
+    def unlist(self, study_id: str) -> None:
+        """The folder is cleared at the next start unless the database knows of the study then."""
+        with suppress(OSError):  # a disk without room, where removing must go on
+            (self.study(study_id) / UNLISTED).touch()
+
+    def enlist(self, study_id: str) -> None:
+        """The folder stays."""
+        (self.study(study_id) / UNLISTED).unlink(missing_ok=True)
+
+    def clear_unlisted(self, known: Callable[[str], bool]) -> None:
+        """Removes what a kill left of an upload that was not acknowledged, and of a study that was removed."""
+        for mark in self.studies.glob(f"*/{UNLISTED}"):
+            if known(mark.parent.name):
+                self.enlist(mark.parent.name)
+            else:
+                shutil.rmtree(mark.parent, ignore_errors=True)
 
     def version(self, study_id: str, number: int) -> Path:
         return self.study(study_id) / f"version-{number}"

@@ -119,7 +119,9 @@ def remove(one: Due, store: Store, folders: Folders, forget: Callable[[str], Non
     ``forget`` removes what others keep of the study's CT.
     """
     if one.part == "study":
+        folders.unlist(one.id)
         if not store.remove(one.id):
+            folders.enlist(one.id)
             return False
         forget(one.id)
         shutil.rmtree(folders.study(one.id), ignore_errors=True)

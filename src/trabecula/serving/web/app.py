@@ -51,6 +51,7 @@ def create_app(settings: Settings) -> FastAPI:
     folders.prepare()
     engine = open_database(settings.database, settings.backups)
     store, users, programs, secret = Store(engine), Users(engine), Tokens(engine), secret_of(settings.data)
+    folders.clear_unlisted(lambda study_id: store.study(study_id) is not None)
     supervisor = Supervisor(settings.orders, store)
 
     @asynccontextmanager

@@ -14,10 +14,11 @@ from trabecula.serving.web.guards import checked_form, require_csrf, visitor_of
 from trabecula.serving.web.parts import Count, Parts, language_names, parts_of
 from trabecula.serving.web.presentation import Pace, paces, row_of
 from trabecula.serving.web.seeking import address_of
-from trabecula.serving.web.uploads import receive
+from trabecula.serving.web.uploads import disk_full, receive
 from trabecula.studies.listing import ACTIVE, STATES
+from trabecula.studies.room import is_full
 from trabecula.studies.sentences import wrong
-from trabecula.studies.store import SENT, SIGNED
+from trabecula.studies.store import SENT, SIGNED, Upload
 from trabecula.studies.tables import Study
 
 router = APIRouter(include_in_schema=False)
@@ -86,7 +87,19 @@ async def received(request: Request, admit: Any) -> Study:
         parts.settings.limits,
         admit,
     )
-    return await run_in_threadpool(parts.store.enqueue, replace(got, by=visitor.user or ""))
+    return await run_in_threadpool(_enqueued, parts, replace(got, by=visitor.user or ""))
+
+
+def _enqueued(parts: Parts, got: Upload) -> Study:
+    try:
+        study = parts.store.enqueue(got)
+    except Exception as error:  # nobody knows of the upload
+        shutil.rmtree(parts.folders.study(got.id), ignore_errors=True)
+        if is_full(error):
+            raise disk_full() from error
+        raise
+    parts.folders.enlist(study.id)
+    return study
 
 
 @router.post("/bulk")
@@ -142,6 +155,8 @@ def remove(parts: Parts, study: Study) -> None:
     """
     if parts.removes not in (None, study.received_by):
         raise wrong("removal-not-allowed")
+    parts.folders.unlist(study.id)
     if not parts.store.remove(study.id):
+        parts.folders.enlist(study.id)
         raise wrong("study-busy")
     shutil.rmtree(parts.folders.study(study.id), ignore_errors=True)

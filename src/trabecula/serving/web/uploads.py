@@ -4,6 +4,7 @@ import re
 import shutil
 import uuid
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -160,13 +161,15 @@ async def receive(
             raise Refusal("upload-damaged", DAMAGED)
         if receiver.files == 0 or receiver.bytes == 0:
             raise Refusal("upload-empty", "Nothing was uploaded. Choose a folder, a zip or a file first.")
-        given = _settle(folder, receiver, folders.study(study_id))
+        given = _settle(folder, receiver, folders, study_id)
     except MultipartParseError as error:
         raise Refusal("upload-damaged", DAMAGED) from error
     except OSError as error:
+        shutil.rmtree(folders.study(study_id), ignore_errors=True)
         raise disk_full() from error
     finally:
-        receiver.close()
+        with suppress(OSError):  # what a full disk did not take is written once more, and was told
+            receiver.close()
         shutil.rmtree(folder, ignore_errors=True)
     language = receiver.fields.get("language", "")
     return Upload(
@@ -200,9 +203,11 @@ def disk_full() -> TrabeculaError:
     return TrabeculaError("disk-full", "The server's disk has no room for this upload. Ask its keeper to free some.")
 
 
-def _settle(folder: Path, receiver: Receiver, study: Path) -> str:
+def _settle(folder: Path, receiver: Receiver, folders: Folders, study_id: str) -> str:
     """Move the files to where they stay; returns what is to be read there."""
+    study = folders.study(study_id)
     study.mkdir(mode=0o700)
+    folders.unlist(study_id)
     if receiver.files > 1:
         folder.rename(study / SLICES)
         return SLICES

@@ -50,14 +50,15 @@ def main() -> int:
     """Run what is not yet done, in processes that may die, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--number", type=int, default=10_000)
+    parser.add_argument("--first", type=int, default=0, help="Leave out those before.")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=ROOT / "out" / "mutations")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    lines = options.out / f"seed-{options.seed}.jsonl"
+    lines = options.out / (f"seed-{options.seed}" + (f"-from-{options.first}" if options.first else "") + ".jsonl")
     if options.worker:
-        work(lines, options.seed, options.number)
+        work(lines, options.seed, options.first, options.number)
         return 0
     command = [sys.executable, __file__, *sys.argv[1:], "--worker"]
     while (done := len(told(lines))) < options.number:
@@ -65,7 +66,7 @@ def main() -> int:
         if ended.returncode and len(told(lines)) == done:
             raise SystemExit("the worker ends before its first mutation")
         if ended.returncode:  # an input brought it down
-            number = len(told(lines))
+            number = options.first + len(told(lines))
             kind = mutant_kind(options.seed, number)
             with lines.open("a") as file:
                 file.write(json.dumps({"number": number, "kind": kind, "outcome": "died"}) + "\n")
@@ -82,7 +83,7 @@ def mutant_kind(seed: int, number: int) -> str:
     return KINDS[int(np.random.default_rng([seed, number]).integers(len(KINDS)))]
 
 
-def work(lines: Path, seed: int, number: int) -> None:
+def work(lines: Path, seed: int, first: int, number: int) -> None:
     """Mutations from where the lines end, each judged and written down."""
     with tempfile.TemporaryDirectory() as folder:
         bases = base_inputs(Path(folder) / "base")
@@ -93,7 +94,7 @@ def work(lines: Path, seed: int, number: int) -> None:
             assert not isinstance(found, str), found
             known[kind] = scan, found
         with lines.open("a") as file:
-            for index in range(len(told(lines)), number):
+            for index in range(first + len(told(lines)), first + number):
                 rng = np.random.default_rng([seed, index])
                 kind = KINDS[int(rng.integers(len(KINDS)))]
                 made = mutant(bases[kind], kind, rng, Path(folder) / "mutant")

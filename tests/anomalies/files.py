@@ -1,25 +1,33 @@
 """Anomalies of files: transfer syntaxes, damage, hostile sizes and names, zips, headers of other countries."""
 
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
-from pydicom import dcmread
-from pydicom.dataset import FileDataset
+from numpy.typing import NDArray
+from pydicom import Dataset, dcmread
+from pydicom.config import disable_value_validation
+from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    HTJ2KLossless,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGLosslessSV1,
     JPEGLSLossless,
+    MediaStorageDirectoryStorage,
     RLELossless,
     generate_uid,
 )
 
 from anomalies.register import OK, REFUSE, SAY, Make, anomaly, edited
-from anomalies.scene import nifti, renewed, save, scene
+from anomalies.scene import hu_of, nifti, renewed, save, scene
 
 
 def _compressed(syntax: UID) -> Make:
@@ -35,6 +43,56 @@ def _compressed(syntax: UID) -> Make:
 
 for _syntax in (JPEGLSLossless, JPEG2000Lossless, RLELossless):
     anomaly(9, OK)(_compressed(_syntax))
+
+
+def _encoded(name: str, syntax: UID, encode: Callable[[NDArray[np.int16]], bytes]) -> Make:
+    """By another program's encoder, with headers that tell of no loss."""
+
+    def make(folder: Path) -> Path:
+        slices = scene().slices()
+        for one in slices:
+            hu = hu_of(one)
+            one.PixelRepresentation, one.RescaleSlope, one.RescaleIntercept = 0, 1, -1024
+            one.PixelData = encapsulate([encode((hu + 1024).astype(np.uint16))])
+            one["PixelData"].VR, one["PixelData"].is_undefined_length = "OB", True
+            one.file_meta.TransferSyntaxUID, one.LossyImageCompression = syntax, "00"
+        return save(slices, folder / "ct")
+
+    make.__doc__ = f"{name}."
+    return make
+
+
+anomaly(9, OK)(
+    _encoded(
+        "JPEG Lossless, predictor 1",
+        JPEGLosslessSV1,
+        lambda stored: imagecodecs.jpeg8_encode(stored, lossless=True, predictor=1, bitspersample=16),
+    )
+)
+anomaly(9, OK)(
+    _encoded("HTJ2K, lossless", HTJ2KLossless, lambda stored: imagecodecs.htj2k_encode(stored, reversible=True))
+)
+anomaly(10, SAY)(
+    _encoded(
+        "JPEG 2000 with the wavelet that rounds, under the syntax without loss",
+        JPEG2000Lossless,
+        lambda stored: imagecodecs.jpeg2k_encode(stored, reversible=False, level=85, codecformat="j2k"),
+    )
+)
+anomaly(10, SAY)(
+    _encoded(
+        "JPEG 2000 cut short, under the syntax without loss",
+        JPEG2000Lossless,
+        lambda stored: imagecodecs.jpeg2k_encode(stored, reversible=True, level=78, codecformat="j2k"),
+    )
+)
+anomaly(10, SAY)(
+    _encoded(
+        "JPEG-LS that may be off by 3, under the syntax without loss",
+        JPEGLSLossless,
+        lambda stored: imagecodecs.jpegls_encode(stored, level=3),
+    )
+)
 
 
 def _rewritten(syntax: UID) -> Make:
@@ -72,6 +130,17 @@ def nested(folder: Path) -> Path:
     one = next(path.iterdir())
     item = b"\x40\x00\x75\x02SQ\x00\x00\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff"
     one.write_bytes(one.read_bytes()[:1200] + item * 5000)
+    return path
+
+
+@anomaly(32, SAY, REFUSE)
+def impossible_length(folder: Path) -> Path:
+    """An element of four thousand million bytes declared in one slice."""
+    path = save(scene().slices(), folder / "ct")
+    one = next(path.iterdir())
+    whole = one.read_bytes()
+    at = whole.index(b"\x28\x00\x02\x00US")
+    one.write_bytes(whole[:at] + b"\x28\x00\x01\x00OB\x00\x00\xf0\xff\xff\xff" + whole[at:])
     return path
 
 
@@ -115,6 +184,26 @@ def uids_that_climb(folder: Path) -> Path:
         one.StudyInstanceUID = "../../../tmp/study"
 
     return edited(folder, edit)
+
+
+@anomaly(35, SAY)
+def directory_that_climbs(folder: Path) -> Path:
+    """A DICOMDIR that refers to a slice outside of the folder."""
+    slices = scene().slices()
+    outside = save(slices[-1:], folder / "elsewhere")
+    path = save(slices[:-1], folder / "ct")
+    index = Dataset()
+    index.file_meta = FileMetaDataset()
+    index.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    index.file_meta.MediaStorageSOPClassUID = MediaStorageDirectoryStorage
+    index.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    record = Dataset()
+    with disable_value_validation():
+        record.DirectoryRecordType = "IMAGE"
+        record.ReferencedFileID = ["..", "elsewhere", next(outside.iterdir()).name]
+        index.DirectoryRecordSequence = [record]
+        index.save_as(path / "DICOMDIR", enforce_file_format=True)
+    return path
 
 
 @anomaly(36, OK)

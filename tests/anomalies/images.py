@@ -139,6 +139,29 @@ def truncated_nifti(folder: Path) -> Path:
     return path
 
 
+@anomaly(29, REFUSE)
+def infinite(folder: Path) -> Path:
+    """NIfTI with a voxel of infinity in every slice."""
+
+    def change(hu: NDArray[Any]) -> NDArray[Any]:
+        made = hu.astype(np.float32)
+        made[made.shape[0] // 2, made.shape[1] // 2] = np.inf
+        return made
+
+    return nifti(folder / "ct.nii.gz", change)
+
+
+@anomaly(30, REFUSE)
+def magnetic_resonance(folder: Path) -> Path:
+    """NIfTI of signals, as of a magnetic resonance image: air dark, fat bright, bone dark."""
+
+    def change(hu: NDArray[Any]) -> NDArray[Any]:
+        at = ([-1000, -500, -100, 40, 150, 400, 1500], [8, 20, 820, 330, 260, 60, 10])
+        return np.rint(np.interp(hu, *at)).astype(np.int16)
+
+    return nifti(folder / "ct.nii.gz", change)
+
+
 @anomaly(15, SAY, REFUSE)
 def scaled(folder: Path) -> Path:
     """NIfTI with values scaled by 0.8."""

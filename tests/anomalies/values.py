@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import FileDataset
+from pydicom.uid import MRImageStorage, SecondaryCaptureImageStorage
 
-from anomalies.register import OK, REFUSE, SAY, anomaly, edited
+from anomalies.register import OK, REFUSE, SAY, Make, anomaly, edited
 from anomalies.scene import hu_of, set_hu
 
 
@@ -122,6 +123,47 @@ def monoenergetic(folder: Path) -> Path:
     def edit(number: int, one: FileDataset) -> None:
         one.ImageType = ["DERIVED", "SECONDARY", "AXIAL", "MONO_40"]
         one.SeriesDescription = "Monoenergetic Plus 40 keV"
+
+    return edited(folder, edit)
+
+
+def _derived(name: str, image_type: list[str], description: str) -> Make:
+    def make(folder: Path) -> Path:
+        def edit(number: int, one: FileDataset) -> None:
+            one.ImageType, one.SeriesDescription = image_type, description
+
+        return edited(folder, edit)
+
+    make.__doc__ = f"{name}."
+    return make
+
+
+for _name, _type, _description in (
+    ("A map of iodine", ["DERIVED", "PRIMARY", "AXIAL", "MAT_SPECIFIC"], "Iodine map"),
+    ("Virtual images without contrast medium", ["DERIVED", "SECONDARY", "AXIAL", "VNC"], "Virtual Non Contrast"),
+    ("Calcium suppressed", ["DERIVED", "SECONDARY", "AXIAL"], "Calcium Suppressed 60"),
+    ("Maximum intensity projections", ["DERIVED", "SECONDARY", "AXIAL", "MIP"], "Thick MIP"),
+):
+    anomaly(23, REFUSE)(_derived(_name, _type, _description))
+
+
+@anomaly(23, REFUSE)
+def captured(folder: Path) -> Path:
+    """Secondary captures of every slice."""
+
+    def edit(number: int, one: FileDataset) -> None:
+        one.SOPClassUID = one.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+
+    return edited(folder, edit)
+
+
+@anomaly(30, REFUSE)
+def another_modality(folder: Path) -> Path:
+    """A folder of magnetic resonance."""
+
+    def edit(number: int, one: FileDataset) -> None:
+        one.Modality = "MR"
+        one.SOPClassUID = one.file_meta.MediaStorageSOPClassUID = MRImageStorage
 
     return edited(folder, edit)
 

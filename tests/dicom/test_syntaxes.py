@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from itertools import cycle, permutations, product
+from zlib import crc32
 
 import imagecodecs
 import numpy as np
@@ -156,3 +157,60 @@ def test_lossy_forms_are_read_and_said(ct, syntax, encode):
     scan = read(ct.folder)
     assert "lossy-compression" in {reason.code for reason in scan.reasons}
     assert np.abs(scan.volume.hu - truth).mean() < 5
+
+
+def cut_short(stored: NDArray[np.uint16]) -> bytes:
+    """The reversible wavelet, of which only so many bits are kept: no marker says so."""
+    return imagecodecs.jpeg2k_encode(stored, reversible=True, level=70, codecformat="j2k")
+
+
+UNSAID: dict[str, tuple[UID, Encode]] = {
+    "JPEG 2000, 9/7": (
+        JPEG2000Lossless,
+        lambda stored: imagecodecs.jpeg2k_encode(stored, reversible=False, level=85, codecformat="j2k"),
+    ),
+    "JPEG 2000, 9/7, in a box": (
+        JPEG2000Lossless,
+        lambda stored: imagecodecs.jpeg2k_encode(stored, reversible=False, level=85, codecformat="jp2"),
+    ),
+    "JPEG 2000, cut short": (JPEG2000Lossless, cut_short),
+    "JPEG 2000, either way, cut short": (JPEG2000, cut_short),
+    "JPEG-LS, off by two": (JPEGLSLossless, lambda stored: imagecodecs.jpegls_encode(stored, level=2)),
+    "JPEG of cosines": (
+        JPEGLosslessSV1,
+        lambda stored: imagecodecs.jpeg8_encode(stored, level=100, bitspersample=12),
+    ),
+    "HTJ2K, 9/7": (HTJ2KLossless, lambda stored: imagecodecs.htj2k_encode(stored, level=0.0001, reversible=False)),
+    "HTJ2K RPCL, 9/7": (
+        HTJ2KLosslessRPCL,
+        lambda stored: imagecodecs.htj2k_encode(stored, level=0.0001, reversible=False),
+    ),
+}
+"""Written with loss under a transfer syntax without."""
+
+
+@pytest.fixture
+def grainy(ct):
+    """The scene with a scanner's noise, without which there is next to nothing to code."""
+
+    def hu(lps_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+        noise = np.random.default_rng(crc32(lps_mm.tobytes())).normal(0, 12, lps_mm.shape[:-1])
+        return ct.scene_hu(lps_mm) + noise
+
+    return hu
+
+
+@pytest.mark.parametrize("form", UNSAID)
+def test_loss_that_headers_tell_nothing_of_is_said(ct, grainy, form):
+    slices = ct.make(scene=grainy, BitsStored=12, HighBit=11, LossyImageCompression="00")
+    truth = np.stack([ct.pixels(one) for one in slices]).astype(np.float32) - 1024
+    write(ct, slices, *UNSAID[form], plain)
+    scan = read(ct.folder)
+    assert not np.array_equal(scan.volume.hu, truth)
+    assert [reason.phrase.key for reason in scan.reasons] == ["lossy-compression.undeclared"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_forms_without_loss_are_not_called_lossy(ct, grainy, form):
+    write(ct, ct.make(scene=grainy, LossyImageCompression="00"), *FORMS[form], plain)
+    assert read(ct.folder).reasons == ()

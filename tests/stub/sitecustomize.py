@@ -1,6 +1,8 @@
 """Every Python program started with this folder on its path knows recipes more that run no network: ``stub`` measures,
 ``stub-classes`` tells categories alone, ``stub-areal`` reads whole images.
 
+Where the environment asks for it there is a protocol ``tiny`` to order virtual patients by, too.
+
 A server and its worker are processes of their own: what is to be found in both has to be there when they start.
 """
 
@@ -149,3 +151,12 @@ AREAL = replace(
 )
 for one in (STUB, CLASSES, AREAL):
     RECIPES[one.name] = one
+
+if (
+    os.environ.get("TRABECULA_STUB_PROTOCOL") == "tiny"
+):  # loaded only where it is wanted: every program starts with this
+    from trabecula.virtual import order
+    from trabecula.virtual.scanner import Protocol
+
+    order.PROTOCOLS["tiny"] = lambda rng: Protocol(pixel_mm=3.0, thickness_mm=5.0, increment_mm=5.0, noise_hu=8.0)
+    order.FIELDS["tiny"] = (Level.T12, Level.L2)

@@ -6,7 +6,6 @@ from datetime import date
 from typing import Any
 
 from pydicom import Dataset
-from pydicom.uid import HTJ2K, JPEG2000, UID, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 
 from trabecula.dicom.decimals import decimal
 from trabecula.dicom.parts import has_items
@@ -19,8 +18,6 @@ LIKELY_DELAY_S = (8.0, 1800.0)
 """Before, nothing has reached the aorta; a start that was written when the injector was armed lies far back."""
 DAYS = ("AcquisitionDate", "SeriesDate", "StudyDate")
 """When a scan was made, the most exact first."""
-
-LOSSY_SYNTAXES = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
 
 
 @dataclass(frozen=True)
@@ -154,12 +151,6 @@ def acquisition_reasons(acquisition: Acquisition, kernel: tuple[str, ...]) -> li
     if acquisition.contrast_agent is not None:
         reasons.append(reason("contrast-agent-recorded"))
     return reasons
-
-
-def is_lossy(dataset: Dataset, syntax: UID) -> bool:
-    """Whether the pixels were ever compressed with loss, as far as the instance says."""
-    declared = text(dataset.get("LossyImageCompression"))
-    return declared == "01" or syntax in LOSSY_SYNTAXES or (syntax in (JPEG2000, HTJ2K) and declared != "00")
 
 
 def _several(value: Any) -> list[Any]:

@@ -1,6 +1,5 @@
 """The stored numbers of one plane and their Hounsfield units."""
 
-import struct
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +11,7 @@ from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import ExplicitVRBigEndian, RLELossless
 
+from trabecula.dicom.codestreams import codestream_size, damaged_jpeg_2000
 from trabecula.dicom.files import MALFORMED
 from trabecula.dicom.planes import Plane, transfer_syntax
 from trabecula.errors import refusal
@@ -44,9 +44,9 @@ def rescaled(plane: Plane) -> Float32:
         Refusal: the pixels are damaged, cut short or not of the size declared.
     """
     try:
-        stored = _decoded(plane) if transfer_syntax(plane).is_encapsulated else _native(plane)
+        stored = stored_pixels(plane)
         outside = _padding(stored, plane)
-        hu = _used_bits(stored, plane.dataset).astype(np.float32)
+        hu = used_bits(stored, plane.dataset).astype(np.float32)
     except MALFORMED as error:
         raise refusal("file-unreadable.slice") from error
     if plane.slope != 1:
@@ -55,6 +55,15 @@ def rescaled(plane: Plane) -> Float32:
     if outside is not None:
         hu[outside] = PADDING_HU
     return hu
+
+
+def stored_pixels(plane: Plane) -> NDArray[Any]:
+    """The numbers of a plane as they are stored, (row, column), bits that hold no pixel among them.
+
+    Raises:
+        ValueError and the rest of ``files.MALFORMED``: the pixels are damaged, cut short or not of the size declared.
+    """
+    return _decoded(plane) if transfer_syntax(plane).is_encapsulated else _native(plane)
 
 
 def _native(plane: Plane) -> NDArray[Any]:
@@ -109,40 +118,6 @@ def _decoded(plane: Plane) -> NDArray[Any]:
     return pixels.reshape(plane.rows, plane.columns)
 
 
-def codestream_size(codestream: bytes) -> tuple[int, int, int] | None:
-    """(rows, columns, components) that a JPEG, JPEG-LS or JPEG 2000 codestream itself declares; None without any.
-
-    A decoder allocates what the codestream says, not what the DICOM header says.
-    """
-    start = codestream.find(b"\xff\x4f\xff\x51", 0, 4096)  # JPEG 2000: SOC, SIZ; perhaps inside a JP2 box
-    if start >= 0:
-        right, bottom, left, top = struct.unpack_from(">4I", codestream, start + 8)
-        (components,) = struct.unpack_from(">H", codestream, start + 40)
-        return bottom - top, right - left, components
-    at = 2
-    while at + 10 <= len(codestream) and codestream[at] == 0xFF:
-        marker = codestream[at + 1]
-        if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):  # SOF of JPEG-LS, JPEG
-            rows, columns, components = struct.unpack_from(">2HB", codestream, at + 5)
-            return rows, columns, components
-        at += 1 if marker == 0xFF else 2 + struct.unpack_from(">H", codestream, at + 2)[0]
-    return None
-
-
-START_OF_DATA = b"\xff\x93"
-MARKERS_AMONG_DATA = (0x90, 0x91, 0x92, 0x93, 0xD9)  # SOT, SOP, EPH, SOD, EOC
-
-
-def damaged_jpeg_2000(codestream: bytes) -> bool:
-    """Whether among the data of a JPEG 2000 codestream stands what no encoder writes there: 0xFF and then more than
-    0x8F (ISO/IEC 15444-1, B.10.1 and C.2.5). A decoder makes a picture of it all the same."""
-    if not codestream.startswith(b"\xff\x4f\xff\x51"):
-        return False
-    data = np.frombuffer(codestream, np.uint8)[max(codestream.find(START_OF_DATA), 0) :]
-    after = data[1:][data[:-1] == 0xFF]
-    return bool((~np.isin(after[after > 0x8F], MARKERS_AMONG_DATA)).any())
-
-
 def _dtype(dataset: Dataset) -> np.dtype[Any]:
     allocated = int(dataset.BitsAllocated)
     if allocated not in (8, 16, 32):
@@ -179,7 +154,7 @@ def _as_stored(value: Any, stored: NDArray[Any]) -> int:
     return wrapped - (1 << bits) if stored.dtype.kind == "i" and wrapped >= 1 << (bits - 1) else wrapped
 
 
-def _used_bits(stored: NDArray[Any], dataset: Dataset) -> NDArray[Any]:
+def used_bits(stored: NDArray[Any], dataset: Dataset) -> NDArray[Any]:
     """Cut off the bits that hold no pixel (old overlays) and carry the sign of fewer than all bits to the top."""
     allocated, used = 8 * stored.dtype.itemsize, int(dataset.BitsStored)
     above = allocated - 1 - int(dataset.get("HighBit", used - 1))

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from trabecula.dicom.contents import UNCHOSEN, Choice, ListedStudy, chosen_series, listed
 from trabecula.dicom.files import MALFORMED, open_dataset
-from trabecula.dicom.headers import acquisition_of, acquisition_reasons, is_lossy, text, written
-from trabecula.dicom.planes import LeftOut, Plane, other_modality, planes_of, transfer_syntax
+from trabecula.dicom.headers import acquisition_of, acquisition_reasons, text, written
+from trabecula.dicom.loss import loss_reason
+from trabecula.dicom.planes import LeftOut, Plane, other_modality, planes_of
 from trabecula.dicom.series import Series, chosen_reason, group, rank
 from trabecula.dicom.sides import beside_mm
 from trabecula.dicom.stack import Interleaved, stack
@@ -111,8 +112,8 @@ def _scan(one: Series, series: list[Series], unusable: list[Refusal], found: Fou
     thickness = acquisition.slice_thickness_mm
     if thickness and one.step_mm > MAX_GAP_SHARE * thickness:
         reasons.append(reason("slices-not-contiguous", thickness_mm=thickness, step_mm=one.step_mm))
-    if any(is_lossy(plane.dataset, transfer_syntax(plane)) for plane in one.planes):
-        reasons.append(reason("lossy-compression"))
+    if (lossy := loss_reason(one.planes)) is not None:
+        reasons.append(lossy)
     if any(text(plane.dataset.get("BurnedInAnnotation")) == "YES" for plane in one.planes):
         reasons.append(reason("burned-in-annotation"))
     if not all(plane.rescale_declared for plane in one.planes):

@@ -24,6 +24,7 @@ from trabecula.studies import viewer
 from trabecula.studies.drawing import keep_labels, kept_labels, measured_anew
 from trabecula.studies.folders import DICOM_ZIP
 from trabecula.studies.result import Result, first_result, pseudonymous, relabelling
+from trabecula.studies.room import is_full
 
 LOG = logging.getLogger(__name__)
 
@@ -146,6 +147,8 @@ def _write(
         try:
             export.write(whole, made)
         except Exception as error:
+            if is_full(error):
+                raise  # with room the whole result can be had
             LOG.error("exports: %s in %s", type(error).__name__, place_of(error.__traceback__))
             shutil.rmtree(made / DICOM_FOLDER, ignore_errors=True)
             notes.append(messages(export.wanted.language)["objects-not-made"])

@@ -4,16 +4,22 @@ import logging
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from trabecula.errors import Defect, TrabeculaError, defect
 from trabecula.studies.orders import Orders
+from trabecula.studies.room import DISK_FULL
 from trabecula.studies.store import Store
 from trabecula.studies.tables import Job
 
 LOG = logging.getLogger(__name__)
 LOOK_EVERY_SECONDS = 1.0
 RESTART_AFTER_SECONDS = 1.0
+ROOM_AFTER_SECONDS = 5.0
+"""Where the database's disk has no room: somebody has to free some."""
 
 LOST = defect("worker-lost.twice")
 
@@ -26,10 +32,11 @@ class Supervisor:
         self.ending = threading.Event()
         self.cancelled = threading.Event()
         self.process: subprocess.Popen[str] | None = None
+        self.settled = False
         self.thread = threading.Thread(target=self._watch, name="supervisor", daemon=True)
 
     def start(self) -> None:
-        settle(self.store, self.orders.limits.attempts)
+        self.settled = self._settle(innocent=False)
         self.thread.start()
 
     def stop(self) -> None:
@@ -43,18 +50,35 @@ class Supervisor:
         self._end_worker()
 
     def _watch(self) -> None:
+        innocent = False
         while not self.ending.is_set():
+            if not self.settled:
+                self.ending.wait(ROOM_AFTER_SECONDS)
+                self.settled = self._settle(innocent)
+                continue
             self.process = self._launch()
             while self.process.poll() is None and not self.ending.wait(LOOK_EVERY_SECONDS):
-                self._stop_what_takes_too_long()
+                with suppress(SQLAlchemyError):  # a disk without room, say: the next look comes
+                    self._stop_what_takes_too_long()
             self._end_worker()
-            if not self.ending.is_set() and self.cancelled.is_set():
-                self.cancelled.clear()
-                settle(self.store, self.orders.limits.attempts, innocent=True)
-            elif not self.ending.is_set():
+            if self.ending.is_set():
+                return
+            full, wanted = self.process.returncode == DISK_FULL, self.cancelled.is_set()
+            self.cancelled.clear()
+            innocent = full or wanted
+            self.settled = self._settle(innocent)
+            if not wanted:
                 LOG.warning("the worker ended with code %s and is started again", self.process.returncode)
-                settle(self.store, self.orders.limits.attempts)
-                self.ending.wait(RESTART_AFTER_SECONDS)
+                self.ending.wait(ROOM_AFTER_SECONDS if full else RESTART_AFTER_SECONDS)
+
+    def _settle(self, innocent: bool) -> bool:
+        """What the worker was at when it ended is put back or given up; False where the database does not take it."""
+        try:
+            settle(self.store, self.orders.limits.attempts, innocent)
+        except SQLAlchemyError as error:
+            LOG.error("database: %s; tried again", type(error).__name__)
+            return False
+        return True
 
     def _launch(self) -> "subprocess.Popen[str]":
         process = subprocess.Popen([sys.executable, "-m", "trabecula.studies.worker"], stdin=subprocess.PIPE, text=True)

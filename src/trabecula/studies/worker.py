@@ -13,6 +13,8 @@ import threading
 import time
 from dataclasses import replace
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from trabecula.dicom.contents import ListedStudy, without_words
 from trabecula.errors import Refusal, TrabeculaError, fault, place_of, refusal
 from trabecula.recipes import recipe_named
@@ -24,6 +26,8 @@ from trabecula.studies.logs import log_nothing_but_ours
 from trabecula.studies.orders import orders_from
 from trabecula.studies.packing import drop, packed_upload
 from trabecula.studies.result import result_from
+from trabecula.studies.room import DISK_FULL, is_full
+from trabecula.studies.sentences import cannot
 from trabecula.studies.store import Store, choice_of
 from trabecula.studies.tables import Job, Study, open_database
 
@@ -44,13 +48,23 @@ def main() -> None:
     folders = Folders(orders.data)
     tempfile.tempdir = str(folders.work)  # unpacked archives stay in the private folder
     store = Store(open_database(orders.database))
+    try:
+        _work(store, folders, orders.recipe)
+    except SQLAlchemyError as error:
+        if not is_full(error):
+            raise
+        LOG.error("the database's disk has no room")
+        sys.exit(DISK_FULL)  # what is under way waits for the next worker
+
+
+def _work(store: Store, folders: Folders, recipe: str | None) -> None:
     while True:
         job = store.take_job()
         if job is None:
             time.sleep(IDLE_SECONDS)
             continue
         started = time.monotonic()
-        outcome = _do(job, store, folders, orders.recipe)
+        outcome = _do(job, store, folders, recipe)
         gc.collect()
         LOG.info("job %d %s after %.1f s", job.id, outcome, time.monotonic() - started)
 
@@ -63,14 +77,10 @@ def _do(job: Job, store: Store, folders: Folders, recipe: str | None) -> str:
     try:
         _carry_out(job, study, store, folders, recipe)
         return "done"
-    except TrabeculaError as error:
-        state, code = ("refused" if isinstance(error, Refusal) else "failed"), error.code
-        message = error.told(study.language)
-    except MemoryError:
-        state, code, message = "refused", OUT_OF_MEMORY.code, OUT_OF_MEMORY.told(study.language)
     except Exception as error:
-        LOG.error("job %d: %s in %s", job.id, type(error).__name__, place_of(error.__traceback__))
-        state, code, message = "failed", "defect", fault(error).told(study.language)
+        if isinstance(error, SQLAlchemyError) and is_full(error):
+            raise  # how the job ended could not be written down either
+        state, code, message = _ending(job, study, error)
     if job.version == 0:
         store.unfolded(job.study_id)
     elif job.version == 1:
@@ -79,6 +89,18 @@ def _do(job: Job, store: Store, folders: Folders, recipe: str | None) -> str:
     else:
         store.files_failed(job.study_id, job.version, f"{message} [{code}]")
     return f"{state} [{code}]"
+
+
+def _ending(job: Job, study: Study, error: Exception) -> tuple[str, str, str]:
+    """State, code and sentence of a study whose job ended with an exception."""
+    if is_full(error):
+        error = cannot("disk-full.result")
+    if isinstance(error, TrabeculaError):
+        return ("refused" if isinstance(error, Refusal) else "failed"), error.code, error.told(study.language)
+    if isinstance(error, MemoryError):
+        return "refused", OUT_OF_MEMORY.code, OUT_OF_MEMORY.told(study.language)
+    LOG.error("job %d: %s in %s", job.id, type(error).__name__, place_of(error.__traceback__))
+    return "failed", "defect", fault(error).told(study.language)
 
 
 def _offered(study: Study, folders: Folders) -> tuple[ListedStudy, ...]:

@@ -4,6 +4,7 @@ import re
 import shutil
 import uuid
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,6 +16,7 @@ from trabecula.errors import Refusal, TrabeculaError, failure, refusal
 from trabecula.messages import DEFAULT_LANGUAGE, LANGUAGES
 from trabecula.studies.folders import SLICES, Folders
 from trabecula.studies.orders import Limits
+from trabecula.studies.room import is_full
 from trabecula.studies.store import Upload
 from trabecula.studies.tables import Study
 
@@ -164,18 +166,26 @@ async def receive(
         return await run_in_threadpool(_kept, receiver, folders, _upload(study_id, receiver, limits), enqueue)
     except MultipartParseError as error:
         raise refusal("upload-damaged") from error
-    except OSError as error:
-        raise disk_full() from error
+    except Exception as error:
+        if isinstance(error, OSError) or is_full(error):
+            raise disk_full() from error
+        raise
     finally:
-        receiver.close()
+        with suppress(OSError):  # what a full disk did not take is written once more, and was told
+            receiver.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _kept(receiver: Receiver, folders: Folders, upload: Upload, enqueue: Callable[[Upload], Study]) -> Study:
     arrived = receiver.folder if receiver.files > 1 else receiver.folder / "000000"
     with folders.settling(upload.id):
-        folders.settle_in(arrived, upload.id, upload.given)
-        return enqueue(upload)
+        try:
+            folders.settle_in(arrived, upload.id, upload.given)
+            return enqueue(upload)
+        except Exception as error:
+            if isinstance(error, OSError) or is_full(error):
+                folders.remove(upload.id)  # nobody knows of the upload, and it needs the room
+            raise
 
 
 def _upload(study_id: str, receiver: Receiver, limits: Limits) -> Upload:

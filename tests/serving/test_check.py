@@ -100,7 +100,7 @@ def test_the_limit_of_a_container_counts(monkeypatch: pytest.MonkeyPatch, tmp_pa
     (tmp_path / "memory.current").write_text("536870912\n")
     monkeypatch.setattr(machine, "CGROUP", tmp_path)
     assert machine.limit_mib() == 512
-    with pytest.raises(Defect, match="512 MiB of memory is this container's"):
+    with pytest.raises(Defect, match="512 MiB of memory are left to this container"):
         machine.memory()
     (tmp_path / "memory.max").write_text("max\n")
     assert machine.limit_mib() is None

@@ -164,16 +164,21 @@ def screen(
     except TrabeculaError as error:
         if as_json:
             print(told_as_json(error))
-        tell(error.line(language))
-        if error.code == "several-studies" and not many:
-            tell(say("each-hint"))
-        raise typer.Exit(error.exit_code) from error
+        raise _ended(error, language, one=not many) from error
     if as_json:
         print(door.json_of(out))
     else:
         print(written if quiet else f"{told}\n{door.report_at(written)}")
     if browse:
         open_page(written)
+
+
+def _ended(error: TrabeculaError, language: str, one: bool) -> typer.Exit:
+    """Tells an error; ``one``: a single CT was asked for, so that a heap of studies gets a hint."""
+    tell(error.line(language))
+    if one and error.code == "several-studies":
+        tell(say("each-hint"))
+    return typer.Exit(error.exit_code)
 
 
 def _screen_many(door: Any, given: list[Path], out: Path, each: bool, as_json: bool, quiet: bool) -> None:

@@ -169,7 +169,7 @@ def test_a_full_disk_is_told_leaves_nothing_half_and_is_taken_up_again(small_dis
     with pytest.raises(WrongUsage) as caught:
         simulate(order, 1, out, 1, lambda done: None)
     assert caught.value.code == "output-unwritable"
-    assert "No space left" in caught.value.message
+    assert "the disk is full" in caught.value.message
     assert str(out) in caught.value.message
     assert sorted(path.name for path in out.iterdir()) == [".lock", "cohort.json"]
     subprocess.run(["mount", "-o", "remount,size=200m", str(small_disk)], check=True)

@@ -27,7 +27,7 @@ def listing() -> list[Json]:
 
 def _listed(recipe: Recipe, figures: Json) -> Json:
     shipped = catalogue()
-    told = {name: shipped[name].training.get("figures", "") for name in recipe.weights if name in shipped}
+    told = {name: _said(shipped[name].training.get("figures", "")) for name in recipe.weights if name in shipped}
     return {
         "recipe": recipe.name,
         "default": recipe.name == DEFAULT,
@@ -42,6 +42,14 @@ def _listed(recipe: Recipe, figures: Json) -> Json:
         "real": figures.get("real", []),
         "networks": {name: told.get(name, NOT_SHIPPED) for name in recipe.weights},
     }
+
+
+def _said(figures: str | Json) -> str:
+    """A network's own figures as a sentence; ``trabecula train`` keeps them by name."""
+    if isinstance(figures, str):
+        return figures
+    numbers = (f"{name.replace('_', ' ')} {value}" for name, value in figures.items() if name != "on")
+    return f"{figures['on']}: {', '.join(numbers)}"
 
 
 def described(stage: Any) -> str:

@@ -95,7 +95,7 @@ def test_what_is_wrong_with_the_files_is_said_before_anything_is_asked(hospital:
     assert refused.value.code == "certificate-unusable" and "pacs.tls" in refused.value.message
     path = written(tmp_path, 104, 11113, own, hospital.ca)
     path.write_text("\n".join(line for line in path.read_text().splitlines() if not line.startswith("key")))
-    with pytest.raises(WrongUsage, match="give certificate and key"):
+    with pytest.raises(WrongUsage, match="tls needs certificate and key"):
         read_sources(path)
 
 

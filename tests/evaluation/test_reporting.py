@@ -101,7 +101,7 @@ def test_it_tells_who_was_left_out_and_who_was_judged(facts: Facts) -> None:
 def test_what_was_trained_on_the_same_cohort_is_said(facts: Facts) -> None:
     assert "Trained on this cohort" not in known(facts)["apart"]
     own = replace(
-        facts.weights[0],
+        next(one for one in facts.weights if one.name == "house-finder"),
         training={
             "data": {"cohort": "site.csv", "digest": facts.cohort.digest, "trained_on": 1, "seed": 5},
             "start": {"given": "shipped", "sha256": "abc"},
@@ -109,7 +109,7 @@ def test_what_was_trained_on_the_same_cohort_is_said(facts: Facts) -> None:
             "kept_by": {"figure": "dice", "highest": True},
         },
     )
-    told = known(replace(facts, weights=(own, *facts.weights[1:])))
+    told = known(replace(facts, weights=tuple(own if one.name == own.name else one for one in facts.weights)))
     assert "Trained on this cohort, on patients of it that are not judged: house-finder." in told["apart"]
     assert "house-finder: trained on site.csv (1 cases, seed 5)" in told["training"]
     assert "house-finder: from shipped weights" in told["initial"]

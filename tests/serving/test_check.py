@@ -115,7 +115,7 @@ def test_the_shipped_numbers_are_of_the_shipped_weights() -> None:
 def test_the_demo_patient_reads_as_shipped(monkeypatch: pytest.MonkeyPatch) -> None:
     found = self_test.demo_numbers()
     monkeypatch.setattr(self_test, "demo_numbers", lambda: found)
-    assert "7 vertebrae as shipped" in self_test.numbers_as_shipped()
+    assert "7 vertebrae as shipped" in self_test.numbers_as_shipped().told()
     wrong = {**found, "densities_mg_cm3": {**found["densities_mg_cm3"], "L1": found["densities_mg_cm3"]["L1"] + 2}}
     monkeypatch.setattr(self_test, "demo_numbers", lambda: wrong)
     with pytest.raises(self_test.Defect, match="at L1"):

@@ -22,7 +22,7 @@ def test_a_bad_row_is_told_and_may_be_left_out(trabecula: Program, ct: Path, tmp
     given = table(tmp_path, ct, "one,{ct},101,99", "two,{ct},-5,99", "three,{ct},80,70")
     command = ("compare", given, "--recipes", "blocks,refusing,areal", "--out", tmp_path / "out", "--workers", 1)
     ran = trabecula(*command)
-    assert ran.code == 2 and "[bad-rows]" in ran.err and "line 3 [number-unusable]" in ran.err
+    assert ran.code == 2 and "[bad-rows]" in ran.err and "Line 3: [number-unusable]" in ran.err
     assert not (tmp_path / "out").exists()
     ran = trabecula(*command, "--leave-out-bad")
     assert ran.code == 0 and ran.out == f"{tmp_path / 'out' / 'index.html'}\n"

@@ -117,8 +117,8 @@ def test_another_cohort_does_not_go_on_with_a_training(tmp_path: Path) -> None:
     [
         ("house-finder", Classes(("above", "T12", "L1", "L2")), "T8, T9"),
         ("house-segmenter", Classes(("background", "bone")), "cortical, trabecular"),
-        ("niu2023-densitometer", Classes(("osteoporosis", "normal")), "needs bins"),
-        ("house-finder", Bins(0, 300, 31), "needs classes"),
+        ("niu2023-densitometer", Classes(("osteoporosis", "normal")), "needs Bins"),
+        ("house-finder", Bins(0, 300, 31), "needs Classes"),
     ],
 )
 def test_weights_whose_classes_do_not_fit_the_recipe_are_a_sentence(

@@ -32,7 +32,8 @@ from trabecula.volume import Float32, Float64, Grid, Volume
 from trabecula.weights import Weights, weights_named
 
 EVIDENCE = 1.2
-"""What the scores of a chain must sum to: one body alone, however sure, is no spine."""
+"""What the scores of the bodies that the counting network saw must sum to: one alone, however sure, is no spine, and in
+a thigh ``house-finder`` sees four by itself."""
 
 HALF_WIDTH_MM = 24.0
 """Half a lumbar body; boxes are for pictures, the regions say how wide a body is."""
@@ -121,7 +122,7 @@ class CountingLocaliser:
         places_mm = _places_mm(found, grid)
         kept = spine_of(found, places_mm)
         chain, places_mm = [found[index] for index in kept], places_mm[kept]
-        if len(chain) < 2 or sum(body.score for body in chain) < EVIDENCE:
+        if sum(body.score for body in chain if np.ptp(body.part) > 0) < EVIDENCE:
             return None
         return _named(chain, places_mm, weights)
 

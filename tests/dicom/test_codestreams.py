@@ -10,6 +10,7 @@ from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless
 
 from trabecula.dicom.codestreams import coded_with_loss, codestream_size, damaged_jpeg_2000
+from trabecula.errors import Refusal
 from trabecula.flow.read import read
 
 PICTURE = np.random.default_rng(3).normal(1000, 40, (96, 128)).astype(np.uint16)
@@ -69,3 +70,19 @@ def test_a_codestream_that_ends_early_is_looked_at_without_harm(whole):
     for length in range(0, 400, 7):
         with suppress(ValueError, IndexError, struct.error):
             assert not coded_with_loss(whole[:length])
+
+
+@pytest.mark.parametrize("number", [1, 12])
+def test_a_transfer_syntax_that_is_none_is_a_sentence(ct, number):
+    """Of one slice, which is left out, and of all."""
+    slices = ct.make(count=12)
+    folder = ct.save(slices)
+    for path in sorted(folder.iterdir())[5 if number == 1 else 0 :][:number]:
+        raw = path.read_bytes()
+        assert b"1.2.840.10008.1.2.1" in raw
+        path.write_bytes(raw.replace(b"1.2.840.10008.1.2.1", b"1.2.840.10008.1.2.9"))
+    if number == 1:
+        assert read(folder).reasons
+    else:
+        with pytest.raises(Refusal):
+            read(folder)

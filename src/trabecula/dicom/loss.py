@@ -1,8 +1,10 @@
 """Whether images were compressed with loss: by their headers, and by the codestreams, which headers may belie."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.encaps import generate_frames, get_frame
 from pydicom.pixels.encoders.base import get_encoder
@@ -60,10 +62,10 @@ def _has_codestreams(plane: Plane) -> bool:
 
 def _coded_with_loss(plane: Plane) -> bool:
     """Whether any codestream of a plane's instance says so."""
-    if not _has_codestreams(plane):
-        return False
-    frames = int(plane.dataset.get("NumberOfFrames") or 1)
     try:
+        if not _has_codestreams(plane):
+            return False
+        frames = int(plane.dataset.get("NumberOfFrames") or 1)
         return any(map(coded_with_loss, generate_frames(plane.dataset.PixelData, number_of_frames=frames)))
     except MALFORMED:
         return False  # a slice that cannot be read is left out and said elsewhere
@@ -71,18 +73,21 @@ def _coded_with_loss(plane: Plane) -> bool:
 
 def _cut_short(plane: Plane) -> bool:
     """Whether a plane's JPEG 2000 codestream is too short to hold all of its picture."""
-    if not _has_codestreams(plane):
-        return False
-    dataset = plane.dataset
-    frames = int(dataset.get("NumberOfFrames") or 1)
     try:
-        codestream = get_frame(dataset.PixelData, plane.frame, number_of_frames=frames)
+        if not _has_codestreams(plane):
+            return False
+        frames = int(plane.dataset.get("NumberOfFrames") or 1)
+        codestream = get_frame(plane.dataset.PixelData, plane.frame, number_of_frames=frames)
         if not is_jpeg_2000(codestream):
             return False
-        stored = used_bits(stored_pixels(plane), dataset)
+        return len(codestream) < FULL_SHARE * len(_anew(plane, used_bits(stored_pixels(plane), plane.dataset)))
     except (Refusal, *MALFORMED):
         return False
-    anew = get_encoder(JPEG2000Lossless).encode(
+
+
+def _anew(plane: Plane, stored: NDArray[Any]) -> bytes:
+    """A plane's picture as a JPEG 2000 codestream without loss."""
+    encoded: bytes = get_encoder(JPEG2000Lossless).encode(
         np.ascontiguousarray(stored),
         rows=plane.rows,
         columns=plane.columns,
@@ -93,4 +98,4 @@ def _cut_short(plane: Plane) -> bool:
         pixel_representation=int(stored.dtype.kind == "i"),
         photometric_interpretation="MONOCHROME2",
     )
-    return len(codestream) < FULL_SHARE * len(anew)
+    return encoded

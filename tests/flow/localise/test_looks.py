@@ -8,7 +8,7 @@ from trabecula.flow.localise.counting import _places_mm
 from trabecula.flow.localise.looks import bodies
 from trabecula.flow.localise.torso import torso_view
 from trabecula.view import View
-from trabecula.volume import PADDING_HU, Float32, Grid, Volume
+from trabecula.volume import PADDING_HU, Float32, Float64, Grid, Volume
 
 VIEW = View((256, 96, 96), (3.0, 3.0, 3.0), (225.0, 750.0))
 
@@ -43,8 +43,19 @@ def test_a_faint_peak_is_none() -> None:
     assert bodies(near, np.full((12, 20, 20, 20), 1 / 12, np.float32), 0.3, 6.0) == []
 
 
+def leaning(affine: Float64, degrees: float) -> Float64:
+    """The same grid, its slices turned about the patient's transverse axis as by a tilted gantry."""
+    turned = np.eye(4)
+    cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    turned[1:3, 1:3] = [[cosine, -sine], [sine, cosine]]
+    return np.asarray(turned @ affine)
+
+
+@pytest.mark.parametrize("tilt_deg", [0.0, 1.0, -18.0, 25.0])
 @pytest.mark.parametrize("spacing_mm", [(5.0, 0.8, 0.8), (1.25, 0.7, 0.7), (3.0, 3.0, 3.0), (0.7, 0.98, 0.98)])
-def test_a_place_in_the_networks_image_is_the_same_place_in_the_scan(spacing_mm: tuple[float, float, float]) -> None:
+def test_a_place_in_the_networks_image_is_the_same_place_in_the_scan(
+    spacing_mm: tuple[float, float, float], tilt_deg: float
+) -> None:
     extent = np.array([300.0, 280.0, 340.0])
     shape = tuple(int(e / s) for e, s in zip(extent, spacing_mm, strict=True))
     grid = Grid.axial((10.0, -20.0, 400.0), (shape[0], shape[1], shape[2]), spacing_mm)
@@ -55,8 +66,10 @@ def test_a_place_in_the_networks_image_is_the_same_place_in_the_scan(spacing_mm:
     hu[np.broadcast_to(ellipse < 1, grid.shape)] = 30.0
     ball = sum(((axis - c) * s) ** 2 for axis, c, s in zip((z, y, x), place, spacing_mm, strict=True)) < 12**2
     hu[ball] = 900.0
-    volume = Volume(hu, grid.affine)
+    volume = Volume(hu, leaning(grid.affine, tilt_deg))
     coarse, image = torso_view(volume, VIEW)
+    if abs(tilt_deg) > 2:
+        assert np.abs(coarse.affine[:3, :3][np.eye(3)[::-1] == 0]).max() < 1e-9  # the patient lies straight in it
     assert image.shape[1:] == VIEW.shape[1:]
     assert image.shape[0] % 32 == 0 and image.shape[0] * 3.0 >= extent[0] - 8
     np.testing.assert_allclose(coarse.spacing_mm, VIEW.spacing_mm)

@@ -20,6 +20,29 @@ def pool(volume: Volume) -> tuple[Float32, tuple[int, int, int]]:
     return total / np.float32(z * y * x), (z, y, x)
 
 
+UPRIGHT_DEG = 2.0
+"""Slices that lean less than this against the patient's axes lie as good as square."""
+
+
+def upright(volume: Volume) -> Volume:
+    """The same scan on the patient's own axes where its slices lean, as from a tilted gantry; else as it is.
+
+    Networks learnt on people who lie straight in their scan: by 18 degrees the ribs of a body were no longer told.
+    """
+    axes = volume.affine[:3, :3] / np.asarray(volume.spacing_mm)
+    # Of the slice axis on z, of the rows on y, of the columns on x.
+    along = np.diagonal(axes[::-1])
+    if np.degrees(np.arccos(np.clip(along, -1, 1))).max() < UPRIGHT_DEG:
+        return volume
+    ends = np.array(np.meshgrid(*((0, n - 1) for n in volume.shape))).reshape(3, -1)
+    ends_mm = (volume.affine[:3, :3] @ ends).T + volume.affine[:3, 3]
+    low, high = ends_mm.min(axis=0), ends_mm.max(axis=0)
+    z, y, x = (int(n) + 1 for n in np.ceil((high - low)[::-1] / volume.spacing_mm))
+    middle_x, middle_y, middle_z = ((low + high) / 2).tolist()
+    grid = Grid.axial((middle_x, middle_y, middle_z), (z, y, x), volume.spacing_mm)
+    return Volume(volume.sample(grid), grid.affine)
+
+
 def body_mask(pooled: Float32) -> NDArray[np.bool_]:
     """The patient without the table: the largest piece of tissue, on half of the pooled resolution."""
     tissue = ndimage.binary_opening(pooled[:, ::2, ::2] > -300, np.ones((1, 3, 3)))
@@ -40,15 +63,15 @@ def torso_view(volume: Volume, view: View) -> tuple[Grid, Float32]:
     small = np.eye(4)
     small[:3, :3] = np.diag(factors)
     small[:3, 3] = (np.asarray(factors) - 1) / 2
-    thin = Volume(pooled, volume.affine @ small)
-    body = body_mask(pooled)
+    thin = upright(Volume(pooled, volume.affine @ small))
+    body = body_mask(thin.hu)
     rows, columns = (np.flatnonzero(body.any(axis=axes)) for axes in ((0, 2), (0, 1)))
     weight = body.sum(axis=(0, 1))
     scale = np.asarray(view.spacing_mm) / np.asarray(thin.spacing_mm)
     _, high, wide = view.shape
-    slices = 32 * int(np.ceil(len(pooled) / scale[0] / 32))
-    back = rows[-1] if rows.size else pooled.shape[1] - 1
-    middle = np.average(np.arange(weight.size), weights=weight) if columns.size else pooled.shape[2] / 2
+    slices = 32 * int(np.ceil(thin.shape[0] / scale[0] / 32))
+    back = rows[-1] if rows.size else thin.shape[1] - 1
+    middle = np.average(np.arange(weight.size), weights=weight) if columns.size else thin.shape[2] / 2
     step = np.eye(4)
     step[:3, :3] = np.diag(scale)
     step[:3, 3] = [0.0, back - scale[1] * (high - 4), middle - scale[2] * (wide - 1) / 2]

@@ -1,6 +1,8 @@
 """Networks run at the shape they were compiled for, and the same weights give the same answer."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +39,22 @@ def test_a_process_of_one_thread_runs_on_one_and_answers_the_same(monkeypatch: p
         assert str(run.compiled.get_property("INFERENCE_NUM_THREADS")) == threads
         answers.append(run(image)[0])
     np.testing.assert_array_equal(*answers)
+
+
+def test_networks_that_went_leave_a_process_that_survives_a_signal() -> None:
+    script = f"""
+import os, signal
+from trabecula.inference import Network, network
+from trabecula.weights import weights_named
+signal.signal(signal.SIGUSR1, lambda *told: print("handled"))
+first = Network(weights_named("{NAME}"), {SMALL})
+second = Network(weights_named("{NAME}"), {SMALL})
+del first
+del second
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (told.returncode, told.stdout, told.stderr) == (0, "handled\n", "")
 
 
 def test_results_outlive_the_next_call() -> None:

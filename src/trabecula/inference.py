@@ -11,6 +11,22 @@ from numpy.typing import NDArray
 from trabecula.weights import INSTEAD, Weights, catalogue, weights_named
 
 
+@cache
+def core() -> Any:
+    """The one OpenVINO of a process.
+
+    Each sets an alternate signal stack for its thread and unmaps it when it goes, putting back the one it found. Of two
+    that go in the order they came, the second puts back the unmapped stack of the first, and the next signal that
+    Python handles (Ctrl+C, the end of a child process) kills the process.
+
+    Raises:
+        ModuleNotFoundError: OpenVINO is not installed.
+    """
+    import openvino
+
+    return openvino.Core()
+
+
 class Network:
     """One network, compiled for a fixed input shape."""
 
@@ -20,16 +36,13 @@ class Network:
         Raises:
             Defect: the file is missing, or its hash is not the manifest's.
         """
-        import openvino
-
-        core = openvino.Core()
-        model = core.read_model(weights.content())
+        model = core().read_model(weights.content())
         model.reshape(list(shape))
         settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
         # OpenVINO does not ask the environment: two workers of one thread each would run two threads each.
         if (threads := os.environ.get("OMP_NUM_THREADS", "")).isdecimal() and int(threads) > 0:
             settings["INFERENCE_NUM_THREADS"] = int(threads)
-        self.compiled = core.compile_model(model, "CPU", settings)
+        self.compiled = core().compile_model(model, "CPU", settings)
 
     def __call__(self, image: NDArray[np.float32]) -> list[NDArray[Any]]:
         """Every output, in the order of the ONNX file, for one input of the compiled shape."""

@@ -17,6 +17,10 @@ CohortGiven = Annotated[
         help="A folder that simulate wrote, a table (.csv), virtual:NUMBER[:FAMILY], or like:PUBLICATION[:SHARE].",
     ),
 ]
+AtATime = Annotated[int, typer.Option("--workers", min=1, help="How many scans at a time.")]
+Preset = Annotated[str, typer.Option(help="full, or small to see within minutes that all of it works.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")]
+Figures = Annotated[Path, typer.Option("--out", help="Folder for the figures; new, or of the same run to go on.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the whole traceback if the program itself fails.")]
 Folds = Annotated[int | None, typer.Option(help="Cross-validation: how many folds patients are dealt into by lot.")]
 Instead = Annotated[
@@ -35,8 +39,8 @@ def train(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Whose networks; see 'trabecula recipes'.")],
     cohort: CohortGiven,
     out: Annotated[Path, typer.Option("--out", help="Folder for the training; new, or with --resume its own.")],
-    preset: Annotated[str, typer.Option(help="full, or small to see within minutes that all of it works.")] = "full",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
+    preset: Preset = "full",
+    device: Device = "auto",
     only: Annotated[list[str] | None, typer.Option(help="Only these weights of the recipe; may be repeated.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Fewer steps than the preset has.")] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes that cut shards and make batches.")] = 0,
@@ -82,8 +86,8 @@ def learning_curve(
     cohort: CohortGiven,
     out: Annotated[Path, typer.Option("--out", help="Folder for the trainings and the curve; run again to go on.")],
     people: Annotated[str, typer.Option(help="How many to train on, with commas between them.")] = "100,200,300",
-    preset: Annotated[str, typer.Option(help="full, or small to see within minutes that all of it works.")] = "full",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
+    preset: Preset = "full",
+    device: Device = "auto",
     steps: Annotated[int | None, typer.Option(min=1, help="Fewer steps than the preset has, at every point.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that cut shards; scans at a time.")] = 2,
     leave_out_bad: LeaveOut = False,
@@ -111,9 +115,9 @@ def learning_curve(
 def evaluate(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Which recipe; see 'trabecula recipes'.")],
     cohort: CohortGiven,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the figures; new, or of the same run to go on.")],
+    out: Figures,
     weights: Instead = None,
-    workers: Annotated[int, typer.Option(min=1, help="How many scans at a time.")] = 2,
+    workers: AtATime = 2,
     folds: Folds = None,
     fold: Annotated[int | None, typer.Option(help="With --folds: the one whose patients are screened.")] = None,
     leave_out_bad: LeaveOut = False,
@@ -153,9 +157,9 @@ def evaluate(
 
 def compare(
     cohort: CohortGiven,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the figures; new, or of the same run to go on.")],
+    out: Figures,
     recipes: Annotated[str, typer.Option(help="Which recipes, with commas between them, or all.")] = "all",
-    workers: Annotated[int, typer.Option(min=1, help="How many scans at a time.")] = 2,
+    workers: AtATime = 2,
     leave_out_bad: LeaveOut = False,
     debug: Debug = False,
 ) -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from trabecula.errors import defect
+from trabecula.inference import core
 
 TOLERANCE = 1e-3
 """The largest difference of an output, or share of it where it is above 1, that is the same answer."""
@@ -76,13 +77,12 @@ def _apart(found: NDArray[Any], true: NDArray[Any]) -> float:
 def runner(path: Path, shape: tuple[int, ...]) -> tuple[str, Run]:
     """What runs an ONNX file here, by name, and as a function."""
     try:
-        import openvino
+        openvino = core()
     except ModuleNotFoundError:
         return "onnx.reference", _reference(path)
-    core = openvino.Core()
-    model = core.read_model(str(path))
+    model = openvino.read_model(str(path))
     model.reshape(list(shape))
-    compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = openvino.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
     def run(image: NDArray[np.float32]) -> list[NDArray[Any]]:
         results = compiled([np.ascontiguousarray(image, np.float32)])

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from flow.calibrate.conftest import Scene
+from trabecula.flow.calibrate.around import surroundings
 from trabecula.flow.calibrate.beam import at_energies, energies_kev, slope_at_energy
-from trabecula.flow.calibrate.tissues import effective_energy, tissues_rung
+from trabecula.flow.calibrate.tissues import _even, effective_energy, tissues_rung
 
 NAMES = ("air", "subcutaneous_fat", "muscle", "blood")
 
@@ -18,3 +20,13 @@ def test_a_scanner_whose_water_is_off_stays_within_the_lines_own_error(kev: floa
     assert energy is not None
     rung = tissues_rung(energy)
     assert abs(rung.slope_hu_cm3_mg / slope_at_energy(kev) - 1) < 2 * rung.slope_sd_fraction
+
+
+@pytest.mark.parametrize("rows", [(0, 3), (40, 55), (140, 150)])
+def test_rows_that_are_smoothed_alone_are_as_within_the_whole(scene: Scene, rows: tuple[int, int]) -> None:
+    around = surroundings(scene.volume, scene.middles())
+    where = np.zeros(around.hu.shape, bool)
+    where[:, slice(*rows)] = True
+    alone, whole = _even(around, where), _even(around, np.ones_like(where))
+    assert np.isfinite(whole[where]).any()
+    np.testing.assert_array_equal(alone[where], whole[where])

@@ -22,7 +22,7 @@ def test_a_scanner_whose_water_is_off_stays_within_the_lines_own_error(kev: floa
     assert abs(rung.slope_hu_cm3_mg / slope_at_energy(kev) - 1) < 2 * rung.slope_sd_fraction
 
 
-@pytest.mark.parametrize("rows", [(0, 3), (40, 55), (140, 150)])
+@pytest.mark.parametrize("rows", [(0, 3), (40, 55), (115, 131)])
 def test_rows_that_are_smoothed_alone_are_as_within_the_whole(scene: Scene, rows: tuple[int, int]) -> None:
     around = surroundings(scene.volume, scene.middles())
     where = np.zeros(around.hu.shape, bool)

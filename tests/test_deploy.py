@@ -1,5 +1,7 @@
 """What lies in deploy/: as far as it can be held without a container or a running service."""
 
+import fnmatch
+import json
 import re
 import shutil
 import subprocess
@@ -12,6 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
 CONTAINER = DEPLOY / "Containerfile"
+GUIDE = ROOT / "docs" / "guides" / "department.md"
 UNITS = sorted(path.name for path in DEPLOY.iterdir() if path.suffix in (".service", ".timer"))
 
 
@@ -23,14 +26,54 @@ def test_the_container_file_passes_hadolint() -> None:
 
 def test_what_the_container_file_names_is_there() -> None:
     text = CONTAINER.read_text(encoding="utf-8")
-    for line in re.findall(r"^COPY (.+)$", text, re.MULTILINE):
-        assert [name for name in line.split()[:-1] if not (ROOT / name).exists()] == []
+    assert [name for name in copied_by_the_container_file() if not (ROOT / name).exists()] == []
     (extras,) = re.findall(r"/source\[([a-z,]+)\]", text)
     known = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     assert set(extras.split(",")) <= set(known)
     tested = (ROOT / "tools" / "apt.sh").read_text(encoding="utf-8")
     of_text = re.findall(r"\b(?:libpango|libharfbuzz|fonts)[\w.-]+", text)
     assert of_text and [name for name in of_text if name not in tested] == []
+
+
+def copied_by_the_container_file() -> list[str]:
+    """What it takes from the source; not what a stage takes from another."""
+    text = CONTAINER.read_text(encoding="utf-8")
+    return [name for line in re.findall(r"^COPY (?!--from)(.+)$", text, re.MULTILINE) for name in line.split()[:-1]]
+
+
+def test_a_build_is_sent_what_the_container_file_copies_and_nothing_else() -> None:
+    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    patterns = [line for line in lines if line and not line.startswith("#")]
+    sent = []
+    for name in (path.name for path in ROOT.iterdir()):
+        fits = [pattern for pattern in patterns if fnmatch.fnmatch(name, pattern.removeprefix("!"))]
+        if fits and fits[-1].startswith("!"):  # the last that fits decides
+            sent.append(name)
+    assert sorted(sent) == sorted(copied_by_the_container_file())
+
+
+def test_the_guide_builds_the_image_in_the_format_that_keeps_its_health_check() -> None:
+    builds = re.findall(r"podman build .*", GUIDE.read_text(encoding="utf-8") + CONTAINER.read_text(encoding="utf-8"))
+    assert len(builds) == 2 and [build for build in builds if "--format docker" not in build] == []
+
+
+def test_the_group_inside_may_read_the_rules_as_the_guide_installs_them() -> None:
+    (group,) = re.findall(r"groupadd --gid (\d+)", CONTAINER.read_text(encoding="utf-8"))
+    assert f"install -D -m 0640 -g {group} deploy/rules.toml" in GUIDE.read_text(encoding="utf-8")
+
+
+def test_a_command_without_a_folder_works_in_the_volume() -> None:
+    text = CONTAINER.read_text(encoding="utf-8")
+    assert re.findall(r"^WORKDIR (.+)$", text, re.M) == re.findall(r"^VOLUME (.+)$", text, re.M)
+
+
+def test_the_health_check_asks_where_the_shipped_rules_answer() -> None:
+    rules = tomllib.loads((DEPLOY / "rules.toml").read_text(encoding="utf-8"))["node"]
+    text = CONTAINER.read_text(encoding="utf-8")
+    (command,) = re.findall(r"^HEALTHCHECK .*\\\n +(\[.+\])$", text, re.MULTILINE)
+    assert f"http://127.0.0.1:{rules['health_port']}/health" in json.loads(command)[-1]
+    (exposed,) = re.findall(r"^EXPOSE (.+)$", text, re.MULTILINE)
+    assert {str(rules["port"]), str(rules["health_port"])} <= set(exposed.split())
 
 
 @pytest.mark.parametrize("unit", UNITS)

@@ -1,6 +1,9 @@
 """The database, on SQLite and on a real PostgreSQL: the queue, versions, search, and what a lost worker leaves."""
 
 import json
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -130,6 +133,26 @@ def test_what_a_lost_worker_leaves_is_put_back_once_then_given_up(store: Store) 
     assert given_up is not None and (given_up.state, given_up.code) == ("failed", "worker-lost")
     following = store.take_job()
     assert following is not None and following.study_id == second
+
+
+def test_a_server_that_is_stopped_in_the_middle_of_a_study_costs_it_no_attempt(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def idle(_: Supervisor) -> "subprocess.Popen[str]":
+        waits = "import sys; sys.stdin.read()"
+        return subprocess.Popen([sys.executable, "-c", waits], stdin=subprocess.PIPE, text=True)
+
+    monkeypatch.setattr(Supervisor, "_launch", idle)
+    study = queued(store, "a")
+    for _ in range(3):
+        supervisor = Supervisor(Orders(tmp_path, "", None), store)
+        supervisor.start()
+        while supervisor.process is None:
+            time.sleep(0.01)
+        taken(store)
+        supervisor.stop()
+    waiting = store.study(study)
+    assert waiting is not None and waiting.state == "queued"
 
 
 def test_what_a_cancelled_job_still_says_changes_nothing(store: Store) -> None:

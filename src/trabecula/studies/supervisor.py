@@ -43,6 +43,8 @@ class Supervisor:
         self.ending.set()
         self._end_worker()
         self.thread.join(timeout=10)
+        if self.settled:  # else what an earlier worker died of still has to be counted
+            self._settle(innocent=True)
 
     def interrupt(self) -> None:
         """What the worker is at is not wanted any more: it ends, and another one starts."""
@@ -109,7 +111,7 @@ class Supervisor:
 def settle(store: Store, attempts: int, innocent: bool = False) -> None:
     """Jobs that were under way when their worker went: they wait again, or are given up after ``attempts``.
 
-    ``innocent`` where the worker was ended for the sake of another study: that is no attempt.
+    ``innocent`` where the worker was ended by ourselves, for another study's sake or with the server: no attempt.
     """
     for job in store.running_jobs():
         if job.attempts >= attempts and not innocent:

@@ -5,12 +5,14 @@ import re
 from pathlib import Path
 
 import pytest
+import typer
 
 from toys.program import Program
 from trabecula.flow.calibrate.asynchronous import ControlChart, Profile
 from trabecula.messages import DEFAULT_LANGUAGE, LANGUAGES, Phrase, messages
 from trabecula.serving.spoken import language_asked
 from trabecula.serving.terminal import control_chart
+from trabecula.serving.usage import misunderstood
 
 OUT = ["--out", "{here}/out"]
 GONE = "{here}/gone"
@@ -65,6 +67,12 @@ def test_a_language_may_be_named_before_the_command_or_in_it(trabecula: Program,
     assert trabecula("--language", language, "list", "").err.startswith(said)
     assert trabecula("list", "", f"--language={language}").err.startswith(said)
     assert said in trabecula("--language", language, "calibrate", "", "--phantom", "p.toml").err
+
+
+def test_a_path_that_may_not_be_read_is_told_without_typers_words() -> None:
+    told = misunderstood(typer.BadParameter("Path '/ct.zip' is not readable.", param_hint="SCAN"))
+    cause = Phrase("value-unreadable", {"path": "/ct.zip"})
+    assert told is not None and told.phrase == Phrase("value-unfit", {"name": "SCAN", "cause": cause})
 
 
 def test_where_help_is_stands_below_a_call_that_is_not_understood(trabecula: Program) -> None:

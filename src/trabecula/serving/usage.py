@@ -19,6 +19,7 @@ VALUES = {
     r"valid (number|float)": "value-number",
     r"greater than or equal to (?P<limit>\S+)": "value-least",
     r"less than or equal to (?P<limit>\S+)": "value-most",
+    r"'(?P<path>.+)' is not readable": "value-unreadable",
 }
 """What typer says of a value, and what is told instead."""
 

@@ -60,8 +60,8 @@ it told one, and took the rest for bodies between ribs or, of the neck, for the 
 
 BY_THE_LAST_RIB = 0.2
 """In people with eleven or thirteen pairs or a lumbar rib, how probable it is that bodies look as if counted from the
-last rib, as twelve pairs end: networks of looks learn from ribs, and then all of them are mistaken at once. Of 0, 0.2,
-0.4 and 0.7 on 300 virtual torsos: more makes people with six lumbar bodies too doubtful."""
+last rib, as twelve pairs end: networks of looks learn from ribs, and then all of them are mistaken at once. Of 0, 0.2
+and 0.4, on 300 virtual torsos: more makes people with six lumbar bodies too doubtful."""
 
 NAMED = ("above", *(f"T{k}" for k in range(8, 13)), *(f"L{k}" for k in range(1, 6)), "S1")
 """What the second network can call a body; above stands for all down to T7."""

@@ -7,6 +7,7 @@ Rows are kept as JSON lines, so that an interrupted run goes on where it stopped
 """
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -28,9 +29,10 @@ def examine(
     persons: Annotated[int, typer.Option()] = 12,
     out: Annotated[Path, typer.Option()] = Path("runs/number.jsonl"),
     outlined: Annotated[bool, typer.Option(help="L1 and L2 alone, with true outlines: ten times as quick.")] = False,
+    twice: Annotated[bool, typer.Option(help="Scan everybody twice, not one of four; not with --outlined.")] = False,
 ) -> None:
     """Examines people of one family."""
-    one = examine_outlined if outlined else people.examine
+    one = examine_outlined if outlined else partial(people.examine, twice_of=1 if twice else 4)
     out.parent.mkdir(parents=True, exist_ok=True)
     rows: list[Json] = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
     done = {row["person"] for row in rows}

@@ -38,21 +38,21 @@ DIAGNOSED = (Level.L1, Level.L2)
 PHANTOM = Certificate("virtual", "", tuple(CertifiedRod(rod.k2hpo4_mg_cm3, rod.water_mg_cm3) for rod in RODS))
 
 AGAIN = (Rescan.SAME, Rescan.VOLTAGE, Rescan.SAME, Rescan.CONTRAST, Rescan.SAME, Rescan.KERNEL)
-"""Every fourth person is scanned once more, with one of these changed in turn."""
+"""What is changed in those who are scanned once more, in turn."""
 
 
-def examine(number: int, seed: int, family: str) -> Json:
+def examine(number: int, seed: int, family: str, twice_of: int = 4) -> Json:
     """One person's row; every second density is uniform, so that both bands and the normal range are met.
 
-    The others are drawn by age and sex alone, as a screened population's are.
+    The others are drawn by age and sex alone, as a screened population's are; one of ``twice_of`` is scanned twice.
     """
     person, protocol = sample(number, seed, family)
     field = FIELDS[number % len(FIELDS)]
     ct = scan_patient(person, protocol, *field, truth=true_levels(person, SEEN))
     mineral = {level: true.bmd_qct_region_k2hpo4 for level, true in ct.truth.items()}
     row = about(number, seed, person) | true_of(person, mineral) | {"scan": _read(ct)}
-    if number % 4 == 0:
-        what = AGAIN[number // 4 % len(AGAIN)]
+    if number % twice_of == 0:
+        what = AGAIN[number // twice_of % len(AGAIN)]
         row |= {"again": str(what), "second": _read(scan_again(ct, what))}
     return row
 

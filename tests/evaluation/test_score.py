@@ -16,6 +16,7 @@ from trabecula.evaluation.rows import read_rows, run_of
 from trabecula.evaluation.run import ROWS, evaluate
 from trabecula.evaluation.score import middles_of, score
 from trabecula.line import screen
+from trabecula.lock import one_run
 from trabecula.quantity import AREAL_BMD, VBMD_HA, VBMD_K2HPO4
 from trabecula.recipes import RECIPES
 from trabecula.records import Assessment
@@ -166,6 +167,9 @@ def test_an_evaluation_goes_on_where_it_stopped_and_refuses_another_recipe(cohor
     evaluate("house", tested, out, 1, "trabecula evaluate", lambda done, total: steps.append(done))
     assert steps == [1, 2]
     assert (out / ROWS).read_text().splitlines() == whole.splitlines()
+    with one_run(out), pytest.raises(WrongUsage) as refused:
+        evaluate("house", tested, out, 1, "trabecula evaluate", lambda done, total: None)
+    assert refused.value.code == "output-in-use"
     with pytest.raises(WrongUsage) as refused:
         evaluate("niu2023", tested, out, 1, "trabecula evaluate", lambda done, total: None)
     assert refused.value.code == "other-run"

@@ -13,6 +13,7 @@ import pytest
 from trabecula.cohort.read import read_cohort
 from trabecula.errors import WrongUsage
 from trabecula.inference import Network
+from trabecula.lock import one_run
 from trabecula.recipes import RECIPES
 from trabecula.training import run
 from trabecula.training.fit import require_fitting
@@ -110,6 +111,15 @@ def test_another_cohort_does_not_go_on_with_a_training(tmp_path: Path) -> None:
             run._claim(tmp_path / "out", "house", other, wanted)
         assert refused.value.code == code
     assert json.loads((tmp_path / "out" / "training.json").read_text())["cases"] == 3
+
+
+def test_a_second_process_does_not_go_on_with_a_training_meanwhile(tmp_path: Path) -> None:
+    cohort, wanted = read_cohort("virtual:3", judging=False), Wanted("small", "cpu", ("house-finder",))
+    run._claim(tmp_path / "out", "house", cohort, wanted)
+    with one_run(tmp_path / "out"), pytest.raises(WrongUsage) as refused:
+        train_recipe("house", cohort, tmp_path / "out", replace(wanted, resume=True), lambda said: None)
+    assert refused.value.code == "output-in-use"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [".lock", "training.json"]
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from trabecula.evaluation.reporting import facts_of
 from trabecula.evaluation.rows import CaseRow, Run, read_rows, run_of, to_line
 from trabecula.evaluation.score import MASK, Truth, groups_of, score
 from trabecula.line import Shared, screen
+from trabecula.lock import one_run
 from trabecula.recipe import Recipe
 from trabecula.recipes import recipe_named
 from trabecula.workers import worker_processes
@@ -93,18 +94,19 @@ def collect(
     No two runs may be of one recipe.
 
     Raises:
-        WrongUsage: ``other-run``: a folder holds rows of another run.
+        WrongUsage: a folder holds rows of another run (``other-run``), is being written by one, or cannot be written.
         OSError: a folder cannot be written.
     """
-    kept = {run.recipe: {row.case: row for row in read_rows(folder / ROWS, run)} for run, folder in runs}
-    wanted = [(case, [run for run, _ in runs if case.name not in kept[run.recipe]]) for case in cases]
-    wanted = [(case, lacking) for case, lacking in wanted if lacking]
-    done = len(cases) - len(wanted)
-    progress(done, len(cases))
     with ExitStack() as stack:
+        for _, folder in runs:
+            stack.enter_context(one_run(folder))
+        kept = {run.recipe: {row.case: row for row in read_rows(folder / ROWS, run)} for run, folder in runs}
+        wanted = [(case, [run for run, _ in runs if case.name not in kept[run.recipe]]) for case in cases]
+        wanted = [(case, lacking) for case, lacking in wanted if lacking]
+        done = len(cases) - len(wanted)
+        progress(done, len(cases))
         files = {}
         for run, folder in runs:
-            folder.mkdir(parents=True, exist_ok=True)
             _mend(folder / ROWS)
             files[run.recipe] = stack.enter_context((folder / ROWS).open("a", encoding="utf-8"))
         for rows in _judged(wanted, workers):

@@ -21,6 +21,7 @@ from trabecula import __version__
 from trabecula.causes import cause_of
 from trabecula.cohort.case import Case, Cohort, validation_split
 from trabecula.errors import wrong_usage
+from trabecula.lock import one_run
 from trabecula.messages import Phrase
 from trabecula.recipes import recipe_named
 from trabecula.training import curves
@@ -77,8 +78,8 @@ def train_recipe(recipe_name: str, cohort: Cohort, out: Path, wanted: Wanted, te
     """Trains and exports; the manifest entries of what was trained, by name.
 
     Raises:
-        WrongUsage: no such recipe, weights, preset, device or start; ``out`` holds something else; the cohort lacks
-            what a network is to learn.
+        WrongUsage: no such recipe, weights, preset, device or start; ``out`` holds something else, or another process
+            is at it; the cohort lacks what a network is to learn.
         Defect: an export does not answer as what was trained.
     """
     tasks = tasks_of(recipe_name, wanted.only)
@@ -96,14 +97,15 @@ def train_recipe(recipe_name: str, cohort: Cohort, out: Path, wanted: Wanted, te
     _claim(out, recipe_name, cohort, wanted, found)
     tell(Phrase("train-cases", {"training": len(training), "judging": len(judging), "device": device}))
     entries = {}
-    for task in tasks:
-        left_out = list(_shards(task, (*training, *judging), out, wanted, tell))
-        paths = [_usable(task, cases, out, left_out, tell) for cases in (training, judging)]
-        _require_shown(task, paths[0], paths[1])
-        start = found.get(task.weights)
-        _learn(task, start, paths[0], paths[1], out, wanted, device, tell)
-        entries[task.weights] = _export(task, start, paths, out, recipe_name, cohort, wanted, len(left_out))
-        tell(_of(task, Phrase("train-exported", {"path": str(out / "weights" / f"{task.weights}.onnx")})))
+    with one_run(out):
+        for task in tasks:
+            left_out = list(_shards(task, (*training, *judging), out, wanted, tell))
+            paths = [_usable(task, cases, out, left_out, tell) for cases in (training, judging)]
+            _require_shown(task, paths[0], paths[1])
+            start = found.get(task.weights)
+            _learn(task, start, paths[0], paths[1], out, wanted, device, tell)
+            entries[task.weights] = _export(task, start, paths, out, recipe_name, cohort, wanted, len(left_out))
+            tell(_of(task, Phrase("train-exported", {"path": str(out / "weights" / f"{task.weights}.onnx")})))
     return entries
 
 

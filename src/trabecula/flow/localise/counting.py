@@ -65,7 +65,7 @@ class CountingLocaliser:
     looks: NamesByLooks | None = None
     projection: ProjectionLocaliser | None = None
     minimum_score: float = 0.3
-    certain: float = 0.9
+    certain: float = 0.95
     guess: float = 0.6
     precision: str = "f32"
 

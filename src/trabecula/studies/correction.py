@@ -54,9 +54,7 @@ def corrected(kept: Result, asked: Correction, recipe: Recipe) -> tuple[Result, 
     if not changes:
         raise wrong("nothing-corrected")
     vertebrae = tuple(
-        _reading(one, names, asked.excluded.get(one.level))
-        for one in found.readings.vertebrae
-        if one.level in names
+        _reading(one, names, asked.excluded.get(one.level)) for one in found.readings.vertebrae if one.level in names
     )
     _require_order([one.level for one in vertebrae])
     note = reason("corrected-by-reader", Effect.NOTE, changes=changes)

@@ -222,6 +222,14 @@ def test_words_agree_with_numbers_and_with_lists() -> None:
     assert three.told("es") == "se confirmaron los nombres de T12, L1 y L2"
 
 
+def test_no_probability_is_told_as_certain() -> None:
+    found = {share: reason("level-uncertain", probability=share) for share in (0.001, 0.6, 0.9996)}
+    assert "(probability under 1%)" in found[0.001].message and "(probability 60%)" in found[0.6].message
+    assert "概率 超过 99%" in found[0.9996].told("zh")
+    said = [text for code in LANGUAGES for text in messages(code).values()]
+    assert [text for text in said if "{probability:." in text] == []
+
+
 def test_a_language_of_three_forms_is_a_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rule = "n==1 ? 0 : n%10>=2 && n%10<=4 && (n%100<10 || n%100>=20) ? 1 : 2"
     polish = (

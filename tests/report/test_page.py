@@ -81,6 +81,23 @@ def test_no_word_is_cut_off_on_a_phone(blocks: Blocks, browser: Browser, tmp_pat
     opened.close()
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_limits_over_the_bars_are_two_numbers(
+    blocks: Blocks, browser: Browser, tmp_path: Path, language: str
+) -> None:
+    opened = browser.new_page(viewport={"width": 1200, "height": 900})
+    opened.goto(report(blocks(), tmp_path / "out", language=language).as_uri())
+    ends = opened.evaluate(
+        """() => ["low", "high"].map((end) => {
+            const range = document.createRange();
+            range.selectNodeContents(document.querySelector(`thead .scale .${end}`));
+            return range.getBoundingClientRect();
+        })"""
+    )
+    assert ends[1]["left"] - ends[0]["right"] >= 3
+    opened.close()
+
+
 def test_a_density_beyond_the_bands_widens_every_scale(blocks: Blocks, tmp_path: Path) -> None:
     made = blocks()
     t12, l1, l2 = made.readings.vertebrae

@@ -111,6 +111,24 @@ def test_one_new_name_shifts_the_others_and_the_diagnosis_follows() -> None:
     assert [one and one.value for one in kept] == list(BMD.values())
 
 
+def test_names_shift_with_the_upper_thoracic_spine_in_view_and_with_a_sixth_lumbar_vertebra() -> None:
+    upper = (Level.C7, Level.T1, Level.T6, Level.T7)
+    after, _ = corrected(made(seen=(*upper, *BMD)), Correction({Level.L1: Level.T12}, {}), NIU)
+    boxes = [box.level for box in after.assessment.spine.vertebrae]
+    assert boxes == [Level.C6, Level.C7, Level.T5, Level.T6, Level.T11, Level.T12, Level.L1]
+    six = made(tuple(BMD), seen=(*BMD, Level.L5, Level.L6))
+    after, _ = corrected(six, Correction({Level.L1: Level.T12}, {}), NIU)
+    assert [box.level for box in after.assessment.spine.vertebrae][-2:] == [Level.L4, Level.L5]
+
+
+def test_what_was_found_in_a_vertebra_is_told_by_its_new_name() -> None:
+    after, _ = corrected(made(), Correction({Level.T12: Level.T11}, {}), NIU)
+    uneven, renamed = after.assessment.readings.vertebrae[0].reasons
+    assert uneven.message.startswith("T11: HU vary by 90")
+    assert uneven.told("de").startswith("T11:")
+    assert renamed.message == "Named T11 by a reader; it was T12."
+
+
 def test_a_vertebra_left_out_is_withheld_and_another_stands_in() -> None:
     after, changes = corrected(made(), Correction({}, {Level.L1: "fracture"}), NIU)
     left_out = after.assessment.readings.find(Level.L1)
@@ -141,7 +159,8 @@ def test_one_shifted_beyond_what_is_measured_is_dropped_and_said_so() -> None:
     result = made((Level.T11, Level.T12, Level.L1))
     after, changes = corrected(result, Correction({Level.T12: Level.T11}, {}), NIU)
     assert names(after) == ["T11", "T12"]
-    assert str(changes[0]) == "T11 lies beyond the levels that are measured and was dropped."
+    assert str(changes[0]) == "T11 is now outside the levels that are measured; its number was dropped."
+    assert after.assessment.spine.vertebrae[0].level is Level.T10  # the pictures go on naming it
     labels = relabelling(after.names)[[Level.T11.verse_id, Level.T12.verse_id, Level.L1.verse_id, 0]]
     assert labels.tolist() == [0, Level.T11.verse_id, Level.T12.verse_id, 0]
 

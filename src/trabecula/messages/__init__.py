@@ -5,6 +5,7 @@ found. A key with a dot is one of several sentences for what stands before the d
 
 ``{number:slice|slices}`` writes the word that agrees with a number, or with how many words a list has: the forms stand
 in the order of ``plural-form``, a rule of the language in the words of gettext (``n != 1``).
+``{share:likely}`` writes a probability.
 """
 
 import tomllib
@@ -39,6 +40,13 @@ class Phrase:
 
     def __str__(self) -> str:
         return self.told()
+
+
+def likely(share: float) -> Phrase:
+    """A probability in whole percent; what is not certain is told as neither 0% nor 100%."""
+    if share < 0.005 or share >= 0.995:
+        return Phrase("percent-least" if share < 0.5 else "percent-most")
+    return Phrase("percent", {"share": share})
 
 
 @cache
@@ -87,6 +95,8 @@ class _Told:
         return format(self)
 
     def __format__(self, how: str) -> str:
+        if how == "likely" and isinstance(self.fact, float | int):
+            return likely(self.fact).told(self.language)
         if "|" in how:
             return how.split("|")[plural_form(self.language)(_count(self.fact))]
         return format(_shown(self.fact, self.language), how)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from trabecula.messages import DEFAULT_LANGUAGE, Fact, Phrase, joined, messages
+from trabecula.messages import DEFAULT_LANGUAGE, Fact, Phrase, joined, likely, messages
 from trabecula.quantity import Category, Quantity
 from trabecula.records import Assessment, Reason
 
@@ -55,10 +55,8 @@ class Words:
         return told
 
     def share(self, share: float) -> str:
-        """A probability in whole percent; what is not certain is told as neither 0% nor 100%."""
-        if share < 0.005 or share >= 0.995:
-            return self.say("percent-least" if share < 0.5 else "percent-most")
-        return self.say("percent", share=share)
+        """A probability."""
+        return likely(share).told(self.language)
 
     def named(self, facts: Mapping[str, str]) -> list[tuple[str, str]]:
         """Facts under their names in this language."""

@@ -162,7 +162,7 @@ def serve(
         typer.Option(help="Of that user: own (sees what they sent), all (sees everything), admin (removes it too)."),
     ] = None,
     remove_user: Annotated[
-        str | None, typer.Option("--remove-user", help="Let somebody in no longer, and end.")
+        str | None, typer.Option("--remove-user", help="Take somebody's login away, and end.")
     ] = None,
     debug: Debug = False,
 ) -> None:
@@ -201,14 +201,16 @@ def simulate(
         str | None,
         typer.Option(help="A cohort like that of niu2023, fang2021, peng2023, pan2024 or yasaka2020, with its parts."),
     ] = None,
-    share: Annotated[float | None, typer.Option(help="Of each part of that cohort: 0.2 is a fifth; else all.")] = None,
+    share: Annotated[
+        float | None, typer.Option(help="Share of each part of that cohort: 0.2 is a fifth; else all.")
+    ] = None,
     format: Annotated[str, typer.Option(help="dicom or nifti.")] = "dicom",
     rescan: Annotated[
         str | None,
         typer.Option(help="Scan each once more: same (only noise and place), kernel, voltage or contrast."),
     ] = None,
     family: Annotated[
-        str | None, typer.Option(help="Of generators: a (if not given), or b, which no training ever saw.")
+        str | None, typer.Option(help="Family of generators: a (if not given), or b, which no training ever saw.")
     ] = None,
     gallery: Annotated[bool, typer.Option("--gallery", help="Only a contact sheet, to judge them by eye.")] = False,
     workers: Annotated[int, typer.Option(min=1, help="How many at a time.")] = 2,

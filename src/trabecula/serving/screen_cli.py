@@ -90,7 +90,7 @@ Deidentify = Annotated[
 Language = Annotated[
     str,
     typer.Option(
-        help=f"Of all that is told: {', '.join(LANGUAGES)}; else that of the machine.",
+        help=f"Language of all that is told: {', '.join(LANGUAGES)}; else that of the machine.",
         envvar=VARIABLE,
         autocompletion=languages_known,
         callback=heard,

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from trabecula.anatomy import LEVELS, MEASURED_LEVELS, Level
+from trabecula.anatomy import MEASURED_LEVELS, NAMED_LEVELS, USUAL_LEVELS, Level
 from trabecula.flow.exclude import without_number
-from trabecula.messages import Phrase
+from trabecula.messages import Fact, Phrase
 from trabecula.recipe import Recipe
-from trabecula.records import Assessment, Effect, VertebraBox, VertebraReading, VertebraRegion, reason
+from trabecula.records import Assessment, Effect, Reason, VertebraBox, VertebraReading, VertebraRegion, reason
 from trabecula.studies.result import Result
 from trabecula.studies.sentences import wrong
 
@@ -47,14 +47,14 @@ def corrected(kept: Result, asked: Correction, recipe: Recipe) -> tuple[Result, 
         WrongUsage: nothing is asked for, or the names would not run from head to foot.
     """
     found = kept.assessment
-    names = _names(found, asked)
+    seen = _names(found, asked)
+    measured = {one.level for one in found.readings.vertebrae}
+    names = {old: new for old, new in seen.items() if old not in measured or new in MEASURED_LEVELS or new == old}
     changes = _changes(found, asked, names)
     if not changes:
         raise wrong("nothing-corrected")
     vertebrae = tuple(
-        _reading(one, names[one.level], asked.excluded.get(one.level))
-        for one in found.readings.vertebrae
-        if one.level in names
+        _reading(one, names, asked.excluded.get(one.level)) for one in found.readings.vertebrae if one.level in names
     )
     _require_order([one.level for one in vertebrae])
     note = reason("corrected-by-reader", Effect.NOTE, changes=changes)
@@ -62,7 +62,7 @@ def corrected(kept: Result, asked: Correction, recipe: Recipe) -> tuple[Result, 
     if joint is not None and any(names.get(level) != level for level in joint.levels):
         joint = None  # it was read from what are now other vertebrae
     readings = replace(found.readings, vertebrae=vertebrae, reasons=(*found.readings.reasons, note), joint=joint)
-    spine = replace(found.spine, vertebrae=_renamed(found.spine.vertebrae, names))
+    spine = replace(found.spine, vertebrae=_renamed(found.spine.vertebrae, seen))
     renamed = any(old != new for old, new in names.items())
     settled = OF_OTHER_NAMES if renamed else DOUBTFUL_NAMES if asked.names_confirmed else ()
     spine = replace(spine, reasons=tuple(one for one in spine.reasons if one.code not in settled))
@@ -80,7 +80,7 @@ def sentence(words: Phrase) -> Phrase:
 
 
 def _names(found: Assessment, asked: Correction) -> dict[Level, Level]:
-    """Every level's new name; one that is shifted beyond what can be named has none."""
+    """Every level's new name; one that is shifted beyond the head or the sacrum has none."""
     present = [box.level for box in found.spine.vertebrae]
     present += [one.level for one in found.readings.vertebrae if one.level not in present]
     changed = {old: new for old, new in asked.names.items() if old != new and old in present}
@@ -93,23 +93,27 @@ def _names(found: Assessment, asked: Correction) -> dict[Level, Level]:
             raise wrong("names-ambiguous")
         ((old, new),) = changed.items()
         names = _shifted(present, old, new)
-    measured = {one.level for one in found.readings.vertebrae}
-    return {old: new for old, new in names.items() if old not in measured or new in MEASURED_LEVELS or new == old}
-
-
-def _shifted(present: Sequence[Level], old: Level, new: Level) -> dict[Level, Level]:
-    """Named levels keep their distance along the spine; unnamed ones follow one another."""
-    target, names = LEVELS.index(new), {}
-    for place, level in enumerate(present):
-        both_named = level.is_named and old.is_named
-        step = LEVELS.index(level) - LEVELS.index(old) if both_named else place - present.index(old)
-        if 0 <= target + step < len(LEVELS):
-            names[level] = LEVELS[target + step]
     return names
 
 
-def _reading(one: VertebraReading, name: Level, cause: str | None) -> VertebraReading:
-    reasons = list(one.reasons)
+def _shifted(present: Sequence[Level], old: Level, new: Level) -> dict[Level, Level]:
+    """Named levels keep their distance along the spine; unnamed ones follow one another.
+
+    A thirteenth thoracic or sixth lumbar vertebra counts where this spine was said to have it.
+    """
+    chain = [level for level in NAMED_LEVELS if level in USUAL_LEVELS or level in present]
+    target, names = USUAL_LEVELS.index(new), {}
+    for place, level in enumerate(present):
+        both_named = level.is_named and old.is_named
+        step = chain.index(level) - chain.index(old) if both_named else place - present.index(old)
+        if 0 <= target + step < len(USUAL_LEVELS):
+            names[level] = USUAL_LEVELS[target + step]
+    return names
+
+
+def _reading(one: VertebraReading, names: Mapping[Level, Level], cause: str | None) -> VertebraReading:
+    name = names[one.level]
+    reasons = [_by_new_names(each, names) for each in one.reasons]
     if name != one.level:
         reasons.append(reason("renamed-by-reader", Effect.NOTE, level=name, before=one.level))
     if cause is not None:
@@ -117,12 +121,25 @@ def _reading(one: VertebraReading, name: Level, cause: str | None) -> VertebraRe
     return without_number(replace(one, level=name, reasons=tuple(reasons)))
 
 
+def _by_new_names(said: Reason, names: Mapping[Level, Level]) -> Reason:
+    """What was found, of the vertebra as it is called now; what an earlier reader did stays as it was done."""
+    if said.phrase is None or said.code == "renamed-by-reader":
+        return said
+    facts = {key: _by_new_name(fact, names) for key, fact in said.phrase.facts.items()}
+    phrase = replace(said.phrase, facts=facts)
+    return replace(said, phrase=phrase, message=phrase.told())
+
+
+def _by_new_name(fact: Fact, names: Mapping[Level, Level]) -> Fact:
+    return next((new for old, new in names.items() if fact == old), fact)
+
+
 def _renamed(ones: Sequence[Levelled], names: Mapping[Level, Level]) -> tuple[Levelled, ...]:
     return tuple(replace(one, level=names[one.level]) for one in ones if one.level in names)
 
 
 def _require_order(levels: Sequence[Level]) -> None:
-    places = [LEVELS.index(level) for level in levels if level.is_named]
+    places = [NAMED_LEVELS.index(level) for level in levels if level.is_named]
     if places != sorted(set(places)):
         raise wrong("levels-out-of-order", levels=tuple(levels))
 

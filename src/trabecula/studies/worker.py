@@ -7,6 +7,7 @@ stays open: when it closes, the server is gone.
 import gc
 import logging
 import os
+import signal
 import sys
 import tempfile
 import threading
@@ -40,6 +41,7 @@ OUT_OF_MEMORY = refusal("scan-too-large-for-memory")
 
 def main() -> None:
     """Work until the server is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches the server too, which ends this
     log_nothing_but_ours("worker")
     orders = orders_from(sys.stdin.readline())
     threading.Thread(target=_end_with_server, daemon=True).start()

@@ -281,6 +281,21 @@ def test_everything_can_be_reached_by_keyboard(watched: Watched) -> None:
     assert {"folder", "files", "label", "words"} <= set(reached)
 
 
+def test_filters_are_chosen_by_the_keyboard_alone(watched: Watched) -> None:
+    page = watched.page
+    page.goto(watched.server.url)
+    page.locator(".filters summary").press("Enter")
+    page.locator("#seek-state").focus()
+    for state in ("active", "to-check"):
+        with page.expect_navigation(url=f"**state={state}*"):
+            page.keyboard.press("ArrowDown")
+        expect(page.locator("#seek-state")).to_be_focused()
+    page.locator("#since").focus()
+    with page.expect_navigation(url="**since=2026-02-02*"):
+        page.keyboard.type("02022026")  # in any order of day and month
+    expect(page.locator("#since")).to_be_focused()
+
+
 def test_a_phone_shows_all_of_it_without_scrolling_sideways(browser: Browser, watched: Watched) -> None:
     small = Watched(browser, watched.server, color_scheme="dark")
     small.page.set_viewport_size({"width": 390, "height": 844})

@@ -167,3 +167,14 @@ def _kill_worker(server: Server, study: str, but_not: int | None = None) -> int:
 def _alive(process_id: int) -> bool:
     state = about(process_id, "stat").rpartition(")")[2].split()
     return bool(state) and state[0] != "Z"
+
+
+def test_ctrl_c_ends_server_and_worker_without_a_traceback(start: Start, cylinder_nifti: Path) -> None:
+    server = start()
+    server.wait(server.upload(cylinder_nifti))  # the worker is at rest
+    reached = family(server.process.pid)
+    assert len(reached) > 1
+    for process_id in reversed(reached):  # a terminal tells every process
+        os.kill(process_id, signal.SIGINT)
+    server.process.wait(PATIENCE_SECONDS)
+    assert "Traceback" not in server.log

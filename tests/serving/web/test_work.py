@@ -18,6 +18,8 @@ from trabecula.volume import Volume
 
 from .conftest import Server, Start, until
 
+WEB_MD = Path(__file__).parents[3] / "docs" / "web.md"
+
 
 def text(page: str) -> str:
     return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", page)))
@@ -183,6 +185,11 @@ def test_the_cohort_is_a_table_with_a_row_for_each_vertebra(server: Server, work
     assert {row["label"] for row in rows} == {"'=HYPERLINK(1)"}  # no spreadsheet takes it for a formula
     told = server.client.get(f"/studies/{work['open']}/versions/1/files/assessment.json").json()
     assert [float(row["density"]) for row in rows] == [one["density"]["value"] for one in told["vertebrae"]]
+    interval = [float(rows[0][f"result_density_{end}"]) for end in ("low", "high")]
+    assert interval == told["diagnosis"]["density"]["interval"]
+    assert rows[0]["check_first"] == told["check_first"]["code"]
+    columns = WEB_MD.read_text().partition("## The cohort")[2]
+    assert [name for name in rows[0] if f"`{name}`" not in columns] == []
     sent = io.BytesIO(server.client.get("/cohort/vertebrae.parquet").content)
     whole = parquet.ParquetFile(sent).read(use_threads=False)
     assert set(whole.schema.names) == set(rows[0]) and whole.schema.field("density").type == "double"

@@ -12,6 +12,7 @@ from fastapi.responses import Response
 from trabecula.messages import Phrase
 from trabecula.quantity import QCT_BANDS, QUANTITIES, Category
 from trabecula.records import Assessment, Effect, Reason
+from trabecula.records.doubts import weighed
 from trabecula.report.words import unit_shown
 from trabecula.serving.web.cohort_readers import by_readers
 from trabecula.serving.web.cohort_table import CSV, PARQUET, as_csv, as_parquet, table_of
@@ -164,7 +165,7 @@ def _reasons(assessments: Iterable[Assessment], language: str) -> list[dict[str,
     counts: Counter[str] = Counter()
     example: dict[str, Reason] = {}
     for assessment in assessments:
-        said = [*assessment.reasons, *(one for v in assessment.readings.vertebrae for one in v.reasons)]
+        said = [*weighed(assessment).reasons, *(one for v in assessment.readings.vertebrae for one in v.reasons)]
         doubts = {one.code: one for one in said if one.effect is not Effect.NOTE}
         counts.update(doubts.keys())
         example |= doubts

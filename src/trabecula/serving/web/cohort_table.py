@@ -5,6 +5,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from trabecula.records import Assessment, VertebraReading
+from trabecula.records.doubts import check_first
 from trabecula.studies.result import result_from
 from trabecula.studies.store import reach_of
 from trabecula.studies.tables import Study, Version
@@ -32,6 +33,8 @@ COLUMNS = {
     "category": WORD,
     "reach": WORD,
     "result_density": NUMBER,
+    "result_density_low": NUMBER,
+    "result_density_high": NUMBER,
     "result_quantity": WORD,
     "result_unit": WORD,
     "level": WORD,
@@ -46,6 +49,7 @@ COLUMNS = {
     "sd_hu": NUMBER,
     "volume_mm3": NUMBER,
     "reasons": WORD,
+    "check_first": WORD,
     "result_reasons": WORD,
 }
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -87,6 +91,7 @@ def _rows(study: Study, version: Version) -> list[dict[str, Any]]:
 
 def _of_study(study: Study, version: Version, assessment: Assessment) -> dict[str, Any]:
     said, density = assessment.scan.acquisition, assessment.diagnosis.density
+    first = check_first(assessment)
     return {
         "study": study.number,
         "label": study.label,
@@ -105,8 +110,11 @@ def _of_study(study: Study, version: Version, assessment: Assessment) -> dict[st
         "category": str(assessment.diagnosis.category),
         "reach": " ".join(reach_of(assessment)),
         "result_density": None if density is None else density.value,
+        "result_density_low": None if density is None else density.interval[0],
+        "result_density_high": None if density is None else density.interval[1],
         "result_quantity": None if density is None else density.quantity.key,
         "result_unit": None if density is None else density.quantity.unit,
+        "check_first": None if first is None else first.code,
         "result_reasons": " ".join(one.code for one in assessment.reasons),
     }
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from trabecula.anatomy import MEASURED_LEVELS, Level
-from trabecula.messages import Phrase, joined, messages
+from trabecula.messages import Phrase, joined, likely, messages
 from trabecula.palette import colour_of, swatch_of
 from trabecula.quantity import BANDS, QUANTITIES, Measurement, rounded
 from trabecula.records import Assessment, Reason, VertebraReading
@@ -142,7 +142,7 @@ def result_of(version: Version, language: str) -> dict[str, Any]:
     assessment = kept.assessment
     diagnosis, density = assessment.diagnosis, assessment.diagnosis.density
     said, quantity = assessment.scan.acquisition, assessment.quantity
-    likely = sorted(diagnosis.probabilities.items(), key=lambda item: -item[1])
+    shares = sorted(diagnosis.probabilities.items(), key=lambda item: -item[1])
     return {
         "number": version.number,
         "made": version.made_utc,
@@ -161,7 +161,7 @@ def result_of(version: Version, language: str) -> dict[str, Any]:
         "levels": joined(diagnosis.levels_used).told(language),
         "basis": diagnosis.basis,
         "classified": any(one.probabilities for one in assessment.readings.vertebrae),
-        "probabilities": [(category, _percent(p, language), p) for category, p in likely],
+        "probabilities": [(category, likely(p).told(language), p) for category, p in shares],
         "scale": scale(density, language),
         "vertebrae": [_vertebra(assessment, one, language) for one in assessment.readings.vertebrae],
         **_weighed(assessment, language),
@@ -285,10 +285,6 @@ def correction_choices(language: str) -> dict[str, Any]:
     return {"levels": [str(level) for level in MEASURED_LEVELS], "causes": causes}
 
 
-def _percent(share: float, language: str) -> str:
-    return told(language, "percent-least" if share < 0.005 else "percent", share=share)
-
-
 def _vertebra(assessment: Assessment, one: VertebraReading, language: str) -> dict[str, Any]:
     used = assessment.diagnosis.decided_by(one.level)
     standing = "used" if used else "withheld" if one.withheld else "not-used"
@@ -309,7 +305,7 @@ def _category(one: VertebraReading, language: str) -> str:
     """What a classifier finds likeliest of a vertebra."""
     if one.likeliest is None or one.probabilities is None:
         return "-"
-    share = f"{one.probabilities[one.likeliest]:.0%}"
+    share = likely(one.probabilities[one.likeliest])
     return told(language, "probability", category=Phrase(f"category-{one.likeliest}"), share=share)
 
 

@@ -137,7 +137,16 @@
     for (const input of seek.elements) if (input.name && !input.value) input.disabled = true;
     setTimeout(() => { for (const input of seek.elements) input.disabled = false; });
   });
-  seek.addEventListener("change", (event) => { if (event.target.matches("select, [type=date]")) seek.requestSubmit(); });
+  seek.addEventListener("change", ({ target }) => {
+    const typing = target.type === "date" && target.value && target.value < "1900"; // the first digits of a year
+    if (typing || !target.matches("select, [type=date]")) return;
+    try { sessionStorage.setItem("sought", target.id); } catch { /* full */ }
+    seek.requestSubmit();
+  });
+  try { // who goes by the keyboard goes on where they were
+    document.getElementById(sessionStorage.getItem("sought"))?.focus();
+    sessionStorage.removeItem("sought");
+  } catch { /* not allowed */ }
 
   // The list: rows under way are told their progress; when a study comes or ends, the list is fetched anew.
   const list = () => document.getElementById("list");

@@ -162,6 +162,8 @@ def _client(engine: Engine) -> Iterator[Any]:
             _require_same_version(client)
             yield client
         return
+    # A worker of a machine that others use comes late; Dask would give up after 30 s.
+    dask.config.set({"distributed.comm.timeouts.connect": "5 minutes"})
     memory = int(engine.memory_gib * GIB) or _memory_bytes() * 3 // 4 // engine.workers
     cluster = LocalCluster(
         n_workers=engine.workers,

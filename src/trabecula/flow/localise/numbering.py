@@ -54,7 +54,7 @@ BOTH_SIDES = 0.01
 AS_THORACIC = 0.5
 """Of bodies of the neck and of the first rib, how many show what any body between ribs does.
 
-The network learnt to tell them on one family of virtual people, and there it does (68 of 73 rightly); of the other's 67
+The network learnt to tell them on one family of virtual people, and there it does (68 of 72 rightly); of the other's 67
 it told one, and took the rest for bodies between ribs or, of the neck, for the first (docs/results/counting.md).
 """
 

@@ -11,14 +11,5 @@ export OMP_NUM_THREADS=1
 resume=""
 if [ -e $work/training.json ]; then resume=--resume; fi
 $bin/trabecula train house virtual:4000 --only house-counter --workers "${WORKERS:-1}" --out $work $resume
-cp $work/weights/house-counter.onnx src/trabecula/weights/
-$bin/python - <<'PYTHON'
-import json
-from pathlib import Path
-
-made, shipped = Path("runs/counting/work/weights/manifest.json"), Path("src/trabecula/weights/manifest.json")
-entries = json.loads(shipped.read_text())
-entries["house-counter"] = json.loads(made.read_text())["house-counter"]
-shipped.write_text(json.dumps(entries, indent=1, sort_keys=True) + "\n")
-PYTHON
+$bin/python tools/ship.py $work/weights
 $bin/python -m trabecula.evaluation.counting --torsos 90 --out docs/results/counting
